@@ -1,0 +1,220 @@
+"""The command line: `sclgan COMMAND`, or `python -m sclgan COMMAND`; under torchrun with several processes."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional, UseAppendAction, arg
+
+# Commands import what they need when they run: help must not wait for torch.
+
+RecipeName = Annotated[Positional[str], arg(metavar="RECIPE", help="A name that `sclgan recipes` lists.")]
+Overrides = Annotated[
+    Positional[tuple[str, ...]],
+    arg(metavar="FIELD=VALUE", help="Fields of the recipe by path, such as training.steps=100 gan.nf=16."),
+]
+OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train`.")]
+Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
+
+
+def recipes() -> None:
+    """List the recipes: one row each of the experiment tables.
+
+    Example: sclgan recipes
+    """
+    from sclgan.recipes import RECIPES
+
+    for name, make in RECIPES.items():
+        print(f"{name:<24}{make().about}")
+
+
+def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
+    """Show everything that a recipe decides, as JSON, with fields replaced as given.
+
+    Example: sclgan describe ssagan_emoji_scl training.batch_size=64
+    """
+    from sclgan.recipe import override, to_json
+    from sclgan.recipes import recipe as named
+
+    print(to_json(override(named(recipe), overrides)))
+
+
+def data(
+    name: Annotated[Positional[str | None], arg(metavar="NAME", help="A data set; without it all are listed.")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="Where to write a contact sheet (PNG).")] = None,
+    split: Annotated[str, arg(help="The split that the sheet shows.")] = "train",
+    rows: Annotated[int, arg(help="Rows of pictures.")] = 5,
+    columns: Annotated[int, arg(help="Pictures in a row.")] = 8,
+    size: Annotated[int, arg(help="Side of a picture in pixels.")] = 96,
+    seed: Annotated[int, arg(help="Which pictures, grounds and captions.")] = 0,
+) -> None:
+    """List the data sets, or write a contact sheet of one: pictures, captions, labels.
+
+    Example: sclgan data emoji --out emoji.png
+    """
+    from sclgan.data.contact_sheet import contact_sheet
+    from sclgan.data.sources import SOURCES, source
+
+    if name is None:
+        for known, (make, splits) in SOURCES.items():
+            sizes = ", ".join(f"{split} {len(make(split))}" for split in splits)
+            print(f"{known:<12}{sizes}")
+        return
+    rows_of = source(name, split)
+    if out is None:
+        print(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
+        return
+    contact_sheet(rows_of, out, rows=rows, columns=columns, size=size, seed=seed)
+    print(out)
+
+
+def pretrain(recipe: RecipeName, overrides: Overrides = (), *, out: OutFolder, num_workers: Workers = 0) -> None:
+    """Pre-train the text and image encoders of a recipe (phase 1).
+
+    Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
+    """
+    from sclgan.recipe import override
+    from sclgan.recipes import recipe as named
+    from sclgan.train.session import pretrain as run
+
+    run(override(named(recipe), overrides), out, num_workers=num_workers)
+    print_on_rank_0(f"encoders in {out}")
+
+
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    out: OutFolder,
+    encoders: Annotated[
+        Path | None, arg(metavar="DIR", help="A folder of `sclgan pretrain`; without it phase 1 runs first.")
+    ] = None,
+    num_workers: Workers = 0,
+) -> None:
+    """Train the GAN of a recipe (phase 2); pre-trains its encoders first where none are given.
+
+    Example: sclgan train ssagan_emoji_scl --out runs/scl
+    """
+    from sclgan.recipe import override
+    from sclgan.recipes import recipe as named
+    from sclgan.train.session import train as run
+
+    run(override(named(recipe), overrides), out, encoders=encoders, num_workers=num_workers)
+    print_on_rank_0(f"run in {out}")
+
+
+def sample(
+    run: RunFolder,
+    captions: Annotated[Positional[tuple[str, ...]], arg(metavar="CAPTION", help="What to draw, each in quotes.")],
+    *,
+    out: Annotated[Path, arg(metavar="FILE", help="The picture to write: a row for each caption (PNG).")],
+    num_images: Annotated[int, arg(metavar="N", help="Pictures of each caption.")] = 8,
+    seed: Annotated[int, arg(help="Of the noise.")] = 0,
+) -> None:
+    """Draw captions with a trained run.
+
+    Example: sclgan sample runs/scl "a red apple on a white background" --out apple.png --seed 3
+    """
+    from torchvision.utils import save_image
+
+    from sclgan.files import replaced
+    from sclgan.run import open_run
+
+    if not captions:
+        raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
+    opened = open_run(run)
+    for caption in captions:
+        if unknown := opened.vocabulary.unknown_words(caption):
+            print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
+    pictures = opened.sample(captions, num_images=num_images, seed=seed)
+    with replaced(out) as path:
+        save_image(pictures.float() / 255, path, nrow=num_images, format="png")
+    print(out)
+
+
+def evaluate(
+    run: RunFolder,
+    *,
+    protocol: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="NAME", help="A named protocol; repeat for several. Without it, all that fit the data."),
+    ] = (),
+    num_images: Annotated[int | None, arg(metavar="N", help="Instead of the protocol's number of pictures.")] = None,
+    seed: Annotated[int, arg(help="Of captions and noise.")] = 0,
+) -> None:
+    """Measure a run by named protocols, against held-out real pictures; results go to RUN/evaluations.jsonl.
+
+    Example: sclgan evaluate runs/scl --protocol fd_lite0 --protocol kid_lite0
+    """
+    from sclgan.evaluation import evaluate_run, line
+
+    for result in evaluate_run(run, protocol, num_images=num_images, seed=seed):
+        print_on_rank_0(line(result))
+
+
+def compare(
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN", help="Run folders of `sclgan train`.")],
+    *,
+    out: Annotated[Path, arg(metavar="DIR", help="Folder of the page.")],
+    seed: Annotated[int, arg(help="Of the captions and the noise of the samples.")] = 0,
+) -> None:
+    """Put runs side by side on one page: curves, samples of the same captions and noise, results.
+
+    Example: sclgan compare runs/plain runs/scl --out runs/page
+    """
+    from sclgan.experiments.compare import compare_runs
+
+    print(compare_runs(runs, out, seed=seed))
+
+
+def print_on_rank_0(text: str) -> None:
+    """Prints once, however many ranks there are."""
+    from sclgan.distributed import rank
+
+    if rank() == 0:
+        print(text)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    command.__name__: command for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare)
+}
+DISTRIBUTED = {"pretrain", "train", "evaluate"}
+
+
+def main() -> None:
+    """Runs a command; a known error is one line on stderr and exit code 1, a usage error 2, an interruption 130."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    arguments = sys.argv[1:]
+    in_a_group = "RANK" in os.environ and bool(arguments) and arguments[0] in DISTRIBUTED
+    try:
+        if in_a_group:
+            from sclgan.distributed import initialise
+
+            initialise()
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__)
+    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+        fail(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    finally:
+        if in_a_group:
+            from sclgan.distributed import shut_down
+
+            shut_down()
+
+
+def fail(error: Exception) -> None:
+    """One line for what a user can mend; SCLGAN_TRACEBACK=1 shows where it came from."""
+    if os.environ.get("SCLGAN_TRACEBACK"):
+        raise error
+    print(f"sclgan: {type(error).__name__}: {error}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""What moves from a data set to a training step: pictures with captions, views, batches."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawn or decoded picture and one caption that is true of it."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    caption: str
+
+
+@runtime_checkable
+class Source(Protocol):
+    """The labelled, captioned pictures of one split of a data set.
+
+    `labels[i]` are the labels of row i, as indices into `label_names`: one for CUB, several for COCO, none where the
+    data have no labels. Everything that is random comes from the generator that is passed in, so that a row and a
+    seed name one picture, on every worker and rank.
+    """
+
+    name: str
+    split: str
+    label_names: Sequence[str]
+    labels: Sequence[tuple[int, ...]]
+    keys: Sequence[str]
+
+    def __len__(self) -> int: ...
+
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
+        """Row `index` as a `size` x `size` picture with one of its captions; `augment` crops, shifts and flips."""
+        ...
+
+    def captions(self) -> Iterable[str]:
+        """Every caption that `picture` can return, for building a vocabulary (repeats allowed)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Captions:
+    """Tokenised captions, padded with 0 to one length."""
+
+    tokens: Int[Tensor, "b t"]
+    lengths: Int[Tensor, " b"]
+
+    def to(self, device: torch.device) -> "Captions":
+        return Captions(self.tokens.to(device), self.lengths.to(device))
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, rows: slice) -> "Captions":
+        return Captions(self.tokens[rows], self.lengths[rows])
+
+
+@dataclass(frozen=True)
+class View:
+    """One image-text pair for each anchor of the batch. Images are in [-1, 1]."""
+
+    image: Float[Tensor, "b 3 h w"]
+    captions: Captions
+
+    def to(self, device: torch.device) -> "View":
+        return View(self.image.to(device, non_blocking=True), self.captions.to(device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Views of the same anchors: `views[1]` holds a partner of the same label for each row of `views[0]`.
+
+    `labels` is the label that the row's views share; rows that have none get a label of their own.
+    `has_partner` is False where a row is alone with its label and was paired with itself.
+    """
+
+    views: tuple[View, ...]
+    labels: Int[Tensor, " b"]
+    has_partner: Bool[Tensor, " b"]
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner)

@@ -1,0 +1,150 @@
+"""Several processes: who am I, rows of every rank, averaged gradients. A leaf: it imports nothing of the package.
+
+Models stay plain modules. Losses see the global batch through `gather_rows`, gradients are averaged after backward
+by `average_gradients`; together the ranks then compute the loss and the gradient of one process with the whole batch
+(`tests/test_distributed.py`). Everything here is the identity in a single process.
+"""
+
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+TIMEOUT = timedelta(minutes=10)  # rank 0 evaluates while others wait; a rank that dies is noticed at once
+
+
+def initialise() -> None:
+    """Joins the process group that torchrun describes in the environment; without torchrun it does nothing."""
+    if "RANK" in os.environ and not dist.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            dist.init_process_group("nccl", timeout=TIMEOUT)
+        else:
+            dist.init_process_group("gloo", timeout=TIMEOUT)
+
+
+def shut_down() -> None:
+    """Leaves the process group."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device() -> torch.device:
+    """The accelerator of this rank, or the CPU."""
+    return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def own_rows(num_rows: int) -> slice:
+    """Which rows of a global batch of `num_rows` are this rank's.
+
+    Raises:
+        ValueError: the rows do not divide evenly among the ranks.
+    """
+    if num_rows % world_size():
+        raise ValueError(
+            f"a batch of {num_rows} does not divide among {world_size()} ranks: choose a multiple of {world_size()}"
+        )
+    share = num_rows // world_size()
+    return slice(rank() * share, (rank() + 1) * share)
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather whose backward is the sum over ranks of the gradients of this rank's rows (reduce-scatter)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)  # gloo has no reduce-scatter; the batches of a GAN are small
+        return gradient[own_rows(len(gradient))]
+
+
+def gather_rows(x: Tensor) -> Tensor:
+    """The rows of every rank, in rank order, differentiable. Ranks must pass the same shape.
+
+    With per-rank losses that are means over own rows, and gradients averaged over ranks, the result is the exact
+    gradient of the loss of one process with the whole batch.
+    """
+    if world_size() == 1:
+        return x
+    return _Gather.apply(x)  # type: ignore[no-any-return]
+
+
+class _Sum(torch.autograd.Function):
+    """All-reduce by sum; its backward is the same sum of the gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        x = x.contiguous().clone()
+        dist.all_reduce(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient)
+        return gradient
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum of `x` over ranks, differentiable."""
+    if world_size() == 1:
+        return x
+    return _Sum.apply(x)  # type: ignore[no-any-return]
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Replaces every gradient by its mean over ranks, in one message. A missing gradient counts as zero."""
+    if world_size() == 1:
+        return
+    parameters = [p for p in parameters if p.requires_grad]
+    for p in parameters:
+        if p.grad is None:
+            p.grad = torch.zeros_like(p)
+    flat = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None])
+    dist.all_reduce(flat)
+    flat /= world_size()
+    start = 0
+    for p in parameters:
+        p.grad = flat[start : start + p.numel()].view_as(p)
+        start += p.numel()
+
+
+def broadcast(module: nn.Module) -> None:
+    """Gives every rank the parameters and buffers of rank 0."""
+    if world_size() == 1:
+        return
+    for tensor in [*module.parameters(), *module.buffers()]:
+        dist.broadcast(tensor.data, 0)
+
+
+def gather_objects(value: Any) -> list[Any]:
+    """`value` of every rank, in rank order. For small things only."""
+    if world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * world_size()
+    dist.all_gather_object(values, value)
+    return values
+
+
+def barrier() -> None:
+    """Waits for every rank."""
+    if world_size() > 1:
+        dist.barrier()

@@ -1,0 +1,85 @@
+"""What an encoder pair gives: codes of texts and of images in one common space."""
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sclgan.data.types import Captions
+from sclgan.losses.terms import Terms
+
+
+@runtime_checkable
+class Tokenizer(Protocol):
+    """Turns caption strings into what the pair's text encoder reads."""
+
+    def __call__(self, captions: Sequence[str]) -> Captions: ...
+
+
+@dataclass(frozen=True)
+class TextCodes:
+    """A batch of encoded captions. `mask` is True at real words, False at padding."""
+
+    sentence: Float[Tensor, "b d"]
+    words: Float[Tensor, "b d t"]
+    mask: Bool[Tensor, "b t"]
+
+    def repeat_interleave(self, times: int) -> "TextCodes":
+        """Every row `times` times, one after the other."""
+        rows = (part.repeat_interleave(times, dim=0) for part in (self.sentence, self.words, self.mask))
+        return TextCodes(*rows)
+
+
+@dataclass(frozen=True)
+class ImageCodes:
+    """A batch of encoded images: one code an image, and a map of region codes, in the space of the text codes."""
+
+    image: Float[Tensor, "b d"]
+    regions: Float[Tensor, "b d r s"]
+
+
+class Encoders(nn.Module, abc.ABC):
+    """A text and an image encoder with a common space."""
+
+    code_size: int
+    """Width of the common space."""
+    frozen_prefixes: tuple[str, ...] = ()
+    """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
+
+    @abc.abstractmethod
+    def encode_text(self, captions: Captions) -> TextCodes:
+        """Codes of tokenised captions."""
+
+    @abc.abstractmethod
+    def encode_image(self, image: Float[Tensor, "b 3 h w"]) -> ImageCodes:
+        """Codes of images in [-1, 1] of any size; differentiable in the image."""
+
+    @abc.abstractmethod
+    def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
+        """The base method's own pre-training terms of one view, unweighted."""
+
+    @abc.abstractmethod
+    def text_parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters of the text encoder."""
+
+    @abc.abstractmethod
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """All parameters that pre-training changes."""
+
+
+@runtime_checkable
+class Backbone(Protocol):
+    """A pre-trained trunk below an image encoder; an `nn.Module` as well.
+
+    It takes images in [-1, 1] of any size, resizes and normalises them itself, and is differentiable in them.
+    """
+
+    region_channels: int
+    pooled_channels: int
+
+    def __call__(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
+        """The map that region codes are made of (c = `region_channels`), and one vector (p = `pooled_channels`)."""
+        ...

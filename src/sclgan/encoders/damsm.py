@@ -1,0 +1,142 @@
+"""DAMSM: a bi-directional LSTM over words and two linear heads on a frozen image trunk, matched by words and sentence.
+
+Xu et al. 2018, "AttnGAN", section 3.2. AttnGAN, DM-GAN and SSA-GAN train on it.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from sclgan.data.types import Captions
+from sclgan.encoders.base import Backbone, Encoders, ImageCodes, TextCodes
+from sclgan.losses.matching import sentence_loss, words_loss
+from sclgan.losses.terms import Terms
+
+
+class DAMSM(Encoders):
+    """The encoder pair and its losses.
+
+    `num_words` is the size of the vocabulary, padding included. `gammas` sharpen the attention over regions, the sum
+    over words and the softmax over rivals.
+    """
+
+    frozen_prefixes = ("image_encoder.backbone.",)
+
+    def __init__(
+        self,
+        num_words: int,
+        backbone: Backbone,
+        *,
+        code_size: int = 256,
+        embedding_size: int = 300,
+        dropout: float = 0.5,
+        gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+    ) -> None:
+        super().__init__()
+        self.code_size, self.gammas = code_size, gammas
+        self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
+        self.image_encoder = ImageEncoder(backbone, code_size=code_size)
+
+    def encode_text(self, captions: Captions) -> TextCodes:
+        """Codes of tokenised captions; see `TextEncoder`."""
+        codes: TextCodes = self.text_encoder(captions)
+        return codes
+
+    def encode_image(self, image: Float[Tensor, "b 3 h w"]) -> ImageCodes:
+        """Codes of images in [-1, 1] of any size; differentiable in the image."""
+        codes: ImageCodes = self.image_encoder(image)
+        return codes
+
+    def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
+        """The pre-training terms L_w = w0 + w1 and L_s = s0 + s1, each image to text plus text to image."""
+        return matching_terms(text, image, labels, gammas=self.gammas)
+
+    def text_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the text encoder."""
+        return list(self.text_encoder.parameters())
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """The text encoder and the two heads of the image encoder."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+
+class TextEncoder(nn.Module):
+    """Embedding, dropout, one bi-directional LSTM (AttnGAN section 3.2, "the text encoder").
+
+    Words are [forward | backward] states, the sentence is [last forward | last backward] state. Words come out with
+    t = tokens.shape[1] and zeros at padding. Parameter names are those of the reference code.
+
+    Reference quirk: the embedding of id 0 (padding and end) is an ordinary row. Kept for released weights; no code
+    depends on it, since packed sequences hold real words only.
+    """
+
+    def __init__(
+        self, num_words: int, *, code_size: int = 256, embedding_size: int = 300, dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        if code_size % 2:
+            raise ValueError(f"code_size is split between two directions and must be even, got {code_size}")
+        self.code_size = code_size
+        self.encoder = nn.Embedding(num_words, embedding_size)
+        self.drop = nn.Dropout(dropout)
+        self.rnn = nn.LSTM(embedding_size, code_size // 2, batch_first=True, bidirectional=True)
+        nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
+
+    def forward(self, captions: Captions) -> TextCodes:
+        """Codes of the captions' words and of each as a whole.
+
+        Raises:
+            ValueError: a caption has no word, or claims more words than there are tokens.
+        """
+        tokens, lengths = captions.tokens, captions.lengths.cpu()
+        num_tokens = tokens.shape[1]
+        if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= num_tokens:
+            bad = [row for row, length in enumerate(lengths.tolist()) if not 1 <= length <= num_tokens]
+            raise ValueError(
+                f"captions must have 1 to {num_tokens} words, rows {bad} have {lengths[bad].tolist()}: "
+                "leave out captions that hold no word of the vocabulary"
+            )
+        packed = pack_padded_sequence(self.drop(self.encoder(tokens)), lengths, batch_first=True, enforce_sorted=False)
+        states, (last, _) = self.rnn(packed)
+        words, _ = pad_packed_sequence(states, batch_first=True, total_length=num_tokens)  # [b t d]
+        mask = torch.arange(num_tokens, device=tokens.device) < captions.lengths.to(tokens.device)[:, None]
+        return TextCodes(sentence=last.transpose(0, 1).flatten(1), words=words.transpose(1, 2), mask=mask)
+
+
+class ImageEncoder(nn.Module):
+    """Two linear heads on a frozen trunk: region codes and one image code.
+
+    The trunk takes no gradient in its parameters and stays in eval mode whatever `train()` says. This differs from
+    the reference code, where pre-training puts the trunk in train mode: it then normalises by batch statistics and its
+    running statistics drift from the public ones.
+    """
+
+    def __init__(self, backbone: Backbone, *, code_size: int = 256) -> None:
+        super().__init__()
+        if not isinstance(backbone, nn.Module):
+            raise TypeError(f"the backbone must be an nn.Module, got {type(backbone).__name__}")
+        self.backbone = backbone.requires_grad_(False).eval()
+        self.emb_features = nn.Conv2d(backbone.region_channels, code_size, 1, bias=False)
+        self.emb_cnn_code = nn.Linear(backbone.pooled_channels, code_size)
+        nn.init.uniform_(self.emb_features.weight, -0.1, 0.1)
+        nn.init.uniform_(self.emb_cnn_code.weight, -0.1, 0.1)
+
+    def train(self, mode: bool = True) -> "ImageEncoder":
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> ImageCodes:
+        features, pooled = self.backbone(image)
+        return ImageCodes(image=self.emb_cnn_code(pooled), regions=self.emb_features(features))
+
+
+def matching_terms(
+    text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None, *, gammas: tuple[float, float, float]
+) -> Terms:
+    """L_w and L_s of AttnGAN as the terms `words` and `sentence`, with the gammas of the caller's paper."""
+    gamma1, gamma2, gamma3 = gammas
+    by_words = words_loss(text.words, text.mask, image.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
+    by_sentence = sentence_loss(text.sentence, image.image, labels, gamma3=gamma3)
+    return {"words": by_words[0] + by_words[1], "sentence": by_sentence[0] + by_sentence[1]}

@@ -1,0 +1,88 @@
+"""The Inception-v3 trunk below DAMSM's image encoder: regions of Mixed_6e, the pooled vector of Mixed_7c.
+
+Szegedy et al. 2016, "Rethinking the Inception Architecture", in torchvision's layout; used as in AttnGAN section 3.2.
+"""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torchvision.models import Inception3
+
+FILE = "inception_v3_google-0cc3c7bd.pth"
+PAGE = "https://docs.pytorch.org/vision/stable/models/inception.html"
+SIZE = 299
+
+TO_REGIONS = (
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1"),
+    *("Conv2d_3b_1x1", "Conv2d_4a_3x3", "maxpool2"),
+    *("Mixed_5b", "Mixed_5c", "Mixed_5d"),
+    *("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
+)
+TO_POOLED = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
+
+
+class InceptionTrunk(nn.Module):
+    """Images in [-1, 1] of any size to regions (b, 768, 17, 17) and a pooled vector (b, 2048); satisfies `Backbone`.
+
+    `weights` is a file with the state dict of torchvision's Inception-v3 (`cached_weights()` finds the one in
+    torchvision's cache), or None for random weights. Parameter names are torchvision's.
+
+    Reference quirks, kept for released weights: images are not normalised by ImageNet's mean and deviation, though
+    the weights were trained so; and the resize to 299 pixels has `align_corners=True` in AttnGAN (torch 0.3) and
+    DM-GAN, False in SSA-GAN.
+
+    Raises:
+        ValueError: the file does not hold this network.
+    """
+
+    region_channels = 768
+    pooled_channels = 2048
+
+    def __init__(self, weights: Path | None, *, align_corners: bool = False) -> None:
+        super().__init__()
+        self.align_corners = align_corners
+        network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
+        for name in TO_REGIONS + TO_POOLED:
+            self.add_module(name, network.get_submodule(name))
+        if weights is not None:
+            self._load(weights)
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
+        if image.shape[2:] != (SIZE, SIZE):
+            image = F.interpolate(image, (SIZE, SIZE), mode="bilinear", align_corners=self.align_corners)
+        for name in TO_REGIONS:
+            image = self.get_submodule(name)(image)
+        regions = image
+        for name in TO_POOLED:
+            image = self.get_submodule(name)(image)
+        return regions, image.mean(dim=(2, 3))
+
+    def _load(self, weights: Path) -> None:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        # The classifier and the auxiliary classifier of the whole network have no use here.
+        state = {key: value for key, value in state.items() if not key.startswith(("fc.", "AuxLogits."))}
+        problems = self.load_state_dict(state, strict=False)
+        if problems.missing_keys or problems.unexpected_keys:
+            raise ValueError(
+                f"{weights} does not hold torchvision's Inception-v3: it lacks {len(problems.missing_keys)} tensors "
+                f"({', '.join(problems.missing_keys[:3])} ...) and has {len(problems.unexpected_keys)} unknown ones "
+                f"({', '.join(problems.unexpected_keys[:3])} ...); get {FILE} from {PAGE}"
+            )
+
+
+def cached_weights() -> Path:
+    """The file of ImageNet weights in torchvision's cache. Nothing is downloaded.
+
+    Raises:
+        FileNotFoundError: it is not there; the message says what to get and where to put it.
+    """
+    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"the Inception-v3 weights {path} are missing: get https://download.pytorch.org/models/{FILE} (104 MB, "
+            f"described at {PAGE}) and put it there, or pass the path of your copy as `weights`"
+        )
+    return path

@@ -1,0 +1,111 @@
+"""Evaluation of a run: generate from held-out captions once, grade under every protocol, keep the record."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.data.emoji import Emoji
+from sclgan.data.types import Source
+from sclgan.metrics.evaluate import Result, evaluate
+from sclgan.metrics.measures import GeneratedBatch
+from sclgan.metrics.protocol import PROTOCOLS, protocol_named
+from sclgan.metrics.reals import composition, label_of
+from sclgan.random import normal
+from sclgan.recipe import construct
+from sclgan.run import ENCODERS, Run, open_run, to_uint8
+from sclgan.train.log import ProgressLine
+
+BATCH = 64
+SPLIT = "test"
+RECORDS = "evaluations.jsonl"
+
+
+def evaluate_run(
+    folder: Path, protocols: Sequence[str] = (), *, num_images: int | None = None, seed: int = 0
+) -> list[Result]:
+    """Grades a run under the named protocols, or all that fit its data, and appends the results to its records.
+
+    Captions are those of held-out real pictures, each with its own noise: functions of (seed, number), the same for
+    every run, batch size and number of ranks. As many real pictures are measured as are generated, unless
+    `num_images` says otherwise the protocols' number.
+
+    Raises:
+        ValueError: no such protocol, or fewer than 2 images.
+        FileNotFoundError: `folder` is no trained run.
+    """
+    run = open_run(folder)
+    source: Source = construct(run.recipe.source, SPLIT)
+    names = protocols or [name for name in PROTOCOLS if name != "ground" or isinstance(source, Emoji)]
+    chosen = [protocol_named(name) for name in names]
+    num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
+    if num_samples < 2:
+        raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
+
+    @torch.no_grad()
+    def encode(
+        images: UInt8[Tensor, "b 3 h w"], captions: Sequence[str]
+    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        pixels = images.to(distributed.device()).float() / 127.5 - 1
+        return run.encoders.encode_image(pixels).image, run.encode(captions).sentence
+
+    results = evaluate(
+        chosen,
+        source,
+        generated(run, source, num_samples, seed=seed),
+        num_reals=num_samples,
+        seed=seed,
+        encode=encode,
+        encoders_sha256=hashlib.sha256((folder / ENCODERS).read_bytes()).hexdigest(),
+    )
+    if distributed.rank() == 0:
+        with (folder / RECORDS).open("a") as file:
+            for result in results:
+                record = {"recipe": run.recipe.name, "step": run.step, **result.to_json()}
+                file.write(json.dumps(record) + "\n")
+    return results
+
+
+def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
+    """The newest record of each protocol, by the heading of its column."""
+    path = folder / RECORDS
+    records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return {record["label"]: record for record in records}
+
+
+@torch.no_grad()
+def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Iterator[GeneratedBatch]:
+    """This rank's share of the samples, in batches."""
+    share = range(num_samples)[distributed.rank() :: distributed.world_size()]
+    with ProgressLine(f"generating for {run.recipe.name}", total=len(share), done=0, unit_images=1) as progress:
+        for start in range(0, len(share), BATCH):
+            numbers = share[start : start + BATCH]
+            drawn = [composition(source, i, run.recipe.image_size, seed, num_samples=num_samples) for i in numbers]
+            rows, pictures = zip(*drawn, strict=True)
+            captions = [picture.caption for picture in pictures]
+            text = run.encode(captions)
+            fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
+            yield GeneratedBatch(
+                indices=torch.tensor(list(numbers)),
+                images=to_uint8(fake.image),
+                captions=captions,
+                labels=torch.tensor([label_of(source, row) for row in rows]),
+                image_codes=run.gan.embed(fake).image,
+                text_codes=text.sentence,
+            )
+            progress.advance(start + len(numbers))
+
+
+def line(result: Result) -> str:
+    """A result for the terminal."""
+    interval = "" if result.interval is None else f" [{result.interval[0]:.4g}, {result.interval[1]:.4g}]"
+    floor = "" if result.floor is None else f", real pictures {result.floor:.4g}"
+    weights = "" if result.weights_sha256 is None else f", {result.extractor} sha256 {result.weights_sha256[:12]}"
+    count = f"n {result.num_samples}"
+    return f"{result.label}: {result.value:.4g}{interval} ({result.better} is better{floor}; {count}{weights})"

@@ -1,0 +1,1 @@
+"""The GANs, one file per paper."""

@@ -1,0 +1,90 @@
+"""Adversarial losses on matching, mismatched and generated image-text pairs: hinge pieces and gradient penalty.
+
+Tao et al. 2022, "DF-GAN: A Simple and Effective Baseline for Text-to-Image Synthesis" (CVPR), section 3.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sclgan.distributed import gather_rows, own_rows, world_size
+
+
+def hinge_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """`mean_b max(0, 1 - logits)`: pairs that D should accept."""
+    return F.relu(1 - logits).mean()
+
+
+def hinge_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """`mean_b max(0, 1 + logits)`: pairs that D should reject."""
+    return F.relu(1 + logits).mean()
+
+
+def hinge_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
+    """`hinge_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
+    return mean_over_mismatched(F.relu(1 + logits), num_rows)
+
+
+def hinge_generator(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """`-mean_b logits`: G's side of the hinge game."""
+    return -logits.mean()
+
+
+def mismatched_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "m d"]:
+    """For each row of this rank the sentence of the next row of the global batch; the last global row has none.
+
+    Image i goes with sentence i + 1: `logits(features[: len(wrong)], wrong)`. m = b, but b - 1 on the last rank.
+
+    Reference quirk: labels are not looked at, so a pair may be of one label. Kept: all released weights saw it.
+
+    Raises:
+        ValueError: the global batch is a single row, which has no other to be mismatched with.
+    """
+    everyone = gather_rows(sentence)
+    if len(everyone) < 2:
+        raise ValueError("mismatched pairs need a batch of 2 or more, got 1: raise the batch size or drop the term")
+    own = own_rows(len(everyone))
+    return everyone[own.start + 1 : own.stop + 1]
+
+
+def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
+    """This rank's share of the mean over all mismatched pairs, `num_rows` being the rows of this rank.
+
+    The average over ranks is `sum over all pairs / (ranks x num_rows - 1)`, though the last rank has a pair less.
+    """
+    return values.sum() * (world_size() / (world_size() * num_rows - 1))
+
+
+def gradient_norms(
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+) -> Float[Tensor, " b"]:
+    """`|| [d logits / d image ; d logits / d sentence] ||_2` of each sample, differentiable in D's parameters.
+
+    `logits` must be computed from this `image` and this `sentence`, both with `requires_grad`, sample by sample:
+    a D with batch statistics has no gradient of one sample.
+    """
+    return _squared_gradient_norms(logits, image, sentence).sqrt()
+
+
+def matching_aware_gradient_penalty(
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+) -> Float[Tensor, ""]:
+    """MA-GP with p = 6 (Tao et al. 2022): D should be flat around real images with matching sentences.
+
+        mean_b  || [d logits / d image ; d logits / d sentence] ||_2 ^ 6
+
+    The paper's factor k = 2 is the recipe's weight of this term. Arguments as for `gradient_norms`.
+
+    Differs from the paper, which adds the norms of the two gradients: its code, SSA-GAN's and this take the norm of
+    both together.
+    """
+    return (_squared_gradient_norms(logits, image, sentence) ** 3).mean()  # no root: smooth where a gradient is 0
+
+
+def _squared_gradient_norms(
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+) -> Float[Tensor, " b"]:
+    # logits[b] depends on row b alone, so the gradient of the sum holds every sample's own gradient.
+    by_image, by_sentence = torch.autograd.grad(logits.sum(), (image, sentence), create_graph=True)
+    return by_image.square().flatten(1).sum(1) + by_sentence.square().sum(1)

@@ -1,0 +1,88 @@
+"""Contrast of codes by label: the supervised contrastive loss, and its use on the quadruple of two views.
+
+Liu et al. 2024 (arXiv 2412.03957), after Khosla et al. 2020, "Supervised Contrastive Learning", Eq. 2.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from sclgan.distributed import gather_rows, own_rows, world_size
+
+Pairs = Literal["all", "intra", "cross"]
+
+
+def supcon(z: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, temperature: float) -> Float[Tensor, ""]:
+    """Supervised contrastive loss, the "out" form (Khosla et al. 2020, Eq. 2).
+
+        mean_i  -1/|P(i)|  sum_{p in P(i)}  log( exp(z_i.z_p / tau) / sum_{a != i} exp(z_i.z_a / tau) )
+
+    P(i) are the other rows with label i, on every rank; rows of `z` are L2-normalised here. A row without any
+    positive adds 0 and counts in the mean. There is no factor tau/tau_0: the authors' code has one (tau_0 = 0.07),
+    which at tau = 0.5 multiplies the loss by 7.
+
+    With n rows of random unit vectors and a large tau the loss is log(n - 1); tight clusters of k rows and a small
+    tau give log(k - 1), its floor, which is never 0 for the quadruple (log 3).
+
+    Raises:
+        ValueError: `temperature` is not positive.
+    """
+    return _contrast(z, labels, torch.zeros_like(labels), temperature, "all")
+
+
+def quadruple(
+    texts: Sequence[Float[Tensor, "b d"]],
+    images: Sequence[Float[Tensor, "b d"]],
+    labels: Int[Tensor, " b"],
+    *,
+    temperature: float,
+    pairs: Pairs = "all",
+) -> Float[Tensor, ""]:
+    """`supcon` on the text and image codes of every view: (t1, t2, v1, v2), all of one label (Liu et al. 2024).
+
+    The form of the paper's loss is not published; this one is our reconstruction. `pairs` restricts which rows are
+    compared, as positives and in the denominator: "all"; "intra", text with text and image with image; "cross", text
+    with image only.
+
+    Raises:
+        ValueError: `temperature` is not positive, or `pairs` has another value.
+    """
+    codes = torch.cat([*texts, *images])
+    modality = torch.arange(2, device=labels.device).repeat_interleave(
+        torch.tensor([len(texts) * len(labels), len(images) * len(labels)], device=labels.device)
+    )
+    return _contrast(codes, labels.repeat(len(texts) + len(images)), modality, temperature, pairs)
+
+
+def _contrast(
+    z: Float[Tensor, "n d"],
+    labels: Int[Tensor, " n"],
+    modality: Int[Tensor, " n"],
+    temperature: float,
+    pairs: Pairs,
+) -> Float[Tensor, ""]:
+    if not temperature > 0:
+        raise ValueError(f"temperature must be positive, not {temperature}")
+    mine = own_rows(len(z) * world_size())
+    z, labels, modality = gather_rows(F.normalize(z, dim=1)), gather_rows(labels), gather_rows(modality)
+    compared = _compared(modality, pairs)[mine]
+    positive = compared & (labels[mine, None] == labels[None, :])
+    log_p = (z[mine] @ z.T / temperature).masked_fill(~compared, -torch.inf).log_softmax(dim=1)
+    per_anchor = -log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1).clamp(min=1)
+    return per_anchor.mean()
+
+
+def _compared(modality: Int[Tensor, " n"], pairs: Pairs) -> Bool[Tensor, "n n"]:
+    same = modality[:, None] == modality[None, :]
+    itself = torch.eye(len(modality), dtype=torch.bool, device=modality.device)
+    if pairs == "all":
+        return ~itself
+    if pairs == "intra":
+        return same & ~itself
+    if pairs == "cross":
+        return ~same
+    raise ValueError(f"pairs must be 'all', 'intra' or 'cross', not {pairs!r}")

@@ -1,0 +1,237 @@
+"""One accumulator for each metric: pictures go in batch by batch and rank by rank, an estimate comes out.
+
+The metrics themselves stand in their own files; here is only what each needs to keep of a picture.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.metrics.diversity import IntraClassDiversity
+from sclgan.metrics.features import Classifier, Extractor
+from sclgan.metrics.frechet import frechet_distance
+from sclgan.metrics.ground import GroundAccuracy
+from sclgan.metrics.inception_score import inception_score
+from sclgan.metrics.kernel import kernel_distance
+from sclgan.metrics.protocol import EvaluationProtocol
+from sclgan.metrics.retrieval import r_precision
+from sclgan.metrics.statistics import Estimate, FeatureStatistics
+
+
+@dataclass(frozen=True)
+class GeneratedBatch:
+    """Pictures to be graded and what they were made from.
+
+    `indices` number the samples over all batches and ranks, each once: the result then depends neither on the batch
+    size nor on the number of ranks. `labels` follow `reals.label_of`. The codes of the picture and of its caption in
+    the encoders' common space are needed by R-precision alone.
+    """
+
+    indices: Int[Tensor, " b"]
+    images: UInt8[Tensor, "b 3 h w"]
+    captions: Sequence[str]
+    labels: Int[Tensor, " b"]
+    image_codes: Float[Tensor, "b d"] | None = None
+    text_codes: Float[Tensor, "b d"] | None = None
+
+
+Features = Mapping[str, Float[Tensor, "b d"]]
+"""Rows by the name of the extractor."""
+
+Encode = Callable[[UInt8[Tensor, "b 3 h w"], Sequence[str]], tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]]
+"""Pictures and captions to their codes in the encoders' common space."""
+
+
+@runtime_checkable
+class Measure(Protocol):
+    """What a protocol keeps of the pictures it has seen."""
+
+    needs_reference: bool
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None: ...
+
+    def over_ranks(self) -> "Measure":
+        """Every rank's pictures, the same on every rank."""
+        ...
+
+    def estimate(self, reference: "Measure | None") -> Estimate:
+        """The value; `reference` holds real pictures where `needs_reference`."""
+        ...
+
+
+def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor], seed: int) -> Measure:
+    """An empty accumulator for the protocol.
+
+    Raises:
+        ValueError: the Inception-Score form is asked of an extractor that does not classify.
+    """
+    extractor = None if protocol.extractor is None else extractors[protocol.extractor]
+    match protocol.metric, extractor:
+        case "ground", _:
+            return _Ground()
+        case "r_precision", _:
+            return _RPrecision(protocol.num_folds, seed)
+        case "frechet", extractor if extractor is not None:
+            return _Frechet(extractor)
+        case "kernel", extractor if extractor is not None:
+            return _Kernel(extractor)
+        case "diversity", extractor if extractor is not None:
+            return _Diversity(extractor.name, seed)
+        case "inception_score", extractor if isinstance(extractor, Classifier):
+            return _InceptionScore(extractor, protocol.num_folds, seed)
+    raise ValueError(f"protocol {protocol.name!r}: metric {protocol.metric!r} cannot use extractor {extractor}")
+
+
+@dataclass
+class _Rows:
+    """Rows kept as they are, with the numbers of their samples."""
+
+    indices: list[Tensor] = field(default_factory=list)
+    columns: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, indices: Tensor, **columns: Tensor) -> None:
+        self.indices.append(indices.cpu())
+        for name, rows in columns.items():
+            self.columns.setdefault(name, []).append(rows.detach().cpu())
+
+    def over_ranks(self) -> "_Rows":
+        own = (torch.cat(self.indices), self.whole()) if self.indices else None
+        parts = [part for part in distributed.gather_objects(own) if part is not None]
+        order = torch.cat([indices for indices, _ in parts]).argsort() if parts else None
+        names = parts[0][1] if parts else ()
+        rows = _Rows()
+        if order is not None:
+            columns = {name: torch.cat([part[name] for _, part in parts])[order] for name in names}
+            rows.add(torch.cat([indices for indices, _ in parts])[order], **columns)
+        return rows
+
+    def whole(self) -> dict[str, Tensor]:
+        return {name: torch.cat(parts) for name, parts in self.columns.items()}
+
+
+class _Frechet:
+    needs_reference: bool = True
+
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor = extractor
+        self.statistics = FeatureStatistics(extractor.num_features)
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        del batch
+        self.statistics.update(features[self.extractor.name])
+
+    def over_ranks(self) -> "_Frechet":
+        whole = _Frechet(self.extractor)
+        whole.statistics = self.statistics.over_ranks()
+        return whole
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        if not isinstance(reference, _Frechet):
+            raise ValueError("the Frechet distance needs the statistics of real pictures")
+        ours, theirs = self.statistics, reference.statistics
+        return Estimate(frechet_distance(theirs.mu, theirs.sigma, ours.mu, ours.sigma))
+
+
+class _Kernel:
+    needs_reference: bool = True
+
+    def __init__(self, extractor: Extractor, rows: _Rows | None = None) -> None:
+        self.extractor, self.rows = extractor, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.rows.add(batch.indices, features=features[self.extractor.name])
+
+    def over_ranks(self) -> "_Kernel":
+        return _Kernel(self.extractor, self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        if not isinstance(reference, _Kernel):
+            raise ValueError("the kernel distance needs the features of real pictures")
+        return kernel_distance(reference.rows.whole()["features"], self.rows.whole()["features"])
+
+
+class _InceptionScore:
+    needs_reference: bool = False
+
+    def __init__(self, classifier: Classifier, num_splits: int, seed: int, rows: _Rows | None = None) -> None:
+        self.classifier, self.num_splits, self.seed, self.rows = classifier, num_splits, seed, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.rows.add(batch.indices, features=features[self.classifier.name])
+
+    def over_ranks(self) -> "_InceptionScore":
+        return _InceptionScore(self.classifier, self.num_splits, self.seed, self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        del reference
+        probabilities = self.classifier.probabilities(self.rows.whole()["features"])
+        num_splits = min(self.num_splits, len(probabilities))  # a trial run of few samples; the interval's kind says it
+        return inception_score(probabilities, num_splits=num_splits, seed=self.seed)
+
+
+class _RPrecision:
+    needs_reference: bool = False
+
+    def __init__(self, num_folds: int, seed: int, rows: _Rows | None = None) -> None:
+        self.num_folds, self.seed, self.rows = num_folds, seed, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        del features
+        if batch.image_codes is None or batch.text_codes is None:
+            raise ValueError(
+                "R-precision needs image_codes and text_codes in every batch: encode pictures and captions"
+            )
+        self.rows.add(batch.indices, images=batch.image_codes, texts=batch.text_codes, labels=batch.labels)
+
+    def over_ranks(self) -> "_RPrecision":
+        return _RPrecision(self.num_folds, self.seed, self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        del reference
+        rows = self.rows.whole()
+        num_folds = min(self.num_folds, len(rows["labels"]))  # as above
+        return r_precision(rows["images"], rows["texts"], rows["labels"], num_folds=num_folds, seed=self.seed)
+
+
+class _Diversity:
+    needs_reference: bool = False
+
+    def __init__(self, extractor: str, seed: int) -> None:
+        self.extractor, self.seed, self.diversity = extractor, seed, IntraClassDiversity()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.diversity.update(features[self.extractor], batch.labels)
+
+    def over_ranks(self) -> "_Diversity":
+        whole = _Diversity(self.extractor, self.seed)
+        whole.diversity = self.diversity.over_ranks()
+        return whole
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        del reference
+        return self.diversity.estimate(seed=self.seed)
+
+
+class _Ground:
+    needs_reference: bool = False
+
+    def __init__(self) -> None:
+        self.accuracy = GroundAccuracy()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        del features
+        self.accuracy.update(batch.images, batch.captions)
+
+    def over_ranks(self) -> "_Ground":
+        whole = _Ground()
+        whole.accuracy = self.accuracy.over_ranks()
+        return whole
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        del reference
+        return self.accuracy.estimate()

@@ -1,0 +1,131 @@
+"""Real pictures for the metrics: which ones, in which order, and what each protocol keeps of them.
+
+Every picture is a function of (seed, index), so that any number of ranks measures the same set.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.data.types import Picture, Source
+from sclgan.metrics.features import Extractor
+from sclgan.metrics.measures import Encode, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.protocol import EvaluationProtocol
+from sclgan.random import numpy_generator
+
+
+@dataclass(frozen=True)
+class Reals:
+    """What the protocols keep of real pictures; measured once, it serves every checkpoint of a run.
+
+    `references` by protocol name are what fakes are compared with. `floors` are what other real pictures score when
+    they stand in for fakes; `num_floor` of them. Where there are too few rows for both (fewer than num_reals +
+    num_floor) the two sets share rows, composed anew, and the floor is that of a generator that knows these rows.
+    """
+
+    references: Mapping[str, Measure]
+    floors: Mapping[str, float]
+    num_reals: int
+    num_floor: int
+    size: int
+    seed: int
+    source: str
+    split: str
+
+
+def row_of(num_rows: int, index: int, seed: int, *, num_samples: int) -> int:
+    """The row of sample `index` of `num_samples`: of a seeded order if there are rows enough, else drawn at random.
+
+    Rows that repeat are drawn independently: the kernel distance is unbiased for independent samples only, and a
+    fixed number of repeats of each row would pull it below 0.
+    """
+    if num_samples <= num_rows:
+        return int(_order(num_rows, seed)[index])
+    return int(numpy_generator(seed, index, 1).integers(num_rows))
+
+
+def composition(source: Source, index: int, size: int, seed: int, *, num_samples: int) -> tuple[int, Picture]:
+    """The row and the picture of sample `index` of `num_samples`, not augmented, from the generator (seed, index)."""
+    row = row_of(len(source), index, seed, num_samples=num_samples)
+    return row, source.picture(row, size, numpy_generator(seed, index), augment=False)
+
+
+def label_of(source: Source, row: int) -> int:
+    """The label of a row for the metrics; rows with no label or several get one of their own."""
+    labels = source.labels[row]
+    return labels[0] if len(labels) == 1 else len(source.label_names) + row
+
+
+def measure_reals(
+    protocols: Sequence[EvaluationProtocol],
+    source: Source,
+    extractors: Mapping[str, Extractor],
+    *,
+    size: int,
+    num_reals: int,
+    num_floor: int,
+    seed: int,
+    batch_size: int = 64,
+    encode: Encode | None = None,
+) -> Reals:
+    """Measures samples [0, num_reals) as the reference and the next `num_floor` as stand-ins for fakes.
+
+    Without `encode` R-precision has no floor. `num_floor=0` leaves all floors out. Where a row always gives the same
+    picture, as photographs do, choose `num_reals` no larger than the number of rows.
+
+    Raises:
+        ValueError: the source has no rows.
+    """
+    if len(source) == 0:
+        raise ValueError(f"the split {source.split!r} of {source.name!r} has no rows: there is nothing to compare with")
+    compared = [p for p in protocols if new_measure(p, extractors, seed).needs_reference]
+    graded = [p for p in protocols if p.metric != "r_precision" or encode is not None]
+
+    def measured(
+        chosen: Sequence[EvaluationProtocol], start: int, stop: int, encode: Encode | None
+    ) -> dict[str, Measure]:
+        measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
+        used = {name: extractors[name] for name in {p.extractor for p in chosen} if name is not None}
+        if measures:
+            for batch in _batches(source, range(start, stop), stop, size, seed, batch_size, encode):
+                update_all(measures.values(), batch, used)
+        return {name: measure.over_ranks() for name, measure in measures.items()}
+
+    references = measured(compared, 0, num_reals, None)
+    others = measured(graded if num_floor else (), num_reals, num_reals + num_floor, encode)
+    floors = {name: measure.estimate(references.get(name)).value for name, measure in others.items()}
+    return Reals(references, floors, num_reals, num_floor, size, seed, source.name, source.split)
+
+
+def update_all(measures: Iterable[Measure], batch: GeneratedBatch, extractors: Mapping[str, Extractor]) -> None:
+    """Gives one batch to every measure; each extractor runs once."""
+    features = {name: extractor(batch.images) for name, extractor in extractors.items()}
+    for measure in measures:
+        measure.update(batch, features)
+
+
+def _batches(
+    source: Source, indices: range, num_samples: int, size: int, seed: int, batch_size: int, encode: Encode | None
+) -> Iterator[GeneratedBatch]:
+    """This rank's share of the samples."""
+    own = indices[distributed.rank() :: distributed.world_size()]
+    for start in range(0, len(own), batch_size):
+        numbers = own[start : start + batch_size]
+        rows, pictures = zip(
+            *(composition(source, i, size, seed, num_samples=num_samples) for i in numbers), strict=True
+        )
+        images = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2).contiguous()
+        captions = [picture.caption for picture in pictures]
+        codes: tuple[Tensor | None, Tensor | None] = (None, None) if encode is None else encode(images, captions)
+        labels = torch.tensor([label_of(source, row) for row in rows])
+        yield GeneratedBatch(torch.tensor(list(numbers)), images, captions, labels, *codes)
+
+
+@lru_cache(maxsize=8)
+def _order(num_rows: int, seed: int) -> np.ndarray:
+    return numpy_generator(seed, 0, 2).permutation(num_rows)

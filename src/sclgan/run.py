@@ -1,0 +1,159 @@
+"""Run folders: what a training leaves behind, and opening it to generate.
+
+recipe.json  vocabulary.json  encoders.safetensors      what decides and what pre-training made
+checkpoints/step_00001000/    weights and optimizers    metrics.jsonl  events.*  the records
+grids/                        samples at fixed noise    evaluations.jsonl        results of `sclgan evaluate`
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.data.captions import Vocabulary
+from sclgan.encoders.base import Encoders, TextCodes
+from sclgan.files import replaced, write_atomically
+from sclgan.gans.base import Fake, TextToImageGAN
+from sclgan.random import normal
+from sclgan.recipe import Recipe, construct, from_json, to_json
+from sclgan.train import checkpoint
+
+log = logging.getLogger(__name__)
+
+RECIPE, VOCABULARY, ENCODERS = "recipe.json", "vocabulary.json", "encoders.safetensors"
+
+
+def claim(folder: Path, recipe: Recipe) -> None:
+    """Makes `folder` the run of `recipe`, or checks that it is, so that one run never continues another.
+
+    Steps and cadences may differ: they say how long and how often, not what.
+
+    Raises:
+        ValueError: the folder holds a run of another recipe, or something else.
+    """
+    path = folder / RECIPE
+    if path.exists():
+        differences = _differences(json.loads(to_json(from_json(path.read_text()))), json.loads(to_json(recipe)))
+        if differences:
+            raise ValueError(f"{folder} holds another run: {'; '.join(differences)}. Give another --out")
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no run of sclgan: give another --out")
+    elif folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --out names a folder")
+    distributed.barrier()
+    if distributed.rank() == 0:
+        write_atomically(path, to_json(recipe).encode())
+
+
+def _differences(old: object, new: object, path: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for name in sorted(old.keys() | new.keys())
+            if name not in ("about", "steps", "checkpoint_every", "grid_every", "log_every")
+            for line in _differences(old.get(name), new.get(name), f"{path}.{name}".strip("."))
+        ]
+    return [] if old == new else [f"{path} is {old} there, {new} here"]
+
+
+def saved_recipe(folder: Path) -> Recipe:
+    """The recipe of a run folder.
+
+    Raises:
+        FileNotFoundError: it is no run folder.
+    """
+    path = folder / RECIPE
+    if not path.exists():
+        raise FileNotFoundError(f"{folder} is no run folder: it has no {RECIPE}; `sclgan train` makes one")
+    return from_json(path.read_text())
+
+
+def save_encoders(folder: Path, encoders: Encoders, vocabulary: Vocabulary) -> None:
+    """Writes the vocabulary and the pre-trained weights."""
+    vocabulary.save(folder / VOCABULARY)
+    with replaced(folder / ENCODERS) as path:
+        checkpoint.save_weights(path, encoders)
+
+
+def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Vocabulary]:
+    """The pre-trained pair of a folder, frozen, on this rank's device, and the vocabulary it reads.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the weights are not those of the recipe's encoders.
+    """
+    for name in (VOCABULARY, ENCODERS):
+        if not (folder / name).exists():
+            raise FileNotFoundError(f"{folder} has no {name}: `sclgan pretrain` makes it")
+    vocabulary = Vocabulary.load(folder / VOCABULARY)
+    encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
+    checkpoint.load_weights(folder / ENCODERS, encoders)
+    return encoders.to(distributed.device()).requires_grad_(False).eval(), vocabulary
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained run, ready to generate: encoders and (averaged) generator in evaluation mode."""
+
+    folder: Path
+    recipe: Recipe
+    step: int
+    encoders: Encoders
+    vocabulary: Vocabulary
+    gan: TextToImageGAN
+
+    @torch.no_grad()
+    def encode(self, captions: Sequence[str]) -> TextCodes:
+        """The codes of some captions; words the vocabulary does not have are left out.
+
+        Raises:
+            ValueError: a caption is empty or holds no known word.
+        """
+        return self.encoders.encode_text(self.vocabulary(captions).to(distributed.device()))
+
+    @torch.no_grad()
+    def generate(self, text: TextCodes, z: Float[Tensor, "b z"]) -> Fake:
+        """One image a row."""
+        return self.gan.generate(z.to(text.sentence.device), text)
+
+    def sample(
+        self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64
+    ) -> UInt8[Tensor, "n 3 h w"]:
+        """`num_images` pictures of each caption, caption by caption. Picture k has the same noise for every caption."""
+        z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
+        each = [caption for caption in captions for _ in range(num_images)]
+        pictures = [
+            to_uint8(self.generate(self.encode(each[start : start + batch_size]), z[start : start + batch_size]).image)
+            for start in range(0, len(each), batch_size)
+        ]
+        return torch.cat(pictures).cpu()
+
+
+def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
+    """Images in [-1, 1] as 8 bits, rounded to the nearest; what lies outside is clipped."""
+    return (image.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def open_run(folder: Path) -> Run:
+    """Opens the newest checkpoint of a run.
+
+    Raises:
+        FileNotFoundError: no run folder, or a run without a checkpoint.
+        ValueError: its files are damaged or of another recipe.
+    """
+    recipe = saved_recipe(folder)
+    newest = checkpoint.latest(folder / "checkpoints")
+    if newest is None or not (newest / "averaged_generator.safetensors").exists():
+        raise FileNotFoundError(f"{folder} has no GAN checkpoint yet: `sclgan train {recipe.name} --out {folder}`")
+    encoders, vocabulary = load_encoders(folder, recipe)
+    gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    checkpoint.load_weights(newest / "averaged_generator.safetensors", gan.generator)
+    gan.generator.to(distributed.device()).requires_grad_(False).eval()
+    step = checkpoint.steps(folder / "checkpoints")[-1]
+    return Run(folder, recipe, step, encoders, vocabulary, gan)

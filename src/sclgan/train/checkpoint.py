@@ -1,0 +1,111 @@
+"""Checkpoints: a folder a step, whole or absent. Weights as safetensors; the rest as a file of plain tensors."""
+
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from sclgan.files import replaced
+
+NUM_KEPT = 2
+
+
+def save(
+    folder: Path,
+    step: int,
+    modules: Mapping[str, nn.Module],
+    optimizers: Mapping[str, torch.optim.Optimizer],
+    progress: Mapping[str, float],
+) -> None:
+    """Writes `folder`/step_00000123 and removes all but the newest two."""
+    with replaced(folder / f"step_{step:08d}") as temporary:
+        temporary.mkdir()
+        for name, module in modules.items():
+            save_weights(temporary / f"{name}.safetensors", module)
+        state = {
+            "step": step,
+            "progress": dict(progress),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+        }
+        torch.save(state, temporary / "state.pt")
+    for old in steps(folder)[:-NUM_KEPT]:
+        shutil.rmtree(folder / f"step_{old:08d}")
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint, in order."""
+    found = [re.fullmatch(r"step_(\d{8})", path.name) for path in folder.glob("step_*")]
+    return sorted(int(match[1]) for match in found if match)
+
+
+def latest(folder: Path) -> Path | None:
+    """The newest checkpoint, if there is one."""
+    found = steps(folder)
+    return folder / f"step_{found[-1]:08d}" if found else None
+
+
+def remove_partial(folder: Path) -> None:
+    """Removes what a killed process left half-written."""
+    for path in folder.glob(".step_*.partial"):
+        shutil.rmtree(path)
+
+
+def restore(
+    checkpoint: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Any]:
+    """Loads a checkpoint into modules and optimizers; returns what else `save` was given, with the step."""
+    for name, module in modules.items():
+        load_weights(checkpoint / f"{name}.safetensors", module)
+    path = checkpoint / "state.pt"
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        for name, optimizer in optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+    except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
+        raise ValueError(
+            f"{path} cannot be read ({error}): remove its folder to continue from the checkpoint before"
+        ) from error
+    return {"step": state["step"], **state["progress"]}
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """The module's weights as safetensors. A frozen backbone is left out: it is public, and the recipe names it."""
+    save_file({name: tensor.contiguous() for name, tensor in _own_state(module).items()}, path)
+
+
+def load_weights(path: Path, module: nn.Module) -> None:
+    """Loads what `save_weights` wrote, strictly.
+
+    Raises:
+        ValueError: the file is damaged, or its tensors are not the module's; all that differ are named.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"{path} is missing: the checkpoint is not whole, or it is one of another kind")
+    try:
+        given = load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error})") from error
+    own = _own_state(module)
+    wrong = [
+        *(f"missing {name}" for name in own.keys() - given.keys()),
+        *(f"unexpected {name}" for name in given.keys() - own.keys()),
+        *(
+            f"{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
+            for name in own.keys() & given.keys()
+            if own[name].shape != given[name].shape
+        ),
+    ]
+    if wrong:
+        raise ValueError(f"{path} does not fit the {type(module).__name__} of the recipe: {'; '.join(sorted(wrong))}")
+    module.load_state_dict(given, strict=False)
+
+
+def _own_state(module: nn.Module) -> dict[str, Tensor]:
+    frozen = getattr(module, "frozen_prefixes", ())
+    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(tuple(frozen))}

@@ -1,0 +1,80 @@
+"""Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU's two derivatives."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ranks import run_on_ranks
+from sclgan.distributed import average_gradients, own_rows
+from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
+
+
+def batch(channels: int = 3) -> Tensor:
+    return torch.randn(4, channels, 5, 6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) * 2 + 5
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_one_process_is_torch(affine: bool, layout: torch.memory_format) -> None:
+    ours = GlobalBatchNorm2d(3, affine=affine, dtype=torch.float64)
+    theirs = nn.BatchNorm2d(3, affine=affine, dtype=torch.float64)
+    if affine:
+        nn.init.uniform_(ours.weight)
+        nn.init.uniform_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    results = []
+    for layer in (ours, theirs):
+        x = batch().contiguous(memory_format=layout).requires_grad_()
+        for _ in range(2):
+            out = layer(x)
+        (out**3).sum().backward()
+        gradients = [x.grad, *(p.grad for p in layer.parameters())]
+        results.append([out.detach(), *gradients, *layer.state_dict().values(), layer.eval()(x).detach()])
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_gradient_of_batch_normalisation() -> None:
+    layer = GlobalBatchNorm2d(2, track_running_stats=False, dtype=torch.float64)
+    assert torch.autograd.gradcheck(layer, batch(channels=2)[:2].requires_grad_())
+
+
+def test_statistics_of_large_channels_last_images_are_precise() -> None:
+    x = (torch.randn(1, 4, 512, 512, generator=torch.Generator().manual_seed(0)) + 1).to(
+        memory_format=torch.channels_last
+    )
+    expected = (x.double() - x.double().mean((2, 3), keepdim=True)) / x.double().std((2, 3), keepdim=True)
+    assert (GlobalBatchNorm2d(4, affine=False)(x) - expected).abs().max() < 2e-5
+
+
+def normalised() -> tuple[list[Tensor], list[Tensor]]:
+    """(Own output and input gradient), (parameter gradients averaged over ranks, state)."""
+    layer = GlobalBatchNorm2d(3, dtype=torch.float64)
+    x = batch()[own_rows(4)].clone().requires_grad_()
+    weight = torch.arange(4.0)[own_rows(4), None, None, None]
+    out = layer(x)
+    (weight * out**3).mean().backward()
+    average_gradients(layer.parameters())
+    assert x.grad is not None
+    gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+    return [out.detach(), x.grad], [*gradients, *layer.state_dict().values()]
+
+
+def test_two_ranks_are_one_process() -> None:
+    (out, gradient), shared = normalised()
+    first, second = run_on_ranks(normalised, 2)
+    torch.testing.assert_close(torch.cat([first[0][0], second[0][0]]), out)
+    torch.testing.assert_close(torch.cat([first[0][1], second[0][1]]) / 2, gradient)
+    torch.testing.assert_close(first[1], shared)
+    torch.testing.assert_close(second[1], shared)
+
+
+def test_leaky_relu_is_torch_to_the_second_derivative() -> None:
+    results = []
+    for activation in (LeakyReLU(0.2), nn.LeakyReLU(0.2)):
+        x = batch().sub(5).requires_grad_()
+        weight = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+        out = weight * activation(weight * x)
+        (gradient,) = torch.autograd.grad(out.square().sum(), x, create_graph=True)
+        gradient.square().sum().backward()
+        results.append([out.detach(), gradient.detach(), x.grad, weight.grad])
+    torch.testing.assert_close(results[0], results[1])

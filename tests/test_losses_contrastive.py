@@ -1,0 +1,123 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from fakes import unit_rows
+from ranks import run_on_ranks
+from sclgan import distributed
+from sclgan.losses.contrastive import quadruple, supcon
+
+
+def in_plain_python(rows: list[list[float]], labels: list[int], compared, temperature: float) -> float:
+    """The definition, with loops; `compared(i, k)` says which pairs take part."""
+    norms = [math.sqrt(sum(x * x for x in row)) for row in rows]
+    unit = [[x / norm for x in row] for row, norm in zip(rows, norms, strict=True)]
+
+    def score(i: int, k: int) -> float:
+        return math.exp(sum(a * b for a, b in zip(unit[i], unit[k], strict=True)) / temperature)
+
+    loss = 0.0
+    for i in range(len(rows)):
+        others = [k for k in range(len(rows)) if k != i and compared(i, k)]
+        positives = [k for k in others if labels[k] == labels[i]]
+        for p in positives:
+            loss -= math.log(score(i, p) / sum(score(i, a) for a in others)) / len(positives)
+    return loss / len(rows)
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5, 3.0])
+def test_supcon_is_the_plain_sum(temperature):
+    z = 3 * torch.randn(9, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    labels = [0, 1, 0, 2, 1, 0, 3, 2, 2]  # 3 is alone: it adds 0 and counts in the mean
+    expected = in_plain_python(z.tolist(), labels, lambda i, k: True, temperature)
+    assert supcon(z, torch.tensor(labels), temperature=temperature).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("pairs", ["all", "intra", "cross"])
+def test_quadruple_is_the_plain_sum_over_the_pairs_it_compares(pairs):
+    t1, t2, v1, v2 = unit_rows(12, 6).split(3)
+    labels = [0, 1, 0]
+    compared = {
+        "all": lambda i, k: True,
+        "intra": lambda i, k: i // 6 == k // 6,
+        "cross": lambda i, k: i // 6 != k // 6,
+    }
+    rows = torch.cat([t1, t2, v1, v2]).tolist()
+    expected = in_plain_python(rows, labels * 4, compared[pairs], 0.2)
+    found = quadruple([t1, t2], [v1, v2], torch.tensor(labels), temperature=0.2, pairs=pairs)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_gradcheck():
+    z = unit_rows(6, 4).requires_grad_()
+    labels = torch.tensor([0, 1, 0, 1, 2, 0])
+    assert torch.autograd.gradcheck(lambda z: supcon(z, labels, temperature=0.3), z)
+    t1, t2, v1, v2 = (part.detach().requires_grad_() for part in unit_rows(8, 4).split(2))
+    for pairs in ("all", "intra", "cross"):
+        assert torch.autograd.gradcheck(
+            lambda *z, pairs=pairs: quadruple(z[:2], z[2:], torch.tensor([0, 1]), temperature=0.3, pairs=pairs),
+            (t1, t2, v1, v2),
+        )
+
+
+@pytest.mark.parametrize(("num_anchors", "expected"), [(10, 3.66), (24, 4.55), (48, 5.25)])
+def test_random_codes_at_a_large_temperature_give_the_log_of_the_others(num_anchors, expected):
+    parts = unit_rows(4 * num_anchors, 256).split(num_anchors)
+    loss = quadruple(parts[:2], parts[2:], torch.arange(num_anchors), temperature=100.0).item()
+    assert loss == pytest.approx(math.log(4 * num_anchors - 1), abs=1e-3)
+    assert loss == pytest.approx(expected, abs=0.01)
+
+
+def test_tight_clusters_at_a_small_temperature_reach_the_floor_log_3():
+    centres = torch.eye(8, dtype=torch.float64)
+    loss = quadruple([centres, centres], [centres, centres], torch.arange(8), temperature=0.01)
+    assert loss.item() == pytest.approx(math.log(3), abs=1e-6)
+
+
+def test_unique_labels_and_two_views_are_nt_xent():
+    first, second = unit_rows(7, 12), unit_rows(7, 12, seed=1)
+    z = torch.cat([first, second])
+    similarity = (z @ z.T / 0.5).masked_fill(torch.eye(14, dtype=torch.bool), -torch.inf)
+    nt_xent = torch.nn.functional.cross_entropy(similarity, torch.arange(14).roll(7))  # Chen et al. 2020, Eq. 1
+    assert supcon(z, torch.arange(7).repeat(2), temperature=0.5).item() == pytest.approx(nt_xent.item(), rel=1e-12)
+
+
+def test_length_and_order_of_rows_do_not_matter():
+    z, labels, order = unit_rows(8, 5), torch.tensor([0, 0, 1, 1, 2, 2, 0, 1]), torch.randperm(8)
+    loss = supcon(z, labels, temperature=0.1)
+    torch.testing.assert_close(supcon(7 * z[order], labels[order], temperature=0.1), loss)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, math.nan])
+def test_a_temperature_that_is_not_positive_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature must be positive"):
+        supcon(unit_rows(4, 3), torch.tensor([0, 0, 1, 1]), temperature=temperature)
+
+
+def test_unknown_pairs_are_refused():
+    with pytest.raises((ValueError, TypeError), match=r"pairs|both"):
+        quadruple([unit_rows(2, 3)], [unit_rows(2, 3)], torch.tensor([0, 1]), temperature=1.0, pairs="both")
+
+
+CODES, LABELS = unit_rows(16, 6, seed=3).unflatten(0, (4, 4)), torch.tensor([0, 1, 0, 2])
+
+
+def loss_and_gradient(pairs: str) -> tuple[Tensor, Tensor]:
+    """This rank's rows of the quadruple; the gradient in the codes of all ranks, as averaging would leave it."""
+    codes = CODES.clone().requires_grad_()
+    mine = distributed.own_rows(4)
+    t1, t2, v1, v2 = codes[:, mine]
+    loss = quadruple([t1, t2], [v1, v2], LABELS[mine], temperature=0.2, pairs=pairs)
+    loss.backward()
+    gradient = distributed.sum_over_ranks(codes.grad) / distributed.world_size()
+    return distributed.sum_over_ranks(loss.detach()) / distributed.world_size(), gradient
+
+
+@pytest.mark.parametrize("pairs", ["all", "intra", "cross"])
+def test_two_ranks_give_the_loss_and_the_gradient_of_one_process(pairs):
+    loss, gradient = loss_and_gradient(pairs)
+    for rank_loss, rank_gradient in run_on_ranks(loss_and_gradient, 2, pairs):
+        torch.testing.assert_close(rank_loss, loss, rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(rank_gradient, gradient, rtol=1e-10, atol=1e-12)

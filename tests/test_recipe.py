@@ -1,0 +1,113 @@
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+from torch import nn
+
+from sclgan.recipe import construct, from_json, override, tiny, to_json
+from sclgan.recipes import RECIPES, recipe
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_named_after_its_function_and_survives_json(name):
+    made = recipe(name)
+    assert made.name == name
+    again = from_json(to_json(made))
+    assert to_json(again) == to_json(made)
+    assert again.gan.func is made.gan.func
+    assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_scl")])
+def test_the_method_is_a_second_view_and_one_more_term(name):
+    with_method, plain = json.loads(to_json(recipe(name))), json.loads(to_json(recipe(name.removesuffix("_scl"))))
+    for phase, weights in (("pretraining", "weights"), ("training", "generator_weights")):
+        assert with_method[phase].pop("num_views") == 2 * plain[phase].pop("num_views")
+        assert with_method[phase][weights].pop("contrast") > 0
+    assert {**with_method, "name": 0, "about": 0} == {**plain, "name": 0, "about": 0}
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_2x")])
+def test_the_control_sees_as_many_pictures_a_step_as_the_method(name):
+    control, method = recipe(name), recipe(name.replace("_2x", "_scl"))
+    for phase in ("pretraining", "training"):
+        one, other = getattr(control, phase), getattr(method, phase)
+        assert one.batch_size * one.num_views == other.batch_size * other.num_views
+    assert "contrast" not in control.training.generator_weights
+
+
+def test_override_reaches_dataclasses_constructors_and_tables():
+    made = override(
+        recipe("ssagan_emoji_scl"),
+        [
+            "seed=7",
+            "training.steps=12",
+            "training.betas=0.5,0.9",
+            "training.generator_weights.contrast=0.4",
+            "training.discriminator_weights.1.magp=1.5",
+            "gan.nf=16",
+            "encoders.backbone.image_size=224",
+            "pretraining.pairs=cross",
+        ],
+    )
+    assert (made.seed, made.training.steps, made.training.betas) == (7, 12, (0.5, 0.9))
+    assert made.training.generator_weights["contrast"] == 0.4
+    assert made.training.discriminator_weights[1] == {"magp": 1.5}
+    assert made.gan.keywords["nf"] == 16
+    assert made.encoders.keywords["backbone"].keywords["image_size"] == 224
+    assert made.pretraining.pairs == "cross"
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("training.step=3", "did you mean 'steps'"),
+        ("trainig.steps=3", "did you mean 'training'"),
+        ("gan.nff=3", "did you mean 'nf'"),
+        ("training.generator_weights.contrats=3", "did you mean"),
+        ("training.steps=many", "takes int, not 'many'"),
+        ("training.noise=other", "one of independent, shared"),
+        ("training.betas=0.5", "2 values"),
+        ("training.steps", "write field=value"),
+        ("training=3", "is a group"),
+        ("training.steps.more=3", "it has no fields"),
+    ],
+)
+def test_a_wrong_override_says_what_is_wrong(assignment, message):
+    with pytest.raises(ValueError, match=message):
+        override(recipe("ssagan_emoji"), [assignment])
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(ValueError, match="did you mean 'ssagan_emoji_scl'"):
+        recipe("ssagan_emoji_slc")
+
+
+@pytest.mark.parametrize(
+    "call", ["os.system", "sclgan.files.write_atomically", "sclgan.recipe.json.loads", "sclgan.gans.ssagan.nn.Linear"]
+)
+def test_a_run_folder_cannot_choose_what_is_executed(call):
+    content = json.loads(to_json(recipe("ssagan_emoji")))
+    content["gan"]["call"] = call
+    with pytest.raises(ValueError, match=r"not loaded|not a recipe"):
+        from_json(json.dumps(content))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"name": "x"}'])
+def test_a_damaged_recipe_is_one_clear_error(text):
+    with pytest.raises(ValueError, match="not a recipe of this version"):
+        from_json(text)
+
+
+def test_construct_builds_from_the_inside_out():
+    lazy = partial(nn.Sequential, partial(nn.Linear, 3, 4))
+    assert isinstance(construct(partial(dict, layer=partial(nn.Linear, 3, 4)))["layer"], nn.Linear)
+    assert construct(partial(dict, a=1), a=2) == {"a": 2}
+    assert lazy.args  # positional constructors are not built: recipes name their arguments
+
+
+def test_tiny_keeps_what_makes_the_rows_differ():
+    method, control = tiny(recipe("ssagan_emoji_scl")), tiny(recipe("ssagan_emoji_2x"))
+    assert control.training.batch_size == 2 * method.training.batch_size
+    assert replace(method, name="", about="") != replace(control, name="", about="")
