@@ -75,7 +75,7 @@ def saved_recipe(folder: Path) -> Recipe:
 
 
 def save_encoders(folder: Path, encoders: Encoders, vocabulary: Vocabulary) -> None:
-    """Writes the vocabulary and the pre-trained weights."""
+    """Writes the vocabulary and, last, the pre-trained weights."""
     vocabulary.save(folder / VOCABULARY)
     with replaced(folder / ENCODERS) as path:
         checkpoint.save_weights(path, encoders)

@@ -36,6 +36,7 @@ class TextToImageGAN(Protocol):
     discriminator: nn.Module
     z_dim: int
     discriminator_term_names: frozenset[str]
+    generator_term_names: frozenset[str]
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake: ...
 

@@ -32,6 +32,7 @@ class SSAGAN:
     """
 
     discriminator_term_names = frozenset({"real", "mismatched", "fake", "magp"})
+    generator_term_names = frozenset({"adv", "words", "sentence"})
 
     def __init__(
         self,

@@ -10,14 +10,16 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from sclgan import distributed
-from sclgan.data.grounds import ground_of, named_ground
+from sclgan.data.grounds import GROUNDS, ground_of, named_ground
 from sclgan.metrics.statistics import Estimate
+
+CHANCE = 1 / len(GROUNDS)
 
 
 class GroundAccuracy:
     """The share of pictures whose ground, read from the pixels, is the one that the caption names.
 
-    Captions that name none are not counted. Chance is 1 / the number of grounds.
+    Captions that name none are not counted. A ground at random is right with probability `CHANCE`.
     """
 
     def __init__(self) -> None:

@@ -24,12 +24,6 @@ class GANPhase:
     """The GAN, its optimizers and its averaged generator. `encoders` are frozen."""
 
     def __init__(self, gan: TextToImageGAN, encoders: Encoders, recipe: Training, *, seed: int) -> None:
-        named = [name for weights in recipe.discriminator_weights for name in weights]
-        if sorted(named) != sorted(gan.discriminator_term_names):
-            raise ValueError(
-                f"training.discriminator_weights names {sorted(named)}; "
-                f"the discriminator has {sorted(gan.discriminator_term_names)}, each to be named once"
-            )
         self.gan, self.encoders, self.recipe, self.seed = gan, encoders, recipe, seed
         self.generator_optimizer = torch.optim.Adam(
             gan.generator.parameters(), recipe.generator_learning_rate, recipe.betas

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,8 +16,8 @@ from sclgan.encoders.base import Encoders
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
-from sclgan.recipe import Pretraining, Recipe, Training, Weights, construct
-from sclgan.run import VOCABULARY, claim, load_encoders, save_encoders
+from sclgan.recipe import Pretraining, Recipe, Training, construct
+from sclgan.run import ENCODERS, claim, load_encoders, save_encoders
 from sclgan.train import loop
 from sclgan.train.gan import GANPhase
 from sclgan.train.log import read_metrics
@@ -33,13 +34,12 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     Raises:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `PairedBatches`.
     """
-    if recipe.pretraining.steps < 1:
-        raise ValueError(f"pretraining.steps must be at least 1, not {recipe.pretraining.steps}")
     settings = recipe.pretraining
+    _check_weights(recipe)
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
-    batches = _batches(recipe, source, vocabulary, settings, settings.weights)
+    batches = _batches(recipe, source, vocabulary, settings)
     claim(out, recipe)
 
     torch.manual_seed(recipe.seed)
@@ -83,20 +83,12 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
         ValueError: the recipe, the data, the encoders or the folder do not fit.
     """
     settings = recipe.training
-    if settings.steps < 1:
-        raise ValueError(f"training.steps must be at least 1, not {settings.steps}")
+    _check_weights(recipe)  # before an hour of pre-training
     source: Source = construct(recipe.source, "train")
     claim(out, recipe)
-    if not (out / VOCABULARY).exists():
-        if encoders is None:
-            encoders = out / "pretraining"
-            pretrain(recipe, encoders, num_workers=num_workers)
-        pair, vocabulary = load_encoders(encoders, recipe)
-        if distributed.rank() == 0:
-            save_encoders(out, pair, vocabulary)
-        distributed.barrier()
+    _provide_encoders(recipe, out, encoders, num_workers)
     pair, vocabulary = load_encoders(out, recipe)
-    batches = _batches(recipe, source, vocabulary, settings, settings.generator_weights)
+    batches = _batches(recipe, source, vocabulary, settings)
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -118,11 +110,46 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     distributed.barrier()
 
 
-def _batches(
-    recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training, weights: Weights
-) -> PairedBatches:
-    if "contrast" in weights and phase.num_views < 2:
-        raise ValueError("'contrast' compares views of one label: set num_views=2, or leave its weight out")
+def _check_weights(recipe: Recipe) -> None:
+    """Fails where the tables of the recipe do not name what its GAN computes."""
+    gan: type[TextToImageGAN] = recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan  # type: ignore[assignment]
+    phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
+    for phase, weights in phases.items():
+        settings: Pretraining | Training = getattr(recipe, phase)
+        if settings.steps < 1:
+            raise ValueError(f"{phase}.steps must be at least 1, not {settings.steps}")
+        if "contrast" in weights and settings.num_views < 2:
+            raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
+    tables = {
+        "generator_weights": (recipe.training.generator_weights.keys() - {"contrast"}, gan.generator_term_names),
+        "discriminator_weights": (
+            [name for weights in recipe.training.discriminator_weights for name in weights],
+            gan.discriminator_term_names,
+        ),
+    }
+    for table, (named, computed) in tables.items():
+        if sorted(named) != sorted(computed):
+            raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
+
+
+def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers: int) -> None:
+    """Puts pre-trained encoders into the run folder, once: those given, or its own."""
+    has_them = (out / ENCODERS).exists()
+    distributed.barrier()  # every rank has looked before one writes
+    if has_them:
+        if given is not None and (given / ENCODERS).read_bytes() != (out / ENCODERS).read_bytes():
+            raise ValueError(f"{out} was begun with other encoders than those of {given}: give another --out")
+        return
+    if given is None:
+        given = out / "pretraining"
+        pretrain(recipe, given, num_workers=num_workers)
+    pair, vocabulary = load_encoders(given, recipe)
+    if distributed.rank() == 0:
+        save_encoders(out, pair, vocabulary)
+    distributed.barrier()
+
+
+def _batches(recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training) -> PairedBatches:
     return PairedBatches(
         source,
         vocabulary,

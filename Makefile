@@ -1,0 +1,26 @@
+# `make demo` and `make test` each set themselves up on a fresh machine: they need Python 3.11 to 3.13 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test check bench
+
+demo: .venv/installed  ## pre-train, train, evaluate and compare SSA-GAN with and without the method, small
+	$(BIN)/python -m sclgan.experiments.demo demo
+
+test: .venv/installed  ## the tests
+	$(BIN)/python -m pytest -q
+
+check: .venv/installed  ## lint, types, tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+bench: .venv/installed  ## images per second of a training step, with and without the method
+	$(BIN)/python benchmarks/step.py
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
