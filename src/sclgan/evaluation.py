@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import logging
+import platform
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +19,14 @@ from sclgan.data.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.metrics.evaluate import Result, evaluate
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, protocol_named
+from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
 from sclgan.metrics.reals import composition, label_of
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.run import ENCODERS, Run, open_run, to_uint8
 from sclgan.train.log import ProgressLine
+
+log = logging.getLogger(__name__)
 
 BATCH = 64
 SPLIT = "test"
@@ -42,8 +48,7 @@ def evaluate_run(
     """
     run = open_run(folder)
     source: Source = construct(run.recipe.source, SPLIT)
-    names = protocols or [name for name in PROTOCOLS if name != "ground" or isinstance(source, Emoji)]
-    chosen = [protocol_named(name) for name in names]
+    chosen = [protocol_named(name) for name in protocols] or _fitting(source, num_images)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
@@ -67,9 +72,21 @@ def evaluate_run(
     if distributed.rank() == 0:
         with (folder / RECORDS).open("a") as file:
             for result in results:
-                record = {"recipe": run.recipe.name, "step": run.step, **result.to_json()}
+                record = {"recipe": run.recipe.name, "step": run.step, **result.to_json(), "machine": machine()}
                 file.write(json.dumps(record) + "\n")
     return results
+
+
+def _fitting(source: Source, num_images: int | None) -> list[EvaluationProtocol]:
+    """The protocols that mean something for these data and so many images."""
+    kept, left_out = [], []
+    for protocol in PROTOCOLS.values():
+        only_emoji = protocol.metric == "ground" and not isinstance(source, Emoji)
+        one_a_label = protocol.metric == "diversity" and num_images is not None and num_images <= len(source)
+        (left_out if only_emoji or one_a_label else kept).append(protocol)
+    if left_out and distributed.rank() == 0:
+        log.info("left out, since they do not fit: %s", ", ".join(protocol.name for protocol in left_out))
+    return kept
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
@@ -100,6 +117,14 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Itera
                 text_codes=text.sentence,
             )
             progress.advance(start + len(numbers))
+
+
+def machine() -> str:
+    """The accelerator, or the processor and the threads used on it."""
+    if torch.cuda.is_available():
+        return f"{distributed.world_size()} x {torch.cuda.get_device_name()}"
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
+    return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} threads"
 
 
 def line(result: Result) -> str:

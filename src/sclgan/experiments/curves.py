@@ -20,7 +20,7 @@ class Curve:
 
     name: str
     number: int
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[int, float]]
 
 
 def svg(panels: Mapping[str, Sequence[Curve]]) -> str:

@@ -1,0 +1,101 @@
+"""Gathers graded runs into a file under results/, and writes the tables of docs/results.md from such files.
+
+    python scripts/results.py gather results/demo.json --command "COMMAND" RUN [RUN ...]
+    python scripts/results.py tables
+
+Nothing in those tables is typed by hand: `tables` replaces what stands between the markers of each file.
+"""
+
+import argparse
+import json
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "results.md"
+
+
+def gather(out: Path, command: str, runs: list[Path]) -> None:
+    """Writes the newest evaluation of every protocol of every run, with its recipe's seed."""
+    rows = []
+    for run in runs:
+        recipe = json.loads((run / "recipe.json").read_text())
+        records = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
+        timed = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        cost = next(record for record in reversed(timed) if "seconds" in record)
+        rows.append(
+            {
+                "recipe": recipe,
+                "images": cost["images"],
+                "seconds": cost["seconds"],
+                "evaluations": list({record["label"]: record for record in records}.values()),
+            }
+        )
+    out.write_text(json.dumps({"command": command, "runs": rows}, indent=1) + "\n")
+
+
+def table(path: Path) -> str:
+    """Markdown: a row for each protocol, a column for each recipe, mean +- standard deviation over the seeds."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    names = list(dict.fromkeys(run["recipe"]["name"] for run in content["runs"]))
+    values: dict[str, dict[str, list[float]]] = {}
+    about: dict[str, dict[str, Any]] = {}
+    for run in content["runs"]:
+        for record in run["evaluations"]:
+            values.setdefault(record["label"], {name: [] for name in names})[run["recipe"]["name"]].append(
+                record["value"]
+            )
+            about[record["label"]] = record
+    seeds = sorted({run["recipe"]["seed"] for run in content["runs"]})
+    machines = sorted({record["machine"] for run in content["runs"] for record in run["evaluations"]})
+    lines = [
+        f"| protocol | {' | '.join(names)} | real pictures | better |",
+        f"|---|{'---|' * len(names)}---|---|",
+    ]
+    for label, of_recipes in values.items():
+        cells = " | ".join(spread(of_recipes[name]) for name in names)
+        floor = about[label]["floor"]
+        lines.append(f"| `{label}` | {cells} | {'' if floor is None else f'{floor:.4g}'} | {about[label]['better']} |")
+    seconds = ", ".join(
+        f"{name} {statistics.mean(r['seconds'] for r in content['runs'] if r['recipe']['name'] == name):.0f} s"
+        for name in names
+    )
+    how = f"Seeds {', '.join(map(str, seeds))}; mean ± standard deviation. GAN training: {seconds}. "
+    return "\n".join([*lines, "", f"{how}{'; '.join(machines)}. Made with `{content['command']}`."])
+
+
+def spread(values: list[float]) -> str:
+    """Mean and standard deviation, the latter from two values on."""
+    mean = f"{statistics.mean(values):.4g}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.2g}"
+
+
+def tables() -> str:
+    """The page with its tables made anew."""
+    return re.sub(
+        r"(<!-- (results/\S+) -->\n).*?(\n<!-- end -->)",
+        lambda found: f"{found[1]}{table(ROOT / found[2])}{found[3]}",
+        PAGE.read_text(),
+        flags=re.DOTALL,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True, dest="what")
+    gathering = commands.add_parser("gather")
+    gathering.add_argument("out", type=Path)
+    gathering.add_argument("--command", required=True)
+    gathering.add_argument("runs", type=Path, nargs="+")
+    commands.add_parser("tables")
+    given = parser.parse_args()
+    if given.what == "gather":
+        gather(given.out, given.command, given.runs)
+    else:
+        PAGE.write_text(tables())
+
+
+if __name__ == "__main__":
+    main()
