@@ -79,7 +79,8 @@ def evaluate_run(
 
 def _fitting(source: Source, num_images: int | None) -> list[EvaluationProtocol]:
     """The protocols that mean something for these data and so many images."""
-    kept, left_out = [], []
+    kept: list[EvaluationProtocol] = []
+    left_out: list[EvaluationProtocol] = []
     for protocol in PROTOCOLS.values():
         only_emoji = protocol.metric == "ground" and not isinstance(source, Emoji)
         one_a_label = protocol.metric == "diversity" and num_images is not None and num_images <= len(source)

@@ -40,7 +40,7 @@ class PairedBatches(Dataset[Batch]):
         seed: int,
     ) -> None:
         if num_views < 1 or batch_size < 1:
-            raise ValueError(f"views and batch_size must be at least 1, not {num_views} and {batch_size}")
+            raise ValueError(f"num_views and batch_size must be at least 1, not {num_views} and {batch_size}")
         self.source, self.tokenizer = source, tokenizer
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
         self._partners = self._rows_of_each_label() if num_views > 1 else {}
@@ -57,7 +57,7 @@ class PairedBatches(Dataset[Batch]):
         if not rows:
             raise ValueError(
                 f"'{self.source.name}' has no labels, and two views of one label need them: "
-                "give the pictures labels, or train with views=1 and without 'contrast'"
+                "give the pictures labels, or train with num_views=1 and without 'contrast'"
             )
         num_alone = sum(len(members) == 1 for members in rows.values())
         num_without = sum(not labels for labels in self.source.labels)

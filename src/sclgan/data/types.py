@@ -69,7 +69,7 @@ class View:
     captions: Captions
 
     def to(self, device: torch.device) -> "View":
-        return View(self.image.to(device, non_blocking=True), self.captions.to(device))
+        return View(self.image.to(device), self.captions.to(device))
 
 
 @dataclass(frozen=True)

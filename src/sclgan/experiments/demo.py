@@ -5,19 +5,20 @@
 Interrupted and repeated it continues. The sizes are chosen for minutes, not for results: `docs/results.md`.
 """
 
-import logging
+import os
+import shlex
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from sclgan.evaluation import evaluate_run, read_evaluations
+import torch
+
+from sclgan.evaluation import read_evaluations
 from sclgan.experiments.compare import compare_runs
 from sclgan.metrics.ground import CHANCE
-from sclgan.recipe import override
-from sclgan.recipes import recipe
-from sclgan.train.loop import StoppedError
-from sclgan.train.session import train
 
 SMALL = (
     "encoders.code_size=128",
@@ -29,9 +30,9 @@ SMALL = (
     "training.generator_learning_rate=1e-3",
     "training.discriminator_learning_rate=2e-3",
     "training.ema_decay=0.98",
-    "training.steps=1000",
-    "training.checkpoint_every=200",
-    "training.grid_every=200",
+    "training.steps=1500",
+    "training.checkpoint_every=250",
+    "training.grid_every=250",
     "pretraining.steps=360",
     "pretraining.checkpoint_every=100",
 )
@@ -47,25 +48,54 @@ NUM_IMAGES = 1000
 
 
 def run(out: Path, overrides: Sequence[str] = ()) -> Path:
-    """Trains, grades and compares the rows in `out`, with fields of both recipes replaced; returns the page."""
-    for name, sizes in ROWS.items():
-        train(override(recipe(name), [*SMALL, *sizes, *overrides]), out / name)
-    for name in ROWS:
-        if not read_evaluations(out / name):
-            evaluate_run(out / name, num_images=NUM_IMAGES)
+    """Trains, grades and compares the rows in `out`, with fields of both recipes replaced; returns the page.
+
+    On a CPU the rows run side by side, each on one thread: two threads in one small network spend much of their time
+    waiting for each other, above all on a machine that does something else as well.
+
+    Raises:
+        RowError: a command of a row failed, and said why.
+    """
+    side_by_side = 1 if torch.cuda.is_available() else min(len(ROWS), os.cpu_count() or 1)
+    with ThreadPoolExecutor(side_by_side) as rows:
+        list(rows.map(lambda name: _row(name, out / name, overrides), ROWS))
     return compare_runs([out / name for name in ROWS], out)
+
+
+class RowError(Exception):
+    """A command of a row ended with the exit code `code`."""
+
+    def __init__(self, command: Sequence[str], code: int) -> None:
+        super().__init__(f"`{shlex.join(command)}` ended with exit code {code}; repeat to continue")
+        self.code = code
+
+
+def _row(name: str, folder: Path, overrides: Sequence[str]) -> None:
+    fields = [*SMALL, *ROWS[name], *overrides]
+    _sclgan("train", name, *fields, "--out", str(folder))
+    if not read_evaluations(folder):
+        _sclgan("evaluate", str(folder), "--num-images", str(NUM_IMAGES))
+
+
+def _sclgan(*arguments: str) -> None:
+    one_thread = {} if torch.cuda.is_available() else {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-m", "sclgan", *arguments], env=os.environ | one_thread, check=False)
+    if done.returncode:
+        raise RowError(["sclgan", *arguments], done.returncode)
 
 
 def main() -> None:
     """Runs the demo as the command line says, prints its table and where the page is."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     if len(sys.argv) < 2:
         sys.exit("usage: python -m sclgan.experiments.demo FOLDER [FIELD=VALUE ...]")
     out, began = Path(sys.argv[1]), time.monotonic()
     try:
         page = run(out, sys.argv[2:])
-    except StoppedError as stopped:
-        sys.exit(str(stopped))
+    except KeyboardInterrupt:
+        sys.exit(130)  # the commands got the signal as well and stopped at a checkpoint
+    except RowError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.code)
     print(table(out))
     print(f"\n{(time.monotonic() - began) / 60:.1f} minutes. Open {page.resolve().as_uri()}")
 

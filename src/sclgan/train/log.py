@@ -29,8 +29,7 @@ class Metrics:
         from torch.utils.tensorboard import SummaryWriter  # half a second that no other command should pay
 
         self.path = folder / "metrics.jsonl"
-        self._sums: dict[str, Tensor] = {}
-        self._num_added = 0
+        self._added: dict[str, list[Tensor]] = {}
         self._writes = distributed.rank() == 0
         if self._writes:
             kept = [record for record in read_metrics(folder) if record["step"] <= step]
@@ -38,19 +37,19 @@ class Metrics:
             self._events = SummaryWriter(str(folder), purge_step=step + 1)
 
     def add(self, values: Mapping[str, Tensor]) -> None:
-        """Adds the terms of one step to the average that the next `averages` returns."""
+        """Adds values of one step to the averages that the next `averages` returns."""
         for name, value in values.items():
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-        self._num_added += 1
+            self._added.setdefault(name, []).append(value)
 
     def averages(self) -> dict[str, float]:
         """The mean of what was added since the last call, over steps and ranks; every rank must call it."""
-        if not self._num_added:
+        added, self._added = self._added, {}
+        if not added:
             return {}
-        sums = torch.stack([value.double() for value in self._sums.values()])
-        means = distributed.sum_over_ranks(sums) / (self._num_added * distributed.world_size())
-        names, self._sums, self._num_added = list(self._sums), {}, 0
-        return dict(zip(names, means.tolist(), strict=True))
+        device = distributed.device()
+        means = torch.stack([torch.stack(values).to(device).double().mean() for values in added.values()])
+        means = distributed.sum_over_ranks(means) / distributed.world_size()
+        return dict(zip(added, means.tolist(), strict=True))
 
     def write(self, step: int, values: Mapping[str, float | int]) -> None:
         """Appends a record."""

@@ -74,13 +74,7 @@ def run(
     start, seconds = _restore(phase, folder / "checkpoints", steps)
     if start == steps:
         return
-    loader = DataLoader(
-        batches,
-        batch_size=None,
-        sampler=range(start, steps),
-        num_workers=num_workers,
-        pin_memory=device.type == "cuda",
-    )
+    loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
     images_a_step = batches.batch_size * batches.num_views
     began = time.monotonic()
     metrics = Metrics(folder, start)
@@ -97,7 +91,9 @@ def run(
                     f"{title}, step {step}: {error}. The last good checkpoint is "
                     f"{checkpoint.latest(folder / 'checkpoints') or 'none yet'}; lower the learning rate and repeat"
                 ) from error
-            metrics.add({**terms, "pairs/with_partner": batch.has_partner.double().mean()})
+            metrics.add(terms)
+            if batches.num_views > 1:
+                metrics.add({"pairs/with_partner": batch.has_partner.double().mean()})
             progress.advance(step)
             record: dict[str, float | int] = {}
             if step % log_every == 0 or step == steps:
