@@ -60,7 +60,7 @@ class Discriminator(nn.Module):
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c 4 4"]:
         """What D sees of images in [-1, 1], whatever their sentences."""
-        x: Tensor = image
+        x = image.contiguous()  # G's are channels-last
         for name in self.names:
             x = self.get_submodule(name)(x)
         return x
