@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from ranks import run_on_ranks
-from sclgan.distributed import average_gradients, own_rows
-from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
+from sclgan.distributed import average_gradients, own_rows, rank
+from sclgan.gans.layers import GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU
 
 
 def batch(channels: int = 3) -> Tensor:
@@ -44,6 +44,38 @@ def test_statistics_of_large_channels_last_images_are_precise() -> None:
     )
     expected = (x.double() - x.double().mean((2, 3), keepdim=True)) / x.double().std((2, 3), keepdim=True)
     assert (GlobalBatchNorm2d(4, affine=False)(x) - expected).abs().max() < 2e-5
+
+
+def vectors(rows: slice) -> tuple[Tensor, list[Tensor]]:
+    """(Own output), (parameter gradients averaged over ranks, state) of normalised rows."""
+    layer = GlobalBatchNorm1d(3, dtype=torch.float64)
+    x = batch()[rows, :, 0, 0].clone().requires_grad_()
+    out = layer(x)
+    (out**3).sum().backward()
+    average_gradients(layer.parameters())
+    assert x.grad is not None
+    gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+    return torch.cat([out.detach(), x.grad], dim=1), [*gradients, *layer.state_dict().values()]
+
+
+def vectors_of_ranks() -> tuple[Tensor, list[Tensor]]:
+    return vectors(slice(0, 3) if rank() == 0 else slice(3, 4))
+
+
+def test_ranks_may_have_different_numbers_of_rows() -> None:
+    out, (weight, bias, *state) = vectors(slice(None))
+    first, second = run_on_ranks(vectors_of_ranks, 2)
+    torch.testing.assert_close(torch.cat([first[0], second[0]]), out)
+    for found in (first[1], second[1]):
+        torch.testing.assert_close(found, [weight / 2, bias / 2, *state])
+
+
+def test_vectors_in_one_process_are_torchs() -> None:
+    x = batch()[:, :, 0, 0]
+    ours, theirs = GlobalBatchNorm1d(3, dtype=torch.float64), nn.BatchNorm1d(3, dtype=torch.float64)
+    torch.testing.assert_close(ours(x), theirs(x))
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+    torch.testing.assert_close(ours.eval()(x), theirs.eval()(x))
 
 
 def normalised() -> tuple[list[Tensor], list[Tensor]]:

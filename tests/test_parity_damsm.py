@@ -1,4 +1,4 @@
-"""DAMSM against numbers of the reference code at reduced width (`tests/parity/damsm.safetensors`)."""
+"""DAMSM against numbers of the reference code at reduced width (`tests/parity/attngan.safetensors` holds them)."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 
 @pytest.fixture(scope="module")
 def stored() -> dict[str, Tensor]:
-    return load("damsm")
+    return load("attngan")
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 from torch import nn
 
-from sclgan.recipe import construct, from_json, override, tiny, to_json
+from sclgan.recipe import TINY, construct, from_json, override, tiny, tiny_assignments, to_json
 from sclgan.recipes import RECIPES, recipe
 
 
@@ -105,6 +105,10 @@ def test_construct_builds_from_the_inside_out():
     assert isinstance(construct(partial(dict, layer=partial(nn.Linear, 3, 4)))["layer"], nn.Linear)
     assert construct(partial(dict, a=1), a=2) == {"a": 2}
     assert lazy.args  # positional constructors are not built: recipes name their arguments
+
+
+def test_tiny_sets_what_some_recipe_has():
+    assert {assignment for name in RECIPES for assignment in tiny_assignments(recipe(name))} == set(TINY)
 
 
 def test_tiny_keeps_what_makes_the_rows_differ():

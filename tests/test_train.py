@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from sclgan.recipe import Recipe, override, tiny
+from sclgan.recipe import Recipe, override, tiny, tiny_assignments
 from sclgan.recipes import recipe
 from sclgan.run import open_run
 from sclgan.train import checkpoint, session
@@ -62,6 +62,18 @@ def test_a_run_folder_holds_recipe_records_events_grids_and_checkpoints(trained)
     assert not list(trained.rglob("*.partial"))
 
 
+@pytest.mark.parametrize("name", ["attngan_emoji_scl", "dmgan_emoji_scl"])
+def test_the_other_gans_train_and_resume_bit_for_bit(trained, tmp_path, name):
+    for folder, steps in (("at_once", (3,)), ("resumed", (2, 3))):
+        for last in steps:
+            made = small(name, f"training.steps={last}")
+            session.train(made, tmp_path / folder, encoders=trained)
+    assert_identical(final_weights(tmp_path / "resumed"), final_weights(tmp_path / "at_once"))
+    record = read_metrics(tmp_path / "resumed")[-1]
+    terms = {"d/real_uncond", "d/real_cond", "d/fake_uncond", "d/fake_cond", "d/mismatched"}
+    assert terms | {"g/adv", "g/kl", "g/words", "g/sentence", "g/contrast"} <= record.keys()
+
+
 def test_both_networks_and_the_average_moved_and_the_encoders_did_not(trained):
     last = load_file(trained / "checkpoints" / "step_00000006" / "generator.safetensors")
     before = load_file(trained / "checkpoints" / "step_00000005" / "generator.safetensors")
@@ -108,9 +120,7 @@ def test_killed_in_either_phase_and_repeated_the_weights_are_bit_identical(train
 
 def _assignments(made: Recipe) -> dict[str, object]:
     """What `small` set, as the command line takes it."""
-    from sclgan.recipe import TINY
-
-    given = dict(assignment.split("=") for assignment in TINY)
+    given = dict(assignment.split("=") for assignment in tiny_assignments(made))
     given |= {"pretraining.batch_size": made.pretraining.batch_size, "training.batch_size": made.training.batch_size}
     return given | {"pretraining.checkpoint_every": 1, "training.checkpoint_every": 1}
 

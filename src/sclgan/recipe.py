@@ -259,13 +259,24 @@ TINY = (
     "encoders.embedding_size=16",
     "encoders.backbone.image_size=32",
     "gan.nf=2",
+    "gan.ngf=2",
+    "gan.ndf=2",
     "gan.z_dim=8",
+    "gan.condition_dim=4",
+    "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
 )
+"""The fields that `tiny` sets; those of the GAN where it has them."""
 
 
 def tiny(recipe: Recipe) -> Recipe:
     """The recipe at a size at which both phases take seconds on a CPU: for tests, and for trying out a set-up."""
     pretraining = replace(recipe.pretraining, batch_size=recipe.pretraining.batch_size // 6)
     training = replace(recipe.training, batch_size=recipe.training.batch_size // 4)
-    return override(replace(recipe, pretraining=pretraining, training=training), TINY)
+    return override(replace(recipe, pretraining=pretraining, training=training), tiny_assignments(recipe))
+
+
+def tiny_assignments(recipe: Recipe) -> list[str]:
+    """What of `TINY` the recipe has: GANs differ in their arguments."""
+    arguments = {f"gan.{name}" for name in _children(recipe.gan)}
+    return [one for one in TINY if not one.startswith("gan.") or one.partition("=")[0] in arguments]

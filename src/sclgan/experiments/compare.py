@@ -35,6 +35,11 @@ LOSSES = {
     "d/real": "discriminator: real",
     "d/fake": "discriminator: fake",
     "d/magp": "discriminator: gradient penalty",
+    "g/kl": "generator: KL of the condition",
+    "d/real_cond": "discriminator: real pairs",
+    "d/fake_cond": "discriminator: generated pairs",
+    "d/real_uncond": "discriminator: real images",
+    "d/fake_uncond": "discriminator: generated images",
 }
 PRETRAINING = {
     "words": "words",

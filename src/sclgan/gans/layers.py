@@ -3,7 +3,7 @@
 Ioffe and Szegedy 2015, "Batch Normalization", Algorithm 1; Tao et al. 2022, "DF-GAN", section 3.2 (the penalty).
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,56 +18,78 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
         y = (x - mean) / sqrt(var + eps) * weight + bias        mean, biased var over ranks, rows, h, w
 
-    In one process it is `nn.BatchNorm2d`; with ranks, every rank passes the same shape and gets the output, the
-    running statistics and, after averaging gradients, the gradients of one process with the whole batch. State dicts
-    are those of `nn.BatchNorm2d`. First derivatives only.
+    In one process it is `nn.BatchNorm2d`; with ranks, which may differ in their number of rows, every rank gets the
+    output, the running statistics and, after averaging gradients, the gradients of one process with the whole batch.
+    State dicts are those of `nn.BatchNorm2d`. First derivatives only.
     """
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if not self.training or (input.is_cuda and world_size() == 1):
             return super().forward(input)
-        normal, mean, var = _Normalise.apply(input, self.eps)
-        self._track(mean, var, world_size() * input.numel() // input.shape[1])
-        return torch.addcmul(self.bias[:, None, None], normal, self.weight[:, None, None]) if self.affine else normal
+        return _normalised(self, input)
 
-    def _track(self, mean: Float[Tensor, " c"], var: Float[Tensor, " c"], count: int) -> None:
-        """Moves the running statistics as `nn.BatchNorm2d` does, with the unbiased variance."""
-        if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
-            return
-        self.num_batches_tracked.add_(1)
-        momentum = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean.lerp_(mean, momentum)
-        self.running_var.lerp_(var * (count / max(1, count - 1)), momentum)
+
+class GlobalBatchNorm1d(nn.BatchNorm1d):
+    """`GlobalBatchNorm2d` for vectors; in one process it is `nn.BatchNorm1d`."""
+
+    def forward(self, input: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        if not self.training or world_size() == 1:
+            return super().forward(input)
+        return _normalised(self, input[:, :, None, None])[:, :, 0, 0]
+
+
+def _normalised(
+    layer: GlobalBatchNorm1d | GlobalBatchNorm2d, input: Float[Tensor, "b c h w"]
+) -> Float[Tensor, "b c h w"]:
+    """The output in training; moves the running statistics as `nn.BatchNorm2d` does, with the unbiased variance."""
+    out, mean, var, count = _Normalise.apply(input, layer.weight, layer.bias, layer.eps)
+    if layer.running_mean is not None and layer.running_var is not None and layer.num_batches_tracked is not None:
+        layer.num_batches_tracked.add_(1)
+        momentum = 1 / float(layer.num_batches_tracked) if layer.momentum is None else layer.momentum
+        layer.running_mean.lerp_(mean, momentum)
+        layer.running_var.lerp_(var * (count / (count - 1).clamp(min=1)), momentum)
+    return cast(Tensor, out)
 
 
 class _Normalise(torch.autograd.Function):
-    """`(x - mean) / sqrt(var + eps)`, with mean and var.
+    """`(x - mean) / sqrt(var + eps) * weight + bias`, with mean, var and the number of values that they are of.
 
     torch's own kernel for channels-last tensors on CPU adds up a channel one by one in float32: at 256 pixels its
-    statistics are off by 1e-5 and gradients that pass many layers by 1e-2. `sum` adds in pairs.
+    statistics are off by 1e-5 and gradients that pass many layers by 1e-2. `sum` adds in pairs. Scale and shift are
+    part of it because their gradients are sums that the gradient of x needs anyway, and each pass over the features
+    costs as much as a small convolution.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        count = world_size() * x.numel() / x.shape[1]
-        mean = sum_over_ranks(x.sum((0, 2, 3))) / count
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        own = x.new_full((1,), x.numel() // x.shape[1])
+        # One message: the sums, and behind them the count.
+        sums = sum_over_ranks(torch.cat([x.sum((0, 2, 3)), own]))
+        count = sums[-1]
+        mean = sums[:-1] / count
         normal = x - mean[:, None, None]
         var = sum_over_ranks(normal.square().sum((0, 2, 3))) / count
         scale = torch.rsqrt(var + eps)
         normal *= scale[:, None, None]
-        ctx.save_for_backward(normal, scale)
-        ctx.mark_non_differentiable(mean, var)
-        return normal, mean, var
+        ctx.save_for_backward(normal, scale, count, weight)
+        ctx.mark_non_differentiable(mean, var, count)
+        if weight is None or bias is None:
+            return normal, mean, var, count
+        return torch.addcmul(bias[:, None, None], normal, weight[:, None, None]), mean, var, count
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, None]:
-        normal, scale = ctx.saved_tensors
-        count = world_size() * gradient.numel() / gradient.shape[1]
-        sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normal).sum((0, 2, 3))])
-        mean, slope = (sum_over_ranks(sums) / count)[:, :, None, None]
-        # d loss / d x = (gradient - mean(gradient) - normal * mean(gradient * normal)) / sqrt(var + eps)
-        return torch.addcmul(gradient - mean, normal, slope, value=-1).mul_(scale[:, None, None]), None
+    def backward(ctx: Any, gradient: Tensor, *_: Any) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
+        normal, scale, count, weight = ctx.saved_tensors
+        by_bias, by_weight = sums = torch.stack([gradient.sum((0, 2, 3)), (gradient * normal).sum((0, 2, 3))])
+        if weight is not None:
+            scale = scale * weight
+        # d loss / d x = (gradient - mean(gradient) - normal * mean(gradient * normal)) / sqrt(var + eps) * weight
+        mean, slope = (sum_over_ranks(sums) / count * scale)[:, :, None, None]
+        by_x = torch.addcmul(-mean, normal, slope, value=-1).addcmul_(gradient, scale[:, None, None])
+        return (by_x, None, None, None) if weight is None else (by_x, by_weight, by_bias, None)
 
 
 class LeakyReLU(nn.Module):

@@ -1,6 +1,7 @@
-"""Adversarial losses on matching, mismatched and generated image-text pairs: hinge pieces and gradient penalty.
+"""Adversarial losses on matching, mismatched and generated image-text pairs: hinge, BCE, gradient penalty; KL.
 
-Tao et al. 2022, "DF-GAN: A Simple and Effective Baseline for Text-to-Image Synthesis" (CVPR), section 3.
+Hinge and penalty: Tao et al. 2022, "DF-GAN: A Simple and Effective Baseline for Text-to-Image Synthesis" (CVPR),
+section 3. BCE and KL: Zhang et al. 2017, "StackGAN" (ICCV), section 3, as AttnGAN and DM-GAN use them.
 """
 
 import torch
@@ -29,6 +30,36 @@ def hinge_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor
 def hinge_generator(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`-mean_b logits`: G's side of the hinge game."""
     return -logits.mean()
+
+
+def bce_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """`mean_b -log sigmoid(logits)`: what D should accept, and what G wants of its images.
+
+    Differs from the code of AttnGAN and DM-GAN, which takes the clamped logarithm of a float32 sigmoid: there a very
+    wrong logit (below -27 here, above 17 in `bce_fake`) has next to no gradient.
+    """
+    return F.softplus(-logits).mean()
+
+
+def bce_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
+    """`mean_b -log(1 - sigmoid(logits))`: what D should reject; see `bce_real`."""
+    return F.softplus(logits).mean()
+
+
+def bce_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
+    """`bce_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
+    return mean_over_mismatched(F.softplus(logits), num_rows)
+
+
+def kl_to_standard_normal(mean: Float[Tensor, "b c"], log_variance: Float[Tensor, "b c"]) -> Float[Tensor, ""]:
+    """How far the Gaussians of conditioning augmentation are from N(0, I) (Zhang et al. 2017, Eq. 2).
+
+        mean_{b, c}  (mean^2 + exp(log_variance) - 1 - log_variance) / 2
+
+    Differs from the paper, whose divergence is the sum over the c dimensions: its code, AttnGAN's, DM-GAN's and this
+    take the mean over them.
+    """
+    return (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
 
 
 def mismatched_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "m d"]:

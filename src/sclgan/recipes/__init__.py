@@ -5,7 +5,20 @@ import difflib
 from sclgan.recipe import Recipe
 from sclgan.recipes import emoji
 
-RECIPES = {recipe.__name__: recipe for recipe in (emoji.ssagan_emoji, emoji.ssagan_emoji_2x, emoji.ssagan_emoji_scl)}
+RECIPES = {
+    recipe.__name__: recipe
+    for recipe in (
+        emoji.ssagan_emoji,
+        emoji.ssagan_emoji_2x,
+        emoji.ssagan_emoji_scl,
+        emoji.attngan_emoji,
+        emoji.attngan_emoji_2x,
+        emoji.attngan_emoji_scl,
+        emoji.dmgan_emoji,
+        emoji.dmgan_emoji_2x,
+        emoji.dmgan_emoji_scl,
+    )
+}
 
 
 def recipe(name: str) -> Recipe:

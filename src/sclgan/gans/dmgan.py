@@ -1,0 +1,194 @@
+"""DM-GAN: as AttnGAN, but later stages read a memory that is written from words and image; spectral norm in D.
+
+Zhu et al. 2019, "DM-GAN: Dynamic Memory Generative Adversarial Networks for Text-to-Image Synthesis" (CVPR), section 3;
+Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks" (ICLR), Algorithm 1.
+"""
+
+from collections.abc import Collection
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
+from sclgan.gans import stacked_discriminators
+from sclgan.gans.base import Fake
+from sclgan.gans.stacked import Generator, MaskOrder, ResidualBlock, attend, up_block
+from sclgan.losses.adversarial import kl_to_standard_normal
+from sclgan.losses.matching import sentence_loss, words_loss
+from sclgan.losses.terms import Terms
+
+
+class DMGAN:
+    """Generator, discriminators and objectives of DM-GAN; satisfies `TextToImageGAN`.
+
+        L_D = (real_uncond + real_cond) / 2 + (fake_uncond + fake_cond + mismatched) / 3
+        L_G = adv + kl + lambda (words + sentence)              lambda: 5 on CUB, 50 on COCO
+
+    The weights belong to the recipe. `adv` and D's terms are sums over the stages; `words` and `sentence` are DAMSM's
+    losses of the last image. `num_stages` images double up to `image_size`.
+
+    `self.z_dim` is `z_dim + condition_dim`: the last columns of the noise that `generate` takes are those of the
+    conditioning augmentation. The reference code draws them anew inside the generator, in evaluation too; given from
+    outside, an image is a function of its noise and its caption, and runs resume exactly.
+
+    `mask_order="reference"` repeats a mistake of the reference code, for its released weights; see `stacked.attend`.
+
+    Differs from the paper: it halves `adv`, which its code and this do not.
+    """
+
+    discriminator_term_names = stacked_discriminators.DISCRIMINATOR_TERMS
+
+    def __init__(
+        self,
+        encoders: Encoders,
+        *,
+        image_size: int = 256,
+        num_stages: int = 3,
+        ngf: int = 64,
+        ndf: int = 32,
+        z_dim: int = 100,
+        condition_dim: int = 100,
+        num_residual_blocks: int = 2,
+        mask_order: MaskOrder = "own",
+        damsm_gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+    ) -> None:
+        self.encoders, self.damsm_gammas = encoders, damsm_gammas
+        self.noise_sizes, self.z_dim = [z_dim, condition_dim], z_dim + condition_dim
+        self.generator = Generator(
+            partial(
+                MemoryStage,
+                ngf,
+                text_dim=encoders.code_size,
+                num_residual_blocks=num_residual_blocks,
+                mask_order=mask_order,
+            ),
+            image_size=image_size,
+            num_stages=num_stages,
+            ngf=ngf,
+            z_dim=z_dim,
+            condition_dim=condition_dim,
+            text_dim=encoders.code_size,
+        )
+        self.discriminator = stacked_discriminators.discriminators(
+            discriminator_layer, image_size=image_size, num_stages=num_stages, ndf=ndf, text_dim=encoders.code_size
+        )
+        # The layout that G's convolutions are fastest in. D's large kernels on small maps are faster without it.
+        self.generator.to(memory_format=torch.channels_last)
+
+    def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake:
+        """An image a stage; `maps` are how much each pixel of the features before the later stages reads each word."""
+        noise, eps = torch.split(z, self.noise_sizes, dim=1)
+        fake: Fake = self.generator(noise, eps, text)
+        return fake
+
+    def embed(self, fake: Fake) -> ImageCodes:
+        """The frozen encoder's codes of the last image; gradients flow into the image."""
+        return self.encoders.encode_image(fake.image)
+
+    def discriminator_terms(
+        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, only: Collection[str]
+    ) -> Terms:
+        """The terms of D named in `only`; see `stacked_discriminators.discriminator_terms`."""
+        return stacked_discriminators.discriminator_terms(self.discriminator, real, fake, text.sentence, only)
+
+    def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
+        """Adversarial, KL and DAMSM terms; pairs of one label are no rivals in the latter."""
+        gamma1, gamma2, gamma3 = self.damsm_gammas
+        w0, w1 = words_loss(text.words, text.mask, codes.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
+        s0, s1 = sentence_loss(text.sentence, codes.image, labels, gamma3=gamma3)
+        return {
+            "adv": stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence),
+            "kl": kl_to_standard_normal(*self.generator.ca_net(text.sentence)),
+            "words": w0 + w1,
+            "sentence": s0 + s1,
+        }
+
+
+class MemoryStage(nn.Module):
+    """A later stage: a memory slot a word is written, pixels read it, a gate fuses what they read (sections 3.1-3.3).
+
+        mean = average over pixels of h
+        write_t = sigmoid( A w_t + B mean )
+        m_t = relu( M_w w_t ) write_t + relu( M_r mean ) (1 - write_t)
+        o_p = sum_t softmax_t( h_p . key(m)_t ) value(m)_t
+        r_p = sigmoid( response_gate([h_p ; o_p]) )
+        h'_p = r_p o_p + (1 - r_p) h_p
+        out = up_block( residual( [h' ; h'] ) )
+
+    Reference quirks: no gradient flows through `mean`; h' is there twice, where AttnGAN has features and context.
+    Kept for released weights.
+
+    Differs from the paper: M_w and M_r, key and value end in ReLUs, as in its code.
+    """
+
+    def __init__(self, ngf: int, *, text_dim: int, num_residual_blocks: int, mask_order: MaskOrder) -> None:
+        super().__init__()
+        self.mask_order = mask_order
+        self.A = nn.Linear(text_dim, 1, bias=False)
+        self.B = nn.Linear(ngf, 1, bias=False)
+        self.M_w = nn.Sequential(nn.Conv1d(text_dim, 2 * ngf, 1), nn.ReLU())
+        self.M_r = nn.Sequential(nn.Conv1d(ngf, 2 * ngf, 1), nn.ReLU())
+        self.key = nn.Sequential(nn.Conv1d(2 * ngf, ngf, 1), nn.ReLU())
+        self.value = nn.Sequential(nn.Conv1d(2 * ngf, ngf, 1), nn.ReLU())
+        self.response_gate = nn.Sequential(nn.Conv2d(2 * ngf, 1, 1), nn.Sigmoid())
+        self.residual = nn.Sequential(*(ResidualBlock(2 * ngf) for _ in range(num_residual_blocks)))
+        self.upsample = up_block(2 * ngf, ngf)
+
+    def forward(
+        self, h: Float[Tensor, "b g h w"], words: Float[Tensor, "b d t"], mask: Bool[Tensor, "b t"]
+    ) -> tuple[Float[Tensor, "b g h2 w2"], Float[Tensor, "b t h w"]]:
+        memory = self.write(h.mean((2, 3)).detach(), words)
+        read, attention = attend(h, self.key(memory), self.value(memory), mask, self.mask_order)
+        h = torch.lerp(h, read, self.response_gate(torch.cat([h, read], dim=1)))
+        return self.upsample(self.residual(torch.cat([h, h], dim=1))), attention
+
+    def write(self, mean: Float[Tensor, "b g"], words: Float[Tensor, "b d t"]) -> Float[Tensor, "b m t"]:
+        """The memory, a slot for each word."""
+        gate = torch.sigmoid(self.A(words.transpose(1, 2)) + self.B(mean)[:, None]).transpose(1, 2)  # [b 1 t]
+        return torch.lerp(self.M_r(mean[:, :, None]), self.M_w(words), gate)
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution by `weight / sigma`, sigma being the estimate of the weight matrix's largest singular value.
+
+        v = normalize(W^T u)        u = normalize(W v)        sigma = u^T W v
+
+    One power iteration a forward in training, v first; u and v are constants in the gradient. In a state dict of the
+    reference code `X.module.weight_bar`, `.module.weight_u`, `.module.weight_v` and `.module.bias` are our `X.weight`,
+    `.weight_u`, `.weight_v` and `.bias`.
+
+    Differs from the reference code, which iterates in evaluation too; torch's parametrisation iterates u first.
+    """
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def __init__(self, num_in: int, num_out: int, kernel_size: int, *, stride: int, padding: int) -> None:
+        super().__init__(num_in, num_out, kernel_size, stride=stride, padding=padding)
+        self.register_buffer("weight_u", F.normalize(torch.randn(num_out), dim=0))
+        self.register_buffer("weight_v", F.normalize(torch.randn(self.weight[0].numel()), dim=0))
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
+        weight = self.weight / self.sigma()
+        return F.conv2d(input, weight, self.bias, self.stride, self.padding)
+
+    def sigma(self) -> Float[Tensor, ""]:
+        """The estimate of the largest singular value; in training it improves with every call."""
+        matrix, u, v = self.weight.flatten(1), self.weight_u, self.weight_v
+        if self.training:
+            with torch.no_grad():
+                v = F.normalize(matrix.T @ u, dim=0)
+                u = F.normalize(matrix @ v, dim=0)
+                # Copies: the backward pass of an earlier forward still needs its own u and v.
+                self.weight_u.copy_(u)
+                self.weight_v.copy_(v)
+        return u @ (matrix @ v)
+
+
+def discriminator_layer(num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
+    """Convolution with spectral norm and bias, leaky ReLU; see `stacked_discriminators.Layer`."""
+    convolution = SpectralConv2d(num_in, num_out, kernel_size, stride=kernel_size - 2, padding=1)
+    return [convolution, nn.LeakyReLU(0.2, inplace=True)]
