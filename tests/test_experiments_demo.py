@@ -1,9 +1,10 @@
 from sclgan.experiments import demo
-from sclgan.recipe import TINY
+from sclgan.recipe import override, tiny_assignments
+from sclgan.recipes import recipe
 
 
 def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "SMALL", TINY)
+    monkeypatch.setattr(demo, "SMALL", tiny_assignments(recipe("ssagan_emoji")))
     monkeypatch.setattr(demo, "NUM_IMAGES", 60)
     monkeypatch.setattr("sys.argv", ["demo", str(tmp_path), "seed=1"])
     demo.main()
@@ -20,9 +21,6 @@ def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, m
 
 
 def test_both_rows_see_as_many_images_a_step():
-    from sclgan.recipe import override
-    from sclgan.recipes import recipe
-
     made = [override(recipe(name), [*demo.SMALL, *sizes]) for name, sizes in demo.ROWS.items()]
     for phase in ("pretraining", "training"):
         settings = [getattr(row, phase) for row in made]

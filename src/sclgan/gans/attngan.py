@@ -40,6 +40,7 @@ class AttnGAN:
     """
 
     discriminator_term_names = stacked_discriminators.DISCRIMINATOR_TERMS
+    generator_term_names = frozenset({"adv", "kl", "words", "sentence"})
 
     def __init__(
         self,
