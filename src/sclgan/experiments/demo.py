@@ -28,9 +28,9 @@ SMALL = (
     "gan.z_dim=32",
     "gan.mask_channels=8",
     "training.generator_learning_rate=1e-3",
-    "training.discriminator_learning_rate=2e-3",
-    "training.ema_decay=0.98",
-    "training.steps=1500",
+    "training.discriminator_learning_rate=1e-3",
+    "training.ema_decay=0.99",
+    "training.steps=1000",
     "training.checkpoint_every=250",
     "training.grid_every=250",
     "pretraining.steps=360",
@@ -39,8 +39,8 @@ SMALL = (
 """What the demo sets in every recipe."""
 
 ROWS = {
-    "ssagan_emoji": ("pretraining.batch_size=48", "training.batch_size=16"),
-    "ssagan_emoji_scl": ("pretraining.batch_size=24", "training.batch_size=8"),
+    "ssagan_emoji": ("pretraining.batch_size=48", "training.batch_size=24"),
+    "ssagan_emoji_scl": ("pretraining.batch_size=24", "training.batch_size=12"),
 }
 """Batches at which both rows see as many images a step: the method has two views."""
 

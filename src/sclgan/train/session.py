@@ -35,7 +35,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `PairedBatches`.
     """
     settings = recipe.pretraining
-    _check_weights(recipe)
+    _check(recipe)
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
@@ -83,7 +83,7 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
         ValueError: the recipe, the data, the encoders or the folder do not fit.
     """
     settings = recipe.training
-    _check_weights(recipe)  # before an hour of pre-training
+    _check(recipe)
     source: Source = construct(recipe.source, "train")
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, num_workers)
@@ -110,8 +110,8 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     distributed.barrier()
 
 
-def _check_weights(recipe: Recipe) -> None:
-    """Fails where the tables of the recipe do not name what its GAN computes."""
+def _check(recipe: Recipe) -> None:
+    """Fails on what is wrong with a recipe before anything is written or pre-trained."""
     gan: type[TextToImageGAN] = recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan  # type: ignore[assignment]
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
@@ -120,6 +120,7 @@ def _check_weights(recipe: Recipe) -> None:
             raise ValueError(f"{phase}.steps must be at least 1, not {settings.steps}")
         if "contrast" in weights and settings.num_views < 2:
             raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
+        distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - {"contrast"}, gan.generator_term_names),
         "discriminator_weights": (
