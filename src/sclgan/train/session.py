@@ -39,7 +39,8 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
-    batches = _batches(recipe, source, vocabulary, settings, settings.weights)
+    image_size = settings.image_size or recipe.image_size
+    batches = _batches(recipe, source, vocabulary, settings, settings.weights, image_size)
     claim(out, recipe)
 
     torch.manual_seed(recipe.seed)
@@ -52,7 +53,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
         if distributed.rank():
             return {}
         values = retrieval(
-            encoders, held_out, vocabulary, image_size=recipe.image_size, seed=recipe.seed, device=distributed.device()
+            encoders, held_out, vocabulary, image_size=image_size, seed=recipe.seed, device=distributed.device()
         )
         record = {f"retrieval/{name}": value for name, value in values.items()}
         before = [r for r in read_metrics(out) if "retrieval/mean" in r and r["step"] < step]
@@ -96,7 +97,7 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
             save_encoders(out, pair, vocabulary)
         distributed.barrier()
     pair, vocabulary = load_encoders(out, recipe)
-    batches = _batches(recipe, source, vocabulary, settings, settings.generator_weights)
+    batches = _batches(recipe, source, vocabulary, settings, settings.generator_weights, recipe.image_size)
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -119,7 +120,12 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
 
 
 def _batches(
-    recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training, weights: Weights
+    recipe: Recipe,
+    source: Source,
+    vocabulary: Vocabulary,
+    phase: Pretraining | Training,
+    weights: Weights,
+    image_size: int,
 ) -> PairedBatches:
     if "contrast" in weights and phase.num_views < 2:
         raise ValueError("'contrast' compares views of one label: set num_views=2, or leave its weight out")
@@ -128,7 +134,7 @@ def _batches(
         vocabulary,
         num_views=phase.num_views,
         batch_size=phase.batch_size,
-        image_size=recipe.image_size,
+        image_size=image_size,
         seed=recipe.seed,
     )
 
