@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
@@ -18,7 +18,7 @@ Overrides = Annotated[
     arg(metavar="FIELD=VALUE", help="Fields of the recipe by path, such as training.steps=100 gan.nf=16."),
 ]
 OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
-RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train`.")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
 Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
 
 
@@ -115,6 +115,9 @@ def sample(
     out: Annotated[Path, arg(metavar="FILE", help="The picture to write: a row for each caption (PNG).")],
     num_images: Annotated[int, arg(metavar="N", help="Pictures of each caption.")] = 8,
     seed: Annotated[int, arg(help="Of the noise.")] = 0,
+    attention: Annotated[
+        bool, arg(help="Also write FILE_attention.png: where the first picture of each caption reads its words.")
+    ] = False,
 ) -> None:
     """Draw captions with a trained run.
 
@@ -135,6 +138,12 @@ def sample(
     with replaced(out) as path:
         save_image(pictures.float() / 255, path, nrow=num_images, format="png")
     print(out)
+    if attention:
+        from sclgan.pictures import attention_picture
+
+        beside = out.with_name(f"{out.stem}_attention.png")
+        attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
+        print(beside)
 
 
 def evaluate(
@@ -172,6 +181,39 @@ def compare(
     print(compare_runs(runs, out, seed=seed))
 
 
+def import_(
+    files: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="FILE", help="Text and image encoder, generator, if wanted all discriminators; in any order."),
+    ],
+    *,
+    kind: Annotated[
+        Literal["attngan", "dmgan", "ssagan", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
+    ],
+    captions: Annotated[Path, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary.")],
+    out: Annotated[Path, arg(metavar="DIR", help="The run folder to make.")],
+    recipe: Annotated[
+        str | None, arg(metavar="RECIPE", help="Of the data; without it the vocabulary tells CUB from COCO.")
+    ] = None,
+) -> None:
+    """Turn weights that the authors of a paper publish into a run folder, for `sample` and `evaluate`.
+
+    Example: sclgan import netG.pth text_encoder200.pth image_encoder200.pth --kind attngan
+    --captions captions.pickle --out runs/published
+    """
+    from sclgan.official import import_files
+
+    made = import_files(kind, files, captions=captions, out=out, recipe=recipe)
+    if kind == "damsm":
+        base = made.name.removesuffix("_official")
+        print(f"encoders in {out}; to train on them:")
+        print(
+            f"sclgan train {base} encoders.save_backbone=true encoders.backbone.weights=none --encoders {out} --out DIR"
+        )
+    else:
+        print(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')
+
+
 def print_on_rank_0(text: str) -> None:
     """Prints once, however many ranks there are."""
     from sclgan.distributed import rank
@@ -181,7 +223,8 @@ def print_on_rank_0(text: str) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__: command for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare)
+    command.__name__.rstrip("_"): command
+    for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare, import_)
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate"}
 

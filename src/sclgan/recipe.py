@@ -32,6 +32,8 @@ class Pretraining:
     """Pairs of one label a step and anchor; 2 is the method."""
     batch_size: int = 48
     """Anchors a step, over all ranks."""
+    image_size: int | None = None
+    """Side of the pictures in pixels; None is the recipe's."""
     learning_rate: float = 0.002
     learning_rate_decay: float = 0.98
     """Factor of the learning rate an epoch."""
@@ -266,7 +268,7 @@ TINY = (
     "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
 )
-"""The fields that `tiny` sets; those of the GAN where it has them."""
+"""The fields that `tiny` sets; those of the GAN and of the backbone where they have them."""
 
 
 def tiny(recipe: Recipe) -> Recipe:
@@ -277,6 +279,9 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def tiny_assignments(recipe: Recipe) -> list[str]:
-    """What of `TINY` the recipe has: GANs differ in their arguments."""
+    """What of `TINY` the recipe has: GANs and backbones differ in their arguments."""
+    backbone = recipe.encoders.keywords["backbone"] if isinstance(recipe.encoders, partial) else None
     arguments = {f"gan.{name}" for name in _children(recipe.gan)}
-    return [one for one in TINY if not one.startswith("gan.") or one.partition("=")[0] in arguments]
+    arguments |= {f"encoders.backbone.{name}" for name in _children(backbone)}
+    differing = ("gan.", "encoders.backbone.")
+    return [one for one in TINY if not one.startswith(differing) or one.partition("=")[0] in arguments]

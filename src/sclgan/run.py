@@ -7,12 +7,13 @@ grids/                        samples at fixed noise    evaluations.jsonl       
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float, UInt8
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sclgan import distributed
@@ -91,10 +92,23 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Vocabulary]:
     for name in (VOCABULARY, ENCODERS):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}: `sclgan pretrain` makes it")
+    if _holds_backbone(folder / ENCODERS) and not getattr(recipe.encoders, "keywords", {}).get("save_backbone"):
+        raise ValueError(
+            f"{folder} holds encoders with an image trunk of their own, as the authors' published ones are, but the "
+            "recipe takes the trunk from elsewhere: add encoders.save_backbone=true encoders.backbone.weights=none"
+        )
     vocabulary = Vocabulary.load(folder / VOCABULARY)
     encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
     checkpoint.load_weights(folder / ENCODERS, encoders)
     return encoders.to(distributed.device()).requires_grad_(False).eval(), vocabulary
+
+
+def _holds_backbone(weights: Path) -> bool:
+    try:
+        with safe_open(weights, "pt") as file:
+            return any(".backbone." in name for name in file.keys())  # noqa: SIM118 - it is no dictionary
+    except SafetensorError:
+        return False  # `load_weights` says what is wrong with it
 
 
 @dataclass(frozen=True)
@@ -126,13 +140,16 @@ class Run:
         self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64
     ) -> UInt8[Tensor, "n 3 h w"]:
         """`num_images` pictures of each caption, caption by caption. Picture k has the same noise for every caption."""
+        drawn = self.draw(captions, num_images=num_images, seed=seed, batch_size=batch_size)
+        return torch.cat([to_uint8(fake.image).cpu() for fake in drawn])
+
+    def draw(self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64) -> Iterator[Fake]:
+        """What `sample` takes its pictures from, batch by batch."""
         z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]
-        pictures = [
-            to_uint8(self.generate(self.encode(each[start : start + batch_size]), z[start : start + batch_size]).image)
-            for start in range(0, len(each), batch_size)
-        ]
-        return torch.cat(pictures).cpu()
+        for start in range(0, len(each), batch_size):
+            rows = slice(start, start + batch_size)
+            yield self.generate(self.encode(each[rows]), z[rows])
 
 
 def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:

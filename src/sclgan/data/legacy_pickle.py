@@ -75,7 +75,7 @@ class _Array(np.ndarray[Any, Any]):
         super().__setstate__(checked)
 
 
-def _reconstruct(*_: Any) -> _Array:
+def _reconstruct(*_: Any) -> Any:
     return np.ndarray.__new__(_Array, (0,))
 
 

@@ -3,13 +3,15 @@
 import difflib
 from collections.abc import Callable
 
-from sclgan.data.emoji import Emoji
+from sclgan.data import coco, cub, emoji
 from sclgan.data.types import Source
 
 SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
-    "emoji": (Emoji, ("train", "test", "unseen")),
+    "emoji": (emoji.Emoji, emoji.SPLITS),
+    "cub": (cub.Cub, cub.SPLITS),
+    "coco": (coco.Coco, tuple(coco.SPLITS)),
 }
-"""Name -> how to open a split, and the splits."""
+"""Name -> how to open a split, and the splits. Photographs are looked for in data/birds and data/coco."""
 
 
 def source(name: str, split: str) -> Source:
@@ -25,3 +27,11 @@ def source(name: str, split: str) -> Source:
     if split not in splits:
         raise ValueError(f"'{name}' has no split '{split}'; it has {', '.join(splits)}")
     return make(split)
+
+
+def sizes(name: str) -> str:
+    """The splits of a data set and how many rows each has, or the first words of why it cannot be read."""
+    try:
+        return ", ".join(f"{split} {len(source(name, split))}" for split in SOURCES[name][1])
+    except FileNotFoundError as error:
+        return f"not here ({str(error).partition(':')[0]}): `sclgan data {name}` says what to get"

@@ -18,10 +18,9 @@ class DAMSM(Encoders):
     """The encoder pair and its losses.
 
     `num_words` is the size of the vocabulary, padding included. `gammas` sharpen the attention over regions, the sum
-    over words and the softmax over rivals.
+    over words and the softmax over rivals. With `save_backbone` checkpoints hold the trunk too: that of the published
+    encoders is like no public one, since their pre-training moved its running statistics.
     """
-
-    frozen_prefixes = ("image_encoder.backbone.",)
 
     def __init__(
         self,
@@ -32,9 +31,11 @@ class DAMSM(Encoders):
         embedding_size: int = 300,
         dropout: float = 0.5,
         gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+        save_backbone: bool = False,
     ) -> None:
         super().__init__()
         self.code_size, self.gammas = code_size, gammas
+        self.frozen_prefixes = () if save_backbone else ("image_encoder.backbone.",)
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
         self.image_encoder = ImageEncoder(backbone, code_size=code_size)
 

@@ -27,28 +27,29 @@ TO_POOLED = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
 class InceptionTrunk(nn.Module):
     """Images in [-1, 1] of any size to regions (b, 768, 17, 17) and a pooled vector (b, 2048); satisfies `Backbone`.
 
-    `weights` is a file with the state dict of torchvision's Inception-v3 (`cached_weights()` finds the one in
-    torchvision's cache), or None for random weights. Parameter names are torchvision's.
+    `weights` is a file with the state dict of torchvision's Inception-v3, or "imagenet" for the one in torchvision's
+    cache (see `cached_weights`), or None for random weights. Parameter names are torchvision's.
 
     Reference quirks, kept for released weights: images are not normalised by ImageNet's mean and deviation, though
     the weights were trained so; and the resize to 299 pixels has `align_corners=True` in AttnGAN (torch 0.3) and
     DM-GAN, False in SSA-GAN.
 
     Raises:
+        FileNotFoundError: "imagenet" is not in the cache.
         ValueError: the file does not hold this network.
     """
 
     region_channels = 768
     pooled_channels = 2048
 
-    def __init__(self, weights: Path | None, *, align_corners: bool = False) -> None:
+    def __init__(self, weights: str | Path | None, *, align_corners: bool = False) -> None:
         super().__init__()
         self.align_corners = align_corners
         network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
         for name in TO_REGIONS + TO_POOLED:
             self.add_module(name, network.get_submodule(name))
         if weights is not None:
-            self._load(weights)
+            self._load(cached_weights() if weights == "imagenet" else Path(weights))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
         if image.shape[2:] != (SIZE, SIZE):
@@ -83,6 +84,7 @@ def cached_weights() -> Path:
     if not path.is_file():
         raise FileNotFoundError(
             f"the Inception-v3 weights {path} are missing: get https://download.pytorch.org/models/{FILE} (104 MB, "
-            f"described at {PAGE}) and put it there, or pass the path of your copy as `weights`"
+            f"described at {PAGE}) and put it there, or pass the path of your copy as `weights` "
+            "(encoders.backbone.weights=FILE in a recipe)"
         )
     return path

@@ -74,7 +74,12 @@ class AttnGAN:
             text_dim=encoders.code_size,
         )
         self.discriminator = stacked_discriminators.discriminators(
-            discriminator_layer, image_size=image_size, num_stages=num_stages, ndf=ndf, text_dim=encoders.code_size
+            pixel_layer,
+            discriminator_layer,
+            image_size=image_size,
+            num_stages=num_stages,
+            ndf=ndf,
+            text_dim=encoders.code_size,
         )
         # The layout that G's convolutions are fastest in. D's large kernels on small maps are faster without it.
         self.generator.to(memory_format=torch.channels_last)
@@ -130,8 +135,13 @@ class AttentionStage(nn.Module):
         return self.upsample(self.residual(torch.cat([h, context], dim=1))), attention
 
 
-def discriminator_layer(num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
-    """Convolution, batch normalisation except on pixels, leaky ReLU; see `stacked_discriminators.Layer`."""
+def pixel_layer(num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
+    """Convolution, leaky ReLU: D's first layer."""
     convolution = nn.Conv2d(num_in, num_out, kernel_size, stride=kernel_size - 2, padding=1, bias=False)
-    normalisation = [] if num_in == 3 else [GlobalBatchNorm2d(num_out)]
-    return [convolution, *normalisation, nn.LeakyReLU(0.2, inplace=True)]
+    return [convolution, nn.LeakyReLU(0.2, inplace=True)]
+
+
+def discriminator_layer(num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
+    """Convolution, batch normalisation, leaky ReLU; see `stacked_discriminators.Layer`."""
+    convolution, activation = pixel_layer(num_in, num_out, kernel_size)
+    return [convolution, GlobalBatchNorm2d(num_out), activation]

@@ -74,7 +74,12 @@ class DMGAN:
             text_dim=encoders.code_size,
         )
         self.discriminator = stacked_discriminators.discriminators(
-            discriminator_layer, image_size=image_size, num_stages=num_stages, ndf=ndf, text_dim=encoders.code_size
+            discriminator_layer,
+            discriminator_layer,
+            image_size=image_size,
+            num_stages=num_stages,
+            ndf=ndf,
+            text_dim=encoders.code_size,
         )
         # The layout that G's convolutions are fastest in. D's large kernels on small maps are faster without it.
         self.generator.to(memory_format=torch.channels_last)

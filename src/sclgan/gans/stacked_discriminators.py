@@ -23,7 +23,7 @@ DISCRIMINATOR_TERMS = frozenset({"real_uncond", "real_cond", "fake_uncond", "fak
 Layer = Callable[[int, int, int], list[nn.Module]]
 """D's layer, (num_in, num_out, kernel_size): a convolution, how it is normalised, its activation.
 
-A kernel of 4 halves the resolution, one of 3 keeps it. num_in is 3 where the input is an image.
+A kernel of 4 halves the resolution, one of 3 keeps it.
 """
 
 
@@ -32,15 +32,15 @@ class Discriminator(nn.Module):
 
     Widths are the paper's from 64 pixels on: 1 2 4 8 (times `ndf`) down to 4 x 4 of 64; two more halvings each double
     them, and convolutions that keep the resolution bring them back to 8. Smaller images begin within this row, at 2
-    or 4. Parameter names are those of the reference code, where the sigmoid is a layer.
+    or 4. `first_layer` reads the pixels. Parameter names are those of the reference code, where the sigmoid is a layer.
     """
 
-    def __init__(self, layer: Layer, *, image_size: int, ndf: int, text_dim: int) -> None:
+    def __init__(self, first_layer: Layer, layer: Layer, *, image_size: int, ndf: int, text_dim: int) -> None:
         super().__init__()
         num_halvings = (image_size // 4).bit_length() - 1
-        widths = [3] + [8 * ndf >> i for i in range(min(4, num_halvings) - 1, -1, -1)]
+        widths = [8 * ndf >> i for i in range(min(4, num_halvings) - 1, -1, -1)]
         layers = [layer(num_in, num_out, 4) for num_in, num_out in pairwise(widths)]
-        self.img_code_s16 = nn.Sequential(*chain.from_iterable(layers))
+        self.img_code_s16 = nn.Sequential(*first_layer(3, widths[0], 4), *chain.from_iterable(layers))
         self.names = ["img_code_s16"]
         wide, deepest = 8 * ndf, 2**num_halvings
         for stride in (2**i for i in range(5, num_halvings + 1)):
@@ -81,10 +81,14 @@ def to_logit(num_in: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(num_in, 1, 4, stride=4))
 
 
-def discriminators(layer: Layer, *, image_size: int, num_stages: int, ndf: int, text_dim: int) -> nn.ModuleList:
+def discriminators(
+    first_layer: Layer, layer: Layer, *, image_size: int, num_stages: int, ndf: int, text_dim: int
+) -> nn.ModuleList:
     """One `Discriminator` a stage; in a state dict stage k's keys begin with "k.", from 0."""
     sizes = stage_sizes(image_size, num_stages)
-    return nn.ModuleList(Discriminator(layer, image_size=size, ndf=ndf, text_dim=text_dim) for size in sizes)
+    return nn.ModuleList(
+        Discriminator(first_layer, layer, image_size=size, ndf=ndf, text_dim=text_dim) for size in sizes
+    )
 
 
 def discriminator_terms(

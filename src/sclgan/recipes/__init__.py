@@ -1,24 +1,21 @@
-"""The recipes by name: one function a row of the experiment table, named GAN_DATA[_VARIANT]."""
+"""The recipes by name, in the order of the experiment tables: data set, GAN, and of each GAN plain, `_2x`, `_scl`."""
 
 import difflib
+from collections.abc import Callable
 
 from sclgan.recipe import Recipe
-from sclgan.recipes import emoji
+from sclgan.recipes import coco, cub, emoji
+from sclgan.recipes.variants import rows
 
-RECIPES = {
-    recipe.__name__: recipe
-    for recipe in (
-        emoji.ssagan_emoji,
-        emoji.ssagan_emoji_2x,
-        emoji.ssagan_emoji_scl,
-        emoji.attngan_emoji,
-        emoji.attngan_emoji_2x,
-        emoji.attngan_emoji_scl,
-        emoji.dmgan_emoji,
-        emoji.dmgan_emoji_2x,
-        emoji.dmgan_emoji_scl,
-    )
-}
+PLAIN: tuple[Callable[[], Recipe], ...] = (
+    *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji),
+    *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub),
+    *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco),
+)
+"""The base methods: one function a row, named GAN_DATA."""
+
+RECIPES = {name: make for plain in PLAIN for name, make in rows(plain).items()}
+"""Name -> the function that makes the recipe."""
 
 
 def recipe(name: str) -> Recipe:

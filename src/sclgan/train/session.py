@@ -39,7 +39,8 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
-    batches = _batches(recipe, source, vocabulary, settings)
+    image_size = settings.image_size or recipe.image_size
+    batches = _batches(recipe, source, vocabulary, settings, image_size)
     claim(out, recipe)
 
     torch.manual_seed(recipe.seed)
@@ -52,7 +53,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
         if distributed.rank():
             return {}
         values = retrieval(
-            encoders, held_out, vocabulary, image_size=recipe.image_size, seed=recipe.seed, device=distributed.device()
+            encoders, held_out, vocabulary, image_size=image_size, seed=recipe.seed, device=distributed.device()
         )
         record = {f"retrieval/{name}": value for name, value in values.items()}
         before = [r for r in read_metrics(out) if "retrieval/mean" in r and r["step"] < step]
@@ -88,7 +89,7 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, num_workers)
     pair, vocabulary = load_encoders(out, recipe)
-    batches = _batches(recipe, source, vocabulary, settings)
+    batches = _batches(recipe, source, vocabulary, settings, recipe.image_size)
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -150,13 +151,15 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
     distributed.barrier()
 
 
-def _batches(recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training) -> PairedBatches:
+def _batches(
+    recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training, image_size: int
+) -> PairedBatches:
     return PairedBatches(
         source,
         vocabulary,
         num_views=phase.num_views,
         batch_size=phase.batch_size,
-        image_size=recipe.image_size,
+        image_size=image_size,
         seed=recipe.seed,
     )
 

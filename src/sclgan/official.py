@@ -1,0 +1,369 @@
+"""The files that the authors of AttnGAN, DM-GAN and SSA-GAN publish, turned into run folders.
+
+Xu et al. 2018 (AttnGAN and its encoders, DAMSM); Zhu et al. 2019 (DM-GAN); Liao et al. 2022 (SSA-GAN). Which file is
+which is told by the tensors in it, and sizes by their shapes. Files are read as plain tensors, never unpickled freely.
+"""
+
+import logging
+import pickle
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sclgan.data import legacy_pickle
+from sclgan.data.captions import Vocabulary
+from sclgan.encoders.base import Encoders
+from sclgan.encoders.damsm import DAMSM
+from sclgan.encoders.inception import InceptionTrunk
+from sclgan.files import replaced
+from sclgan.gans.attngan import AttnGAN
+from sclgan.gans.base import TextToImageGAN
+from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.ssagan import SSAGAN
+from sclgan.recipe import Recipe, construct
+from sclgan.recipes import RECIPES
+from sclgan.recipes import recipe as named
+from sclgan.run import claim, save_encoders
+from sclgan.train import checkpoint
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["attngan", "dmgan", "ssagan", "damsm"]
+State = dict[str, Tensor]
+
+GANS: dict[str, Any] = {"attngan": AttnGAN, "dmgan": DMGAN, "ssagan": SSAGAN}
+DATA = {5450: "cub", 27297: "coco"}
+"""The rows of the published text encoders' embeddings: the data set by the size of its vocabulary."""
+
+
+def import_files(kind: Kind, files: Sequence[Path], *, captions: Path, out: Path, recipe: str | None = None) -> Recipe:
+    """Writes the run folder `out` of published weights, or for the kind "damsm" a folder of encoders; its recipe.
+
+    `files` are the text and the image encoder and, but for "damsm", the generator and if wanted all discriminators, in
+    any order. `captions` is the captions.pickle that they were trained with. `recipe` names the recipe of the data,
+    which the size of the vocabulary tells for CUB and COCO; networks are built as the files say.
+
+    Reference quirks that the recipe of the run states: the order of masks (`stacked.attend`), the resize before the
+    image encoder, SSA-GAN's gamma1.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a file is damaged, wants more than plain tensors, or does not belong to the others; all tensors
+            that are missing, unexpected or of another shape are named at once.
+    """
+    parts = _parts(kind, files)
+    words = vocabulary_words(captions)
+    rows = _size(parts["text_encoder"][0].state, "encoder.weight", 0)
+    if rows is not None and rows != len(words) + 1:
+        raise ValueError(
+            f"{captions} has {len(words) + 1} words with the end sign, the text encoder "
+            f"{parts['text_encoder'][0].path} {rows}: give the captions.pickle that is published with it. One that is "
+            "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
+        )
+    made = _recipe(kind, parts, len(words) + 1, recipe)
+    vocabulary = Vocabulary(words, max_words=made.max_words)
+
+    with torch.device("meta"):  # no memory and no time for initial weights: all come from the files
+        encoders: Encoders = construct(made.encoders, vocabulary.num_tokens)
+        gan: TextToImageGAN | None = None
+        if kind != "damsm":
+            gan = construct(made.gan, encoders, image_size=made.image_size)
+    filled: list[tuple[str, nn.Module, State]] = [("encoders", encoders, _encoder_state(parts))]
+    if gan is not None:
+        filled.append(("generator", gan.generator, parts["generator"][0].state))
+        if "discriminator" in parts:
+            filled.append(("discriminator", gan.discriminator, _discriminator_state(gan, parts["discriminator"])))
+    problems = [line for name, module, state in filled for line in _fill(name, module, state)]
+    if problems:
+        given = ", ".join(str(path) for path in files)
+        raise ValueError(f"{given} do not make up {kind} as published: {'; '.join(problems)}")
+
+    claim(out, made)
+    save_encoders(out, encoders, vocabulary)
+    if gan is not None:
+        with replaced(out / "checkpoints" / "step_00000000") as folder:
+            folder.mkdir()
+            checkpoint.save_weights(folder / "generator.safetensors", gan.generator)
+            checkpoint.save_weights(folder / "averaged_generator.safetensors", gan.generator)
+            if "discriminator" in parts:
+                checkpoint.save_weights(folder / "discriminator.safetensors", gan.discriminator)
+    return made
+
+
+def vocabulary_words(path: Path) -> list[str]:
+    """The words of a captions.pickle, [train captions, test captions, ixtoword, wordtoix], in the order of their ids.
+
+    Raises:
+        ValueError: it is something else, or its ids are not 0 (the end sign) to n without a gap.
+    """
+    content = legacy_pickle.load(path)
+    if not (isinstance(content, list | tuple) and len(content) == 4 and all(isinstance(x, dict) for x in content[2:])):
+        raise ValueError(
+            f"{path} is no captions.pickle: it must hold [train captions, test captions, ixtoword, wordtoix]; "
+            "get the one that the authors publish with their metadata"
+        )
+    by_number: dict[Any, Any] = content[2]
+    by_word: dict[Any, Any] = content[3]
+    numbers = {int(number): str(word) for number, word in by_number.items()}
+    if sorted(numbers) != list(range(len(numbers))) or len(numbers) < 2 or numbers[0] != "<end>":
+        raise ValueError(
+            f"{path} has {len(numbers)} words whose numbers do not run from 0 (<end>) without a gap: it was written "
+            "without the texts or is damaged; get the one that the authors publish with their metadata"
+        )
+    if {str(word): int(number) for word, number in by_word.items()} != {word: n for n, word in numbers.items()}:
+        raise ValueError(f"{path} contradicts itself: ixtoword and wordtoix differ; get the published file again")
+    return [numbers[number] for number in range(1, len(numbers))]
+
+
+def read_states(path: Path) -> list[State]:
+    """The state dicts of a weights file: one, or those of a file that nests them, without prefixes of DataParallel.
+
+    Raises:
+        ValueError: the file is damaged, or asks for a class that plain weights do not need.
+    """
+    try:
+        content = torch.load(path, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        raise
+    except pickle.UnpicklingError as error:
+        if asked := re.search(r"GLOBAL (\S+)", str(error)):
+            raise ValueError(
+                f"{path} asks for {asked[1]}, which is no tensor: it is not loaded. Published weights hold tensors "
+                "only; do not trust this copy, or have its owner save the state dict alone"
+            ) from None
+        raise ValueError(f"{path} holds no weights that torch.save wrote: get the file again") from error
+    except Exception as error:  # damaged files end in almost any error
+        raise ValueError(
+            f"{path} is no whole file of weights ({type(error).__name__}: {error}): get it again"
+        ) from error
+    states = _states(content)
+    if not states:
+        raise ValueError(f"{path} holds no state dict but {type(content).__name__}: give a file of named tensors")
+    return states
+
+
+def _states(content: object) -> list[State]:
+    if not isinstance(content, Mapping) or not content:
+        return []
+    if any(isinstance(value, Mapping) for value in content.values()):
+        return [state for value in content.values() for state in _states(value)]
+    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    while state and all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): value for name, value in state.items()}
+    return [state] if state else []
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One network's tensors, under our names, and where they are from. `kind` is "" where several GANs share it."""
+
+    role: str
+    kind: str
+    path: Path
+    state: State
+
+
+def _recognised(path: Path, state: State) -> _Part | None:
+    """What a state dict is of, by what only it has."""
+    starts = {name.partition(".")[0] for name in state}
+    if "rnn" in starts:
+        return _Part("text_encoder", "", path, state)
+    if {"emb_features", "emb_cnn_code"} & starts:
+        return _Part("image_encoder", "", path, state)
+    if "h_net1" in starts:
+        if "img_net" in starts:
+            raise ValueError(f"{path} holds the one-image variant AttnDCGAN, which is not supported: give AttnGAN's")
+        of_attngan = any(name.startswith("h_net2.att.") for name in state)
+        return _Part("generator", "attngan" if of_attngan else "dmgan", path, state)
+    if {"block0", "conv_mask"} <= starts:
+        return _Part("generator", "ssagan", path, state)
+    if "img_code_s16" in starts:
+        if any("weight_bar" in name for name in state):
+            renamed = {name.replace(".module.", ".").replace("weight_bar", "weight"): x for name, x in state.items()}
+            return _Part("discriminator", "dmgan", path, renamed)
+        return _Part("discriminator", "attngan", path, state)
+    if {"block0", "COND_DNET"} <= starts:
+        return _Part("discriminator", "ssagan", path, state)
+    return None
+
+
+def _parts(kind: Kind, files: Sequence[Path]) -> dict[str, list[_Part]]:
+    """The networks by role: each there once, the discriminators of AttnGAN and DM-GAN once a stage."""
+    parts: dict[str, list[_Part]] = defaultdict(list)
+    for path in files:
+        found = [part for state in read_states(path) if (part := _recognised(path, state))]
+        if not found:
+            raise ValueError(
+                f"{path} holds no network of {', '.join(GANS)} or DAMSM: its tensors are "
+                f"{', '.join(list(read_states(path)[0])[:5])} ..."
+            )
+        for part in found:
+            if part.kind not in ("", kind):
+                raise ValueError(f"{path} holds the {part.role} of {part.kind}, --kind is {kind}: leave it out")
+            parts[part.role].append(part)
+    needed = ("text_encoder", "image_encoder") if kind == "damsm" else ("generator", "text_encoder", "image_encoder")
+    if lacking := [role for role in needed if role not in parts]:
+        raise ValueError(
+            f"no file holds the {' or the '.join(lacking)}: {kind} needs {', '.join(needed)}. The encoders are "
+            "published beside the generator, as text_encoderNNN.pth and image_encoderNNN.pth"
+        )
+    for role, several in parts.items():
+        if len(several) > 1 and (role != "discriminator" or kind == "ssagan"):
+            raise ValueError(f"{' and '.join(str(part.path) for part in several)} both hold a {role}: give one of them")
+    return parts
+
+
+def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, name: str | None) -> Recipe:
+    """The recipe of the data, with networks of the sizes that the tensors have and the quirks of the kind."""
+    if name is None:
+        if num_words not in DATA:
+            of_kind = [one for one, make in RECIPES.items() if kind == "damsm" or _makes(make()) is GANS[kind]]
+            raise ValueError(
+                f"the vocabulary has {num_words} words with the end sign, neither the 5450 of CUB nor the 27297 of "
+                f"COCO, so the data are not known: give --recipe, one of {', '.join(of_kind)}"
+            )
+        name = f"{'attngan' if kind == 'damsm' else kind}_{DATA[num_words]}"
+    base = named(name)
+    if kind != "damsm" and _makes(base) is not GANS[kind]:
+        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is {kind}: give a recipe of {kind}")
+    text = parts["text_encoder"][0].state
+    half = _size(text, "rnn.weight_hh_l0", 1)
+    # Reference quirk: AttnGAN and DM-GAN resize with align_corners, SSA-GAN without. Kept for released weights.
+    backbone: Any = partial(InceptionTrunk, weights=None, align_corners=_makes(base) is not SSAGAN)
+    encoders = partial(
+        DAMSM,
+        backbone=backbone,
+        **_known(code_size=half and 2 * half, embedding_size=_size(text, "encoder.weight", 1)),
+        gammas=(4.0, 5.0, 10.0),
+        save_backbone=True,
+    )
+    made = replace(base, name=f"{base.name}_official", encoders=encoders)
+    if kind == "damsm":
+        return replace(made, about=f"{base.about}: encoders with the weights of their authors")
+    infer = _ssagan_sizes if kind == "ssagan" else _stacked_sizes
+    image_size, sizes = infer(parts["generator"][0].state, [part.state for part in parts.get("discriminator", [])])
+    quirks: dict[str, Any] = (
+        {"damsm_gammas": (5.0, 5.0, 10.0)}
+        if kind == "ssagan"
+        else {"damsm_gammas": (4.0, 5.0, 10.0), "mask_order": "reference"}
+    )
+    gan = partial(GANS[kind], **{**getattr(base.gan, "keywords", {}), **sizes, **quirks})
+    return replace(
+        made,
+        about=f"{base.about}: the weights of its authors",
+        image_size=image_size or base.image_size,
+        gan=gan,
+    )
+
+
+def _makes(recipe: Recipe) -> Any:
+    """The class of a recipe's GAN."""
+    return recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan
+
+
+def _size(state: State, name: str, axis: int) -> int | None:
+    """One dimension of one tensor; None without it, which the comparison of all tensors then reports."""
+    return state[name].shape[axis] if name in state and state[name].dim() > axis else None
+
+
+def _known(**sizes: int | None) -> dict[str, int]:
+    return {name: size for name, size in sizes.items() if size}
+
+
+def _count(state: State, pattern: str) -> int:
+    """How many different modules match."""
+    return len({match[0] for name in state if (match := re.match(pattern, name))})
+
+
+def _stacked_sizes(generator: State, discriminators: Sequence[State]) -> tuple[int | None, dict[str, int]]:
+    """Image size and arguments of AttnGAN or DM-GAN."""
+    num_stages = _count(generator, r"img_net\d+\.")
+    num_doublings = _count(generator, r"h_net1\.upsample\d+\.")
+    four_conditions = _size(generator, "ca_net.fc.weight", 0) or 0
+    num_in = _size(generator, "h_net1.fc.0.weight", 1)
+    eight_ndf = _size(discriminators[0], "COND_DNET.outlogits.0.weight", 1) if discriminators else None
+    sizes = _known(
+        num_stages=num_stages,
+        ngf=_size(generator, "img_net1.img.0.weight", 1),
+        ndf=eight_ndf and eight_ndf // 8,
+        condition_dim=four_conditions // 4,
+        z_dim=num_in and max(1, num_in - four_conditions // 4),
+        num_residual_blocks=_count(generator, r"h_net2\.residual\.\d+\."),
+    )
+    return 4 * 2 ** (num_doublings + num_stages - 1) if num_stages else None, sizes
+
+
+def _ssagan_sizes(generator: State, _: Sequence[State]) -> tuple[int | None, dict[str, int]]:
+    """Image size and arguments of SSA-GAN."""
+    sizes = _known(
+        nf=_size(generator, "conv_img.2.weight", 1),
+        z_dim=_size(generator, "fc.weight", 1),
+        mask_channels=_size(generator, "conv_mask.0.weight", 0),
+    )
+    return 4 * 2 ** (_count(generator, r"block\d+\.") - 1), sizes
+
+
+def _encoder_state(parts: Mapping[str, Sequence[_Part]]) -> State:
+    """Both encoders under our names; the image encoder's trunk has a name of its own here."""
+    state = {f"text_encoder.{name}": x for name, x in parts["text_encoder"][0].state.items()}
+    for name, x in parts["image_encoder"][0].state.items():
+        head = name.startswith(("emb_features.", "emb_cnn_code."))
+        state[f"image_encoder.{name}" if head else f"image_encoder.backbone.{name}"] = x
+    return state
+
+
+def _discriminator_state(gan: TextToImageGAN, parts: Sequence[_Part]) -> State:
+    """The discriminator under our names, stages in order.
+
+    Raises:
+        ValueError: not every stage has one discriminator.
+    """
+    if not isinstance(gan.discriminator, nn.ModuleList):
+        state, expected = parts[0].state, gan.discriminator.state_dict()
+        # The reference code creates these shortcuts in blocks that keep the width, and never calls them.
+        unused = [name for name in state if re.match(r"block\d+\.conv_s\.", name) and name not in expected]
+        if unused:
+            log.info("left out, since SSA-GAN's code never uses them: %s", ", ".join(unused))
+        return {name: x for name, x in state.items() if name not in unused}
+    by_halvings = {_num_halvings(part.state): part for part in parts}
+    stages = [_num_halvings(D.state_dict()) for D in gan.discriminator]
+    if len(parts) != len(stages) or sorted(by_halvings) != stages:
+        found = ", ".join(f"{part.path} for {4 * 2 ** _num_halvings(part.state)} pixels" for part in parts)
+        sizes = ", ".join(str(4 * 2**num_halvings) for num_halvings in stages)
+        raise ValueError(f"discriminators are {found}: give one each for {sizes} pixels, or none")
+    return {f"{i}.{name}": x for i, stage in enumerate(stages) for name, x in by_halvings[stage].state.items()}
+
+
+def _num_halvings(state: State) -> int:
+    """How often a discriminator halves the resolution down to 4: its 4 x 4 convolutions before the heads."""
+    return sum(
+        name.startswith("img_code_") and name.endswith(".weight") and x.dim() == 4 and x.shape[-1] == 4
+        for name, x in state.items()
+    )
+
+
+def _fill(name: str, module: nn.Module, given: State) -> list[str]:
+    """Puts tensors into a module on the meta device; where they do not fit says all that differs instead."""
+    expected = module.state_dict()
+    # Counters of batches, which torch before 0.4.1 did not have; nothing that runs in evaluation reads them.
+    counters = {key for key in expected.keys() - given.keys() if key.endswith(".num_batches_tracked")}
+    state = given | {key: torch.zeros(()) for key in counters}
+    problems = [
+        *(f"{name} lacks {key}" for key in sorted(expected.keys() - state.keys())),
+        *(f"{name} has an unknown {key}" for key in sorted(state.keys() - expected.keys())),
+        *(
+            f"{name}.{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
+            for key in sorted(expected.keys() & state.keys())
+            if state[key].shape != expected[key].shape
+        ),
+    ]
+    if not problems:
+        module.load_state_dict({key: x.to(expected[key].dtype) for key, x in state.items()}, assign=True)
+    return problems

@@ -1,0 +1,76 @@
+"""The GANs on COCO 2014 at 256 pixels, with the settings of the authors' codes.
+
+Epochs are converted to steps: an epoch is 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
+keep the number of steps.
+
+An image's label is its dominant category, a rule of ours; it pairs the views of the method. It also decides which pairs
+are no rivals in DAMSM's losses, where the authors' codes have no labels on COCO and every other caption is a rival.
+All rows, plain ones too, share this, so that rows differ in the method alone.
+
+Differs from the codes further as on CUB: the first `max_words` words are read, and attention masks its own padding.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from sclgan.data.coco import NUM_IMAGES, ROOT, Coco
+from sclgan.gans.attngan import AttnGAN
+from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.ssagan import SSAGAN
+from sclgan.recipe import Recipe
+from sclgan.recipes import published
+
+TRAINING_IMAGES = NUM_IMAGES["train"]
+
+
+def attngan_coco() -> Recipe:
+    """AttnGAN (Xu et al. 2018): three stages of 64, 128 and 256 pixels, 120 epochs.
+
+    Its encoders are pre-trained for 100 epochs, by their name those of the released ones; the code's limit is 600. The
+    code pre-trains them on 15 words and trains the GAN on 12; here both phases read 12.
+    """
+    return Recipe(
+        name="attngan_coco",
+        about="AttnGAN on COCO",
+        source=partial(Coco, root=ROOT, labels="dominant"),
+        image_size=256,
+        max_words=12,
+        encoders=published.damsm(align_corners=True),
+        pretraining=published.damsm_pretraining(epochs=100, num_images=TRAINING_IMAGES),
+        gan=partial(AttnGAN, num_stages=3, ngf=48, ndf=96, num_residual_blocks=3),
+        # 120 epochs of batches of 14: 709,568 steps
+        training=published.stacked_training(steps=120 * TRAINING_IMAGES // 14, batch_size=14, matching=50.0),
+    )
+
+
+def dmgan_coco() -> Recipe:
+    """DM-GAN (Zhu et al. 2019): three stages, 200 epochs as in its code; the paper says 120.
+
+    Data, encoders and their pre-training are those of attngan_coco.
+    """
+    return replace(
+        attngan_coco(),
+        name="dmgan_coco",
+        about="DM-GAN on COCO",
+        gan=partial(DMGAN, num_stages=3, ngf=64, ndf=32, num_residual_blocks=3),
+        # 200 epochs of batches of 16: 1,034,787 steps
+        training=published.stacked_training(steps=200 * TRAINING_IMAGES // 16, batch_size=16, matching=50.0),
+    )
+
+
+def ssagan_coco() -> Recipe:
+    """SSA-GAN (Liao et al. 2022): one stage, 120 epochs, captions of 18 words.
+
+    Its encoders are pre-trained as in AttnGAN, but on 18 words: pre-train them with this recipe, since a vocabulary
+    keeps the number of words it was made for.
+    """
+    return replace(
+        attngan_coco(),
+        name="ssagan_coco",
+        about="SSA-GAN on COCO",
+        max_words=18,
+        encoders=published.damsm(align_corners=False),
+        gan=partial(SSAGAN, nf=64, z_dim=100),
+        # 120 epochs of batches of 24: 413,915 steps
+        training=published.ssagan_training(steps=120 * TRAINING_IMAGES // 24, batch_size=24),
+    )

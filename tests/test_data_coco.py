@@ -1,0 +1,223 @@
+"""COCO 2014: the published layout, the rules for labels, what is wrong with a copy; and the recipes of photographs."""
+
+import json
+import logging
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import photos_on_disk
+from photos_on_disk import THINGS
+from sclgan.data.coco import Coco
+from sclgan.data.photos import decoded, framed
+from sclgan.data.sources import sizes, source
+from sclgan.data.types import Source
+from sclgan.encoders.damsm import DAMSM
+from sclgan.encoders.inception import InceptionTrunk
+from sclgan.encoders.lite0 import Lite0
+from sclgan.recipe import from_json, override, tiny, to_json
+from sclgan.recipes import RECIPES, recipe
+from sclgan.train import session
+from sclgan.train.log import read_metrics
+
+PERSON, CAT, TOOTHBRUSH = range(3)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory) -> Path:
+    return photos_on_disk.scenes(tmp_path_factory.mktemp("data") / "coco")
+
+
+@pytest.fixture
+def copy(scenes, tmp_path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(scenes, tmp_path / "coco"))
+
+
+def test_both_splits_in_the_order_of_their_numbers(scenes):
+    train, test = Coco("train", root=scenes), Coco("test", root=str(scenes))
+    assert isinstance(train, Source)
+    assert (train.name, train.split, len(train), len(test)) == ("coco", "train", len(THINGS), len(THINGS))
+    assert train.keys[:2] == ("COCO_train2014_000000000009", "COCO_train2014_000000000025")
+    assert test.keys[0] == "COCO_val2014_000000000009"
+    assert train.label_names == ("person", "cat", "toothbrush")
+
+
+def test_the_dominant_label_has_the_largest_total_area(scenes):
+    """Two cats of 50 and 40 outweigh a person of 60; of equals the first; a picture without a thing has none."""
+    labels = Coco("train", root=scenes).labels
+    assert labels == ((CAT,), (TOOTHBRUSH,), (), (PERSON,), (TOOTHBRUSH,), (CAT,), (PERSON,), (CAT,))
+
+
+def test_all_labels_are_kept_in_order(scenes):
+    labels = Coco("train", root=scenes, labels="all").labels
+    assert labels[:4] == ((PERSON, CAT), (TOOTHBRUSH,), (), (PERSON, TOOTHBRUSH))
+
+
+def test_a_picture_is_its_file_with_one_of_its_captions(scenes):
+    train = Coco("train", root=scenes)
+    picture = train.picture(1, 32, np.random.default_rng(0), augment=False)
+    file = scenes / "train2014" / "COCO_train2014_000000000025.jpg"
+    np.testing.assert_array_equal(picture.pixels, framed(decoded(file), 32, None))
+    said = {train.picture(1, 8, np.random.default_rng(seed)).caption for seed in range(60)}
+    assert len(said) == 5
+    assert all(caption.startswith("A photo number 25 of") and caption.endswith(".") for caption in said)
+    assert len(list(train.captions())) == 5 * len(train)
+
+
+def test_counts_are_told(scenes, caplog):
+    with caplog.at_level(logging.INFO):
+        Coco("test", root=scenes)
+    assert "1 of 8 images have no label" in caplog.text
+    assert "8 images, val2014 has 40504" in caplog.text
+
+
+def test_captions_without_a_word_are_left_out_and_counted(copy, caplog):
+    edit(copy, "captions", lambda content: content["annotations"][0].update(caption=" \n"))
+    train = Coco("train", root=copy)
+    assert len(train.rows[-1].captions) == 4
+    assert "1 captions hold no word" in caplog.text
+
+
+def test_without_the_data_one_error_says_what_to_get_and_where_to_put_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as error:
+        source("coco", "train")
+    for part in ("coco lacks 2 of 2 files", "annotations_trainval2014.zip", "train2014.zip", "cocodataset.org",
+                 "data/coco/annotations", "source.root"):  # fmt: skip
+        assert part in str(error.value)
+    assert "\n" not in str(error.value)
+    assert sizes("coco") == "not here (coco lacks 2 of 2 files): `sclgan data coco` says what to get"
+    assert sizes("emoji").startswith("train ")
+
+
+def edit(root: Path, kind: str, change) -> None:
+    path = root / "annotations" / f"{kind}_train2014.json"
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def without_captions_of_9(content) -> None:
+    content["annotations"] = [one for one in content["annotations"] if one["image_id"] != 9]
+
+
+WRONG = {
+    "no picture": (
+        lambda root: (root / "train2014/COCO_train2014_000000000009.jpg").unlink(),
+        r"coco lacks 1 of 8 files: .*000000000009\.jpg; get ",
+    ),
+    "no instances": (
+        lambda root: (root / "annotations/instances_train2014.json").unlink(),
+        r"lacks 1 of 2 files: .*instances_train2014\.json",
+    ),
+    "half a file": (
+        lambda root: photos_on_disk.truncate(root / "annotations/instances_train2014.json"),
+        r"instances_train2014\.json is no annotation file of COCO.*unpack",
+    ),
+    "another file": (
+        lambda root: (root / "annotations/captions_train2014.json").write_text("[]"),
+        r"captions_train2014\.json is no annotation file of COCO",
+    ),
+    "no caption": (
+        lambda root: edit(root, "captions", without_captions_of_9),
+        r"no caption of image 9 \(COCO_train2014_000000000009\.jpg\)",
+    ),
+    "a caption that is no text": (
+        lambda root: edit(root, "captions", lambda content: content["annotations"][0].update(caption=3)),
+        "a caption is no text",
+    ),
+    "a path for a name": (
+        lambda root: edit(root, "captions", lambda content: content["images"][0].update(file_name="../x.jpg")),
+        "no plain file names",
+    ),
+    "a category without a name": (
+        lambda root: edit(root, "instances", lambda content: content["categories"].pop()),
+        "category 90 of image .* has no name",
+    ),
+    "no area": (
+        lambda root: edit(root, "instances", lambda content: content["annotations"][0].pop("area")),
+        r"KeyError\('area'\)",
+    ),
+    "instances of other images": (
+        lambda root: edit(root, "instances", lambda content: content["annotations"][0].update(image_id=5)),
+        "1 images that .* does not have, such as 5",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_damaged_copy_is_one_clear_error(copy, name):
+    damage, message = WRONG[name]
+    damage(copy)
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        Coco("train", root=copy)
+
+
+def test_a_truncated_picture_is_named_when_it_is_read(copy):
+    photos_on_disk.truncate(copy / "train2014" / "COCO_train2014_000000000025.jpg")
+    with pytest.raises(ValueError, match=r"000000000025\.jpg is truncated"):
+        Coco("train", root=copy).picture(1, 32, np.random.default_rng(0))
+
+
+def test_an_unknown_split_or_rule_is_refused(scenes):
+    with pytest.raises(ValueError, match="take one of train, test"):
+        Coco("val2014", root=scenes)
+    with pytest.raises(ValueError, match="one of dominant, all"):
+        override(recipe("attngan_coco"), ["source.labels=exact"])
+
+
+def test_the_method_trains_on_coco_with_pictures_that_have_no_label(scenes, tmp_path):
+    """AttnGAN's row at a tiny size; Lite0 with its weights stands in for Inception-v3."""
+    made = override(
+        recipe("attngan_coco_scl"),
+        [f"source.root={scenes}", "image_size=64", "pretraining.image_size=48"],
+    )
+    encoders = partial(DAMSM, backbone=partial(Lite0, image_size=32), code_size=256)
+    session.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
+    record = read_metrics(tmp_path / "run")[-1]
+    assert {"g/contrast", "g/kl", "d/mismatched"} <= record.keys()
+
+
+PHOTOGRAPHS = [name for name in RECIPES if name.split("_")[1] in ("cub", "coco")]
+
+
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_recipes_of_photographs_use_inception_at_the_size_it_was_made_for(name):
+    made = recipe(name)
+    backbone = made.encoders.keywords["backbone"]
+    assert backbone.func is InceptionTrunk
+    assert backbone.keywords == {"weights": "imagenet", "align_corners": not name.startswith("ssagan")}
+    assert (made.image_size, made.pretraining.image_size) == (256, 299)
+    assert made.training.ema_decay == (0.0 if name.startswith("ssagan") else 0.999)
+    assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
+
+
+def test_settings_of_the_codes():
+    """batch, steps, the lambda of DAMSM's terms, words of a caption, generator's and discriminator's width."""
+    table = {
+        "attngan_cub": (20, 265_650, 5.0, 18, 32, 64),
+        "dmgan_cub": (10, 708_400, 5.0, 18, 64, 32),
+        "ssagan_cub": (24, 221_375, 0.05, 18, 64, 64),
+        "attngan_coco": (14, 709_568, 50.0, 12, 48, 96),
+        "dmgan_coco": (16, 1_034_787, 50.0, 12, 64, 32),
+        "ssagan_coco": (24, 413_915, 0.05, 18, 64, 64),
+    }
+    for name, expected in table.items():
+        made, widths = recipe(name), recipe(name).gan.keywords
+        training, nf = made.training, widths.get("nf")
+        matching = training.generator_weights["sentence"]
+        assert matching == training.generator_weights["words"]
+        found = (training.batch_size, training.steps, matching, made.max_words)
+        assert (*found, widths.get("ngf", nf), widths.get("ndf", nf)) == expected, name
+
+
+def test_recipes_are_in_the_order_of_the_tables():
+    names = list(RECIPES)
+    assert len(names) == 27
+    assert names[9:13] == ["attngan_cub", "attngan_cub_2x", "attngan_cub_scl", "dmgan_cub"]
+    assert [name for name in names if name.endswith("coco")] == ["attngan_coco", "dmgan_coco", "ssagan_coco"]
