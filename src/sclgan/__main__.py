@@ -23,14 +23,13 @@ Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches b
 
 
 def recipes() -> None:
-    """List the recipes: one row each of the experiment tables.
+    """List the recipes as a table: GANs in rows, data sets in columns.
 
     Example: sclgan recipes
     """
-    from sclgan.recipes import RECIPES
+    from sclgan.recipes import table
 
-    for name, make in RECIPES.items():
-        print(f"{name:<24}{make().about}")
+    print(table())
 
 
 def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:

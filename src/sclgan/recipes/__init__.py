@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sclgan.recipe import Recipe
 from sclgan.recipes import coco, cub, emoji
-from sclgan.recipes.variants import rows
+from sclgan.recipes.variants import VARIANTS, rows
 
 PLAIN: tuple[Callable[[], Recipe], ...] = (
     *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji),
@@ -28,3 +28,17 @@ def recipe(name: str) -> Recipe:
         nearest = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0)[0]
         raise ValueError(f"no recipe '{name}': did you mean '{nearest}'? `sclgan recipes` lists them")
     return RECIPES[name]()
+
+
+def table() -> str:
+    """The recipes as the experiment table: GANs and their variants in rows, data sets in columns."""
+    parts = {name: name.split("_") for name in RECIPES}
+    columns = list(dict.fromkeys(data for _, data, *_ in parts.values()))
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    for name, (gan, data, *variant) in parts.items():
+        rows.setdefault((gan, *variant), {})[data] = name
+    lines = [f"{'':<22}" + "".join(f"{data:<20}" for data in columns)]
+    for (_, *variant), cells in rows.items():
+        title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
+        lines.append(f"{title:<22}" + "".join(f"{cells.get(data, ''):<20}" for data in columns))
+    return "\n".join(line.rstrip() for line in lines)

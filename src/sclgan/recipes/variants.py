@@ -5,6 +5,9 @@ from dataclasses import replace
 
 from sclgan.recipe import Recipe
 
+VARIANTS = {"2x": "  twice the batch", "scl": "  with the contrast"}
+"""Ending of the name -> what it means, for the table."""
+
 
 def rows(plain: Callable[[], Recipe]) -> dict[str, Callable[[], Recipe]]:
     """A plain row and its two variants, by name: NAME, NAME_2x, NAME_scl."""
