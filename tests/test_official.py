@@ -1,6 +1,7 @@
 """Published weights in all their layouts become run folders that draw the same images; what does not fit is named."""
 
 import json
+import math
 import os
 import pickle
 import shutil
@@ -17,15 +18,20 @@ from PIL import Image
 from torch import Tensor
 
 from reference import FORWARD, agree, load, weights
+from sclgan.__main__ import import_, sample
 from sclgan.data import legacy_pickle
+from sclgan.data.captions import Vocabulary
+from sclgan.data.emoji import Emoji
 from sclgan.data.types import Captions
-from sclgan.encoders.damsm import DAMSM
+from sclgan.encoders.damsm import DAMSM, TextEncoder
 from sclgan.encoders.inception import InceptionTrunk
+from sclgan.evaluation import evaluate_run
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.official import import_files, read_states, vocabulary_words
 from sclgan.pictures import attention_picture, tiles
+from sclgan.recipe import override
 from sclgan.recipes import recipe
 from sclgan.run import load_encoders, open_run, to_uint8
 
@@ -168,6 +174,40 @@ def test_the_trunk_of_the_published_image_encoder_is_kept(damsm, folder, out):
         load_encoders(out, recipe("attngan_emoji"))
 
 
+def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
+    vocabulary = Vocabulary.of(Emoji("train").captions(), max_words=20)
+    trunk = InceptionTrunk(None)
+    damsm = DAMSM(vocabulary.num_tokens, trunk, code_size=16, embedding_size=12)
+    torch.save(damsm.text_encoder.state_dict(), tmp_path / "text_encoder200.pth")
+    torch.save(image_state(damsm), tmp_path / "image_encoder200.pth")
+    write_captions(tmp_path / "captions.pickle", list(vocabulary.words))
+    files = files_of("ssagan", gan_of("ssagan", damsm), tmp_path, tmp_path / "files", "module")
+    import_(tuple(files), kind="ssagan", captions=tmp_path / "captions.pickle", out=out, recipe="ssagan_emoji")
+    sample(out, ("a red apple",), out=tmp_path / "apple.png", num_images=2, attention=True)
+    assert (tmp_path / "apple_attention.png").read_bytes().startswith(b"\x89PNG")
+    assert "apple_attention.png" in capsys.readouterr().out
+    results = evaluate_run(out, ["kid_lite0", "r_precision_damsm"], num_images=4)
+    assert all(math.isfinite(result.value) for result in results)
+    import_(
+        tuple(files[1:3]), kind="damsm", captions=tmp_path / "captions.pickle", out=out / "d", recipe="ssagan_emoji"
+    )
+    assert "sclgan train ssagan_emoji encoders.save_backbone=true" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("num_words", "name"), [(5450, "attngan_cub"), (27297, "attngan_coco")])
+def test_the_size_of_the_vocabulary_tells_the_data(num_words, name, folder, tmp_path, out):
+    text = TextEncoder(num_words, code_size=16, embedding_size=2)
+    torch.save(text.state_dict(), tmp_path / "text_encoder200.pth")
+    write_captions(tmp_path / "captions.pickle", [f"word{number}" for number in range(1, num_words)])
+    files = [tmp_path / "text_encoder200.pth", folder / "image_encoder200.pth"]
+    made = import_files("damsm", files, captions=tmp_path / "captions.pickle", out=out)
+    assert made.name == f"{name}_official"
+    # The recipe that `import` prints reads the folder.
+    assignments = ["encoders.save_backbone=true", "encoders.backbone.weights=none"]
+    small = ["encoders.code_size=16", "encoders.embedding_size=2"]
+    load_encoders(out, override(recipe(name), [*assignments, *small]))
+
+
 def test_discriminators_are_optional_but_then_all_or_none(damsm, folder, tmp_path, out):
     gan = gan_of("dmgan", damsm)
     files = files_of("dmgan", gan, folder, tmp_path / "files", "plain")
@@ -297,7 +337,7 @@ def test_files_that_do_not_belong_together(damsm, folder, tmp_path):
         give("attngan", files, recipe="ssagan_emoji")
     with pytest.raises(ValueError, match="no file holds the generator or the image_encoder"):
         give("attngan", files[2:3])
-    with pytest.raises(ValueError, match="both hold a generator"):
+    with pytest.raises(ValueError, match=r"g\.pth hold 2 networks that are the generator"):
         give("attngan", [*files, files[-1]])
     with pytest.raises(ValueError, match=r"8 words .* --recipe, one of attngan_emoji"):
         give("attngan", files, recipe=None)

@@ -216,7 +216,8 @@ def _parts(kind: Kind, files: Sequence[Path]) -> dict[str, list[_Part]]:
         )
     for role, several in parts.items():
         if len(several) > 1 and (role != "discriminator" or kind == "ssagan"):
-            raise ValueError(f"{' and '.join(str(part.path) for part in several)} both hold a {role}: give one of them")
+            holders = " and ".join(sorted({str(part.path) for part in several}))
+            raise ValueError(f"{holders} hold {len(several)} networks that are the {role}: give one of them")
     return parts
 
 

@@ -1,6 +1,6 @@
 """What a generator looks at, as a picture: attention over words (AttnGAN, DM-GAN) or fusion masks (SSA-GAN).
 
-Xu et al. 2018, "AttnGAN", figure 4; Liao et al. 2022, "SSA-GAN", figure 5.
+Xu et al. 2018, "AttnGAN", section 3.1 (attention); Liao et al. 2022, "SSA-GAN", section 3 (masks).
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sclgan.data.captions import words_of
 from sclgan.files import replaced
 from sclgan.run import Run, to_uint8
 
-_CELL, _GAP, _MARGIN, _COLUMNS, _LINE = 160, 14, 28, 7, 20
+_CELL, _GAP, _MARGIN, _COLUMNS, _LINE = 160, 14, 28, 8, 20
 _INK, _QUIET = (24, 24, 27), (113, 113, 122)
 _GLOW = np.array([255.0, 200.0, 40.0])
 _FLOOR, _TINT = 0.25, 0.25  # shares: of the picture's light where a map is 0, and of the glow where it is full
@@ -80,9 +80,10 @@ def lit(image: UInt8[np.ndarray, "h w 3"], light: Float[Tensor, "_h _w"], *, ful
 
 
 def page(rows: Sequence[tuple[str, Sequence[Tile]]]) -> Image.Image:
-    """The rows one below the other: a heading, and its tiles in lines of up to seven."""
+    """The rows one below the other: a heading, and its tiles in lines of up to eight."""
     heading, plain = ImageFont.load_default(18), ImageFont.load_default(14)
-    columns = min(_COLUMNS, max(len(each) for _, each in rows))
+    most = max(len(each) for _, each in rows)
+    columns = -(-most // -(-most // _COLUMNS))  # the longest row in lines of equal length
     width = 2 * _MARGIN + columns * _CELL + (columns - 1) * _GAP
     width = max(width, *(int(heading.getlength(text)) + 2 * _MARGIN for text, _ in rows))
     line = _CELL + _LINE + _GAP
