@@ -7,46 +7,17 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from sclgan.recipe import Recipe, override, tiny, tiny_assignments
-from sclgan.recipes import recipe
+from runs import SCL, SIX_STEPS, assert_identical, final_weights, small, small_fields
 from sclgan.run import open_run
 from sclgan.train import checkpoint, session
 from sclgan.train.log import read_metrics
 from sclgan.train.loop import StoppedError
 from sclgan.train.step import DivergedError, descend
-
-SCL = "ssagan_emoji_scl"
-
-
-def small(name: str = SCL, *assignments: str) -> Recipe:
-    return override(tiny(recipe(name)), ["pretraining.checkpoint_every=1", "training.checkpoint_every=1", *assignments])
-
-
-def final_weights(run: Path) -> dict[str, torch.Tensor]:
-    newest = checkpoint.latest(run / "checkpoints")
-    assert newest is not None
-    found = {f"{file.stem}.{k}": v for file in sorted(newest.glob("*.safetensors")) for k, v in load_file(file).items()}
-    return found | {f"encoders.{k}": v for k, v in load_file(run / "encoders.safetensors").items()}
-
-
-def assert_identical(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    different = [name for name in one if not torch.equal(one[name], other[name])]
-    assert not different
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    """A tiny run of the method, six steps of each phase, never interrupted."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    session.train(small(SCL, "pretraining.steps=6", "training.steps=6"), folder)
-    return folder
 
 
 def test_a_run_folder_holds_recipe_records_events_grids_and_checkpoints(trained):
@@ -87,22 +58,17 @@ def test_both_networks_and_the_average_moved_and_the_encoders_did_not(trained):
 
 def test_a_finished_run_is_not_trained_again_and_can_be_extended(trained, tmp_path):
     weights = final_weights(trained)
-    session.train(small(SCL, "pretraining.steps=6", "training.steps=6"), trained)
+    session.train(small(SCL, *SIX_STEPS), trained)
     assert_identical(final_weights(trained), weights)
     session.train(small(SCL, "pretraining.steps=6", "training.steps=3"), tmp_path / "run")
-    session.train(small(SCL, "pretraining.steps=6", "training.steps=6"), tmp_path / "run")
+    session.train(small(SCL, *SIX_STEPS), tmp_path / "run")
     assert_identical(final_weights(tmp_path / "run"), weights)
 
 
 @pytest.mark.parametrize("moment", ["pretraining/checkpoints/step_00000003", "checkpoints/step_00000002"])
 def test_killed_in_either_phase_and_repeated_the_weights_are_bit_identical(trained, tmp_path, moment):
     folder = tmp_path / "run"
-    assignments = [
-        *(f"{path}={value}" for path, value in _assignments(small(SCL)).items()),
-        "pretraining.steps=6",
-        "training.steps=6",
-    ]
-    command = [sys.executable, "-m", "sclgan", "train", SCL, *assignments, "--out", str(folder)]
+    command = [sys.executable, "-m", "sclgan", "train", SCL, *small_fields(SCL, *SIX_STEPS), "--out", str(folder)]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not (folder / moment).exists() and process.poll() is None and time.monotonic() < deadline:
@@ -116,13 +82,6 @@ def test_killed_in_either_phase_and_repeated_the_weights_are_bit_identical(train
     assert "continues after step" in done.stderr
     assert_identical(final_weights(folder), final_weights(trained))
     assert [r["step"] for r in read_metrics(folder)] == [1, 2, 3, 4, 5, 6]
-
-
-def _assignments(made: Recipe) -> dict[str, object]:
-    """What `small` set, as the command line takes it."""
-    given = dict(assignment.split("=") for assignment in tiny_assignments(made))
-    given |= {"pretraining.batch_size": made.pretraining.batch_size, "training.batch_size": made.training.batch_size}
-    return given | {"pretraining.checkpoint_every": 1, "training.checkpoint_every": 1}
 
 
 def test_a_signal_stops_after_the_step_at_a_checkpoint(tmp_path, monkeypatch):
@@ -160,7 +119,7 @@ def test_descend_leaves_everything_as_it_was_where_a_term_is_not_finite():
 
 def test_another_recipe_does_not_continue_a_run(trained):
     with pytest.raises(ValueError, match=r"holds another run: .*gan\.nf is 2 there, 3 here"):
-        session.train(small(SCL, "pretraining.steps=6", "training.steps=6", "gan.nf=3"), trained)
+        session.train(small(SCL, *SIX_STEPS, "gan.nf=3"), trained)
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):

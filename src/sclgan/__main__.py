@@ -1,11 +1,13 @@
 """The command line: `sclgan COMMAND`, or `python -m sclgan COMMAND`; under torchrun with several processes."""
 
+import difflib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
@@ -57,18 +59,19 @@ def data(
     Example: sclgan data emoji --out emoji.png
     """
     from sclgan.data.contact_sheet import contact_sheet
-    from sclgan.data.sources import SOURCES, source
+    from sclgan.data.sources import SOURCES, sizes, source
+    from sclgan.files import replaced
 
     if name is None:
-        for known, (make, splits) in SOURCES.items():
-            sizes = ", ".join(f"{split} {len(make(split))}" for split in splits)
-            print(f"{known:<12}{sizes}")
+        for known in SOURCES:
+            print(f"{known:<12}{sizes(known)}")
         return
     rows_of = source(name, split)
     if out is None:
         print(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
         return
-    contact_sheet(rows_of, out, rows=rows, columns=columns, size=size, seed=seed)
+    with replaced(out) as path:
+        contact_sheet(rows_of, path, rows=rows, columns=columns, size=size, seed=seed)
     print(out)
 
 
@@ -229,19 +232,29 @@ DISTRIBUTED = {"pretrain", "train", "evaluate"}
 
 
 def main() -> None:
-    """Runs a command; a known error is one line on stderr and exit code 1, a usage error 2, an interruption 130."""
+    """Runs a command; a known error is one line on stderr and exit code 1, a usage error 2, an interruption 130.
+
+    Any other error is a bug and shows its traceback.
+    """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = sys.argv[1:]
+    arguments = positionals_first(sys.argv[1:])
     in_a_group = "RANK" in os.environ and bool(arguments) and arguments[0] in DISTRIBUTED
     try:
         if in_a_group:
             from sclgan.distributed import initialise
 
             initialise()
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__)
-    except (ValueError, OSError, ArithmeticError, RuntimeError) as error:
+        check_command(arguments)
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__, args=arguments)
+    except (ValueError, OSError, FloatingPointError) as error:
         fail(error)
-    except KeyboardInterrupt:
+    except RuntimeError as error:
+        known = explained(error)
+        if known is None:
+            raise
+        fail(known)
+    except KeyboardInterrupt as stopped:
+        say(str(stopped) or "interrupted")
         sys.exit(130)
     finally:
         if in_a_group:
@@ -250,12 +263,66 @@ def main() -> None:
             shut_down()
 
 
-def fail(error: Exception) -> None:
+FLAGS = {"-h", "--help", "--attention", "--no-attention"}
+"""The options that take no value."""
+
+
+def positionals_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with all options after the rest, so that FIELD=VALUE may stand anywhere.
+
+    `train R a=1 --out D b=2` is otherwise refused, and to repeat a command with one more field is common.
+    """
+    positionals: list[str] = []
+    options: list[str] = []
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--":
+            return [*positionals, *options, argument, *rest]
+        if not argument.startswith("-"):
+            positionals.append(argument)
+        elif argument in FLAGS or "=" in argument:
+            options.append(argument)
+        else:
+            options += [argument, *islice(rest, 1)]
+    return positionals + options
+
+
+def check_command(arguments: Sequence[str]) -> None:
+    """Ends with a usage error where the first argument is a word and no command."""
+    if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
+        nearest = difflib.get_close_matches(arguments[0], COMMANDS, n=1, cutoff=0)[0]
+        say(f"no command '{arguments[0]}': did you mean '{nearest}'? `sclgan --help` lists them")
+        sys.exit(2)
+
+
+def explained(error: RuntimeError) -> Exception | None:
+    """The errors of torch that are no bug of ours, in words that say what to do; None for any other."""
+    import torch
+
+    from sclgan.distributed import is_lost_connection
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return MemoryError("the accelerator is out of memory: lower the batch size of the phase, or the model's width")
+    if is_lost_connection(error):
+        return ConnectionError(
+            "another rank ended: its own message, or torchrun's report, says why. "
+            "The newest checkpoint is whole: repeat the command to continue from it"
+        )
+    return None
+
+
+def fail(error: Exception) -> NoReturn:
     """One line for what a user can mend; SCLGAN_TRACEBACK=1 shows where it came from."""
     if os.environ.get("SCLGAN_TRACEBACK"):
         raise error
-    print(f"sclgan: {type(error).__name__}: {error}", file=sys.stderr)
+    say(f"{type(error).__name__}: {error}")
     sys.exit(1)
+
+
+def say(text: str) -> None:
+    """One line on stderr; of several ranks each says who it is."""
+    who = f"sclgan, rank {os.environ['RANK']}" if "RANK" in os.environ else "sclgan"
+    print(f"{who}: {' '.join(text.splitlines())}\n", end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

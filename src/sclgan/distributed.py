@@ -14,6 +14,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+_LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "timed out")  # in gloo's messages
+
 TIMEOUT = timedelta(minutes=10)  # rank 0 evaluates while others wait; a rank that dies is noticed at once
 
 
@@ -31,6 +33,12 @@ def shut_down() -> None:
     """Leaves the process group."""
     if dist.is_initialized():
         dist.destroy_process_group()
+
+
+def is_lost_connection(error: RuntimeError) -> bool:
+    """Whether a collective failed because another rank is gone or silent, and not by a fault of the call."""
+    said = str(error).lower()
+    return isinstance(error, dist.DistNetworkError) or any(words in said for words in _LOST)
 
 
 def rank() -> int:

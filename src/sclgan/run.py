@@ -39,11 +39,11 @@ def claim(folder: Path, recipe: Recipe) -> None:
         ValueError: the folder holds a run of another recipe, or something else.
     """
     path = folder / RECIPE
-    if path.exists():
+    if path.exists() and any(folder.rglob("*.safetensors")):  # before, nothing was trained that could be lost
         differences = _differences(json.loads(to_json(from_json(path.read_text()))), json.loads(to_json(recipe)))
         if differences:
             raise ValueError(f"{folder} holds another run: {'; '.join(differences)}. Give another --out")
-    elif folder.is_dir() and any(folder.iterdir()):
+    elif folder.is_dir() and any(folder.iterdir()) and not path.exists():
         raise ValueError(f"{folder} is not empty and holds no run of sclgan: give another --out")
     elif folder.exists() and not folder.is_dir():
         raise ValueError(f"{folder} is a file: --out names a folder")
@@ -139,12 +139,19 @@ class Run:
     def sample(
         self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64
     ) -> UInt8[Tensor, "n 3 h w"]:
-        """`num_images` pictures of each caption, caption by caption. Picture k has the same noise for every caption."""
+        """`num_images` pictures of each caption, caption by caption. Picture k has the same noise for every caption.
+
+        Raises:
+            ValueError: a caption is empty or holds no known word, or there are fewer than one picture to draw.
+        """
         drawn = self.draw(captions, num_images=num_images, seed=seed, batch_size=batch_size)
         return torch.cat([to_uint8(fake.image).cpu() for fake in drawn])
 
     def draw(self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64) -> Iterator[Fake]:
         """What `sample` takes its pictures from, batch by batch."""
+        if num_images < 1:
+            raise ValueError(f"num_images must be at least 1, not {num_images}")
+        self.vocabulary(captions)  # refuses a caption by its number among those given, before each is repeated
         z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]
         for start in range(0, len(each), batch_size):

@@ -7,6 +7,7 @@ the licences that `EMOJI_ATTRIBUTION.md` names; `scripts/build_emoji.py` makes b
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -73,18 +74,24 @@ class Concept:
 
 
 class Collection:
-    """Everything in `emoji.zip`. Drawings are decoded when they are first asked for, a class at a time, and kept."""
+    """Everything in `emoji.zip`. Drawings are decoded when they are first asked for, a class at a time, and kept.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
 
     def __init__(self, data: bytes) -> None:
-        self._archive = {}
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            # Read whole, not kept open: a file position would be shared by forked workers.
-            self._archive = {name: archive.read(name) for name in archive.namelist()}
-        index = json.loads(self._archive["index.json"])
-        self.size: int = index["size"]
-        self.makers = tuple(Maker(**maker) for maker in index["makers"])
-        self.superclasses: tuple[str, ...] = tuple(index["superclasses"])
-        self.concepts = tuple(self._concept(entry, index["grounds"]) for entry in index["classes"])
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                # Read whole, not kept open: a file position would be shared by forked workers.
+                self._archive = {name: archive.read(name) for name in archive.namelist()}
+            index = json.loads(self._archive["index.json"])
+            self.size: int = index["size"]
+            self.makers = tuple(Maker(**maker) for maker in index["makers"])
+            self.superclasses: tuple[str, ...] = tuple(index["superclasses"])
+            self.concepts = tuple(self._concept(entry, index["grounds"]) for entry in index["classes"])
+        except (zipfile.BadZipFile, zlib.error, ValueError, TypeError, LookupError, EOFError) as error:
+            raise ValueError(f"the package's emoji.zip is damaged ({error}): reinstall sclgan") from error
         self._sprites: dict[str, tuple[Image.Image, ...]] = {}
 
     def _concept(self, entry: dict[str, Any], grounds: Sequence[str]) -> Concept:

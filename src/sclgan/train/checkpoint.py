@@ -1,5 +1,6 @@
 """Checkpoints: a folder a step, whole or absent. Weights as safetensors; the rest as a file of plain tensors."""
 
+import io
 import re
 import shutil
 from collections.abc import Mapping
@@ -23,17 +24,29 @@ def save(
     optimizers: Mapping[str, torch.optim.Optimizer],
     progress: Mapping[str, float],
 ) -> None:
-    """Writes `folder`/step_00000123 and removes all but the newest two."""
-    with replaced(folder / f"step_{step:08d}") as temporary:
-        temporary.mkdir()
-        for name, module in modules.items():
-            save_weights(temporary / f"{name}.safetensors", module)
-        state = {
-            "step": step,
-            "progress": dict(progress),
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
-        }
-        torch.save(state, temporary / "state.pt")
+    """Writes `folder`/step_00000123 and removes all but the newest two.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; those before are untouched.
+    """
+    state = {
+        "step": step,
+        "progress": dict(progress),
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in optimizers.items()},
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)  # in memory: torch's own file writer does not say that the disk is full
+    try:
+        with replaced(folder / f"step_{step:08d}") as temporary:
+            temporary.mkdir()
+            for name, module in modules.items():
+                save_weights(temporary / f"{name}.safetensors", module)
+            (temporary / "state.pt").write_bytes(buffer.getbuffer())
+    except OSError as error:
+        raise OSError(
+            f"the checkpoint of step {step} could not be written to {folder} ({error}); "
+            "those before it are whole: make room and repeat the command"
+        ) from error
     for old in steps(folder)[:-NUM_KEPT]:
         shutil.rmtree(folder / f"step_{old:08d}")
 
@@ -76,7 +89,10 @@ def restore(
 
 def save_weights(path: Path, module: nn.Module) -> None:
     """The module's weights as safetensors. A frozen backbone is left out: it is public, and the recipe names it."""
-    save_file({name: tensor.contiguous() for name, tensor in _own_state(module).items()}, path)
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in _own_state(module).items()}, path)
+    except SafetensorError as error:  # which is no OSError, also where the disk is full
+        raise OSError(f"{path.name}: {error}") from error
 
 
 def load_weights(path: Path, module: nn.Module) -> None:

@@ -45,7 +45,7 @@ class Hook:
     action: Callable[[int], dict[str, float] | None]
 
 
-class StoppedError(Exception):
+class StoppedError(KeyboardInterrupt):
     """A signal asked the run to stop; it stands at a checkpoint."""
 
 
@@ -140,7 +140,8 @@ def _save(phase: Phase, folder: Path, step: int, seconds: float) -> None:
 class Stopper:
     """Turns the first SIGINT or SIGTERM into a request to stop after the step; a second one acts at once.
 
-    With several ranks signals act at once, since the others may be gone: the last checkpoint is what remains.
+    With several ranks SIGTERM ends this one at once, with a message: torchrun sends it where another rank is gone, and
+    no collective would return. The last checkpoint is what remains.
     """
 
     def __init__(self) -> None:
@@ -148,7 +149,9 @@ class Stopper:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> "Stopper":
-        if distributed.world_size() == 1:
+        if distributed.world_size() > 1:
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._leave)
+        else:
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._request)
         return self
@@ -162,6 +165,14 @@ class Stopper:
         self.requested = True
         log.warning("stopping after this step; once more to stop at once")
         self._restore()
+
+    def _leave(self, number: int, _frame: FrameType | None) -> None:
+        log.warning(
+            "rank %d was told to stop: another rank ended, or the job was cancelled. "
+            "The newest checkpoint is whole: repeat the command to continue from it",
+            distributed.rank(),
+        )
+        raise SystemExit(128 + number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

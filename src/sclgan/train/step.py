@@ -11,7 +11,7 @@ from sclgan.distributed import average_gradients
 from sclgan.losses.terms import total
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(FloatingPointError):
     """A loss is not finite. The weights are those before the step."""
 
 

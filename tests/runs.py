@@ -1,0 +1,43 @@
+"""Tiny runs: recipes that take seconds, how the command line asks for them, and what they leave behind."""
+
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from sclgan.recipe import Recipe, override, tiny, tiny_assignments
+from sclgan.recipes import recipe
+from sclgan.train import checkpoint
+
+SCL = "ssagan_emoji_scl"
+SIX_STEPS = ("pretraining.steps=6", "training.steps=6")
+
+
+def small(name: str = SCL, *assignments: str) -> Recipe:
+    """The recipe at its smallest, a checkpoint each step."""
+    return override(tiny(recipe(name)), ["pretraining.checkpoint_every=1", "training.checkpoint_every=1", *assignments])
+
+
+def small_fields(name: str = SCL, *assignments: str) -> list[str]:
+    """What `small` sets, as the command line takes it."""
+    made = small(name, *assignments)
+    given = dict(assignment.split("=") for assignment in tiny_assignments(recipe(name)))
+    given |= {"pretraining.batch_size": made.pretraining.batch_size, "training.batch_size": made.training.batch_size}
+    given |= {"pretraining.checkpoint_every": 1, "training.checkpoint_every": 1}
+    given |= dict(assignment.split("=") for assignment in assignments)
+    return [f"{path}={value}" for path, value in given.items()]
+
+
+def final_weights(run: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the newest checkpoint and of the encoders."""
+    newest = checkpoint.latest(run / "checkpoints")
+    assert newest is not None
+    found = {f"{file.stem}.{k}": v for file in sorted(newest.glob("*.safetensors")) for k, v in load_file(file).items()}
+    return found | {f"encoders.{k}": v for k, v in load_file(run / "encoders.safetensors").items()}
+
+
+def assert_identical(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    """Bit for bit."""
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different
