@@ -24,7 +24,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
     "encoders": {"encoders", "losses", "data.types"},
-    "gans": {"gans.base", "gans.layers", "gans.stacked", "gans.stacked_discriminators", "encoders.base"}
+    "gans": {
+        "gans.base",
+        "gans.layers",
+        "gans.stacked",
+        "gans.stacked_discriminators",
+        "encoders.base",
+        "encoders.damsm",
+    }
     | {"losses", "distributed"},
     "metrics": {
         "metrics",

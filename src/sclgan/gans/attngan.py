@@ -12,12 +12,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
+from sclgan.encoders.damsm import matching_terms
 from sclgan.gans import stacked_discriminators
 from sclgan.gans.base import Fake
 from sclgan.gans.layers import GlobalBatchNorm2d
 from sclgan.gans.stacked import Generator, MaskOrder, ResidualBlock, attend, up_block
 from sclgan.losses.adversarial import kl_to_standard_normal
-from sclgan.losses.matching import sentence_loss, words_loss
 from sclgan.losses.terms import Terms
 
 
@@ -102,14 +102,9 @@ class AttnGAN:
 
     def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
         """Adversarial, KL and DAMSM terms; pairs of one label are no rivals in the latter."""
-        gamma1, gamma2, gamma3 = self.damsm_gammas
-        w0, w1 = words_loss(text.words, text.mask, codes.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
-        s0, s1 = sentence_loss(text.sentence, codes.image, labels, gamma3=gamma3)
-        return {
+        return matching_terms(text, codes, labels, gammas=self.damsm_gammas) | {
             "adv": stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence),
             "kl": kl_to_standard_normal(*self.generator.ca_net(text.sentence)),
-            "words": w0 + w1,
-            "sentence": s0 + s1,
         }
 
 

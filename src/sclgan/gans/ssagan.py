@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
+from sclgan.encoders.damsm import matching_terms
 from sclgan.gans.base import Fake
 from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
 from sclgan.losses import adversarial
-from sclgan.losses.matching import sentence_loss, words_loss
 from sclgan.losses.terms import Terms
 
 
@@ -97,11 +97,8 @@ class SSAGAN:
 
     def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
         """Adversarial term and DAMSM's word and sentence losses; pairs of one label are no rivals in the latter."""
-        gamma1, gamma2, gamma3 = self.damsm_gammas
-        w0, w1 = words_loss(text.words, text.mask, codes.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
-        s0, s1 = sentence_loss(text.sentence, codes.image, labels, gamma3=gamma3)
         adv = adversarial.hinge_generator(self.discriminator(fake.image, text.sentence))
-        return {"adv": adv, "words": w0 + w1, "sentence": s0 + s1}
+        return {"adv": adv} | matching_terms(text, codes, labels, gammas=self.damsm_gammas)
 
 
 class Generator(nn.Module):
