@@ -39,8 +39,8 @@ def evaluate_run(
     """Grades a run under the named protocols, or all that fit its data, and appends the results to its records.
 
     Captions are those of held-out real pictures, each with its own noise: functions of (seed, number), the same for
-    every run, batch size and number of ranks. As many real pictures are measured as are generated, unless
-    `num_images` says otherwise the protocols' number.
+    every run, batch size and number of ranks. As many real pictures are measured as are generated, of photographs at
+    most all; `num_images` replaces the protocols' number.
 
     Raises:
         ValueError: no such protocol, or fewer than 2 images.
@@ -60,11 +60,14 @@ def evaluate_run(
         pixels = images.to(distributed.device()).float() / 127.5 - 1
         return run.encoders.encode_image(pixels).image, run.encode(captions).sentence
 
+    # A photograph is there once, an emoji anew on every ground.
+    num_reals = num_samples if isinstance(source, Emoji) else min(num_samples, len(source))
     results = evaluate(
         chosen,
         source,
         generated(run, source, num_samples, seed=seed),
-        num_reals=num_samples,
+        num_reals=num_reals,
+        floor=isinstance(source, Emoji) or num_reals + num_samples <= len(source),
         seed=seed,
         encode=encode,
         encoders_sha256=hashlib.sha256((folder / ENCODERS).read_bytes()).hexdigest(),
