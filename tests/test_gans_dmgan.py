@@ -15,8 +15,8 @@ def num_parameters(**keywords: int) -> list[int]:
 
 
 def test_full_width_has_the_papers_number_of_parameters() -> None:
-    assert num_parameters() == [21_449_042, 1_878_242, 5_155_810, 18_264_546]  # birds
-    assert num_parameters(num_residual_blocks=3)[0] == 22_335_314  # COCO
+    assert num_parameters(ngf=64, ndf=32) == [21_449_042, 1_878_242, 5_155_810, 18_264_546]  # birds
+    assert num_parameters(ngf=64, ndf=32, num_residual_blocks=3)[0] == 22_335_314  # COCO
 
 
 def convolution() -> SpectralConv2d:
