@@ -75,8 +75,8 @@ def spread(values: list[float]) -> str:
 def tables() -> str:
     """The page with its tables made anew."""
     return re.sub(
-        r"(<!-- (results/\S+) -->\n).*?(\n<!-- end -->)",
-        lambda found: f"{found[1]}{table(ROOT / found[2])}{found[3]}",
+        r"(<!-- (results/\S+) -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{table(ROOT / found[2])}\n{found[3]}",
         PAGE.read_text(),
         flags=re.DOTALL,
     )

@@ -128,7 +128,7 @@ def machine() -> str:
     if torch.cuda.is_available():
         return f"{distributed.world_size()} x {torch.cuda.get_device_name()}"
     models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
-    return f"{models[0] if models else platform.processor()}, {torch.get_num_threads()} threads"
+    return f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
 
 
 def line(result: Result) -> str:
