@@ -16,8 +16,9 @@ check: .venv/installed  ## lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-bench: .venv/installed  ## images per second of a training step, with and without the method
+bench: .venv/installed  ## training steps: what the method costs, and the published sizes
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/published_sizes.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,71 @@
+"""Seconds and memory of one training step at the published sizes: 256 pixels, batch 4, random pictures and weights.
+
+    python benchmarks/published_sizes.py [RECIPE ...]        such as attngan_cub
+
+One process for each recipe, so that the peak of its memory is its own; the median of three steps after one.
+"""
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+import torch
+
+from sclgan import distributed
+from sclgan.data.types import Batch, Captions, View
+from sclgan.recipe import construct, override
+from sclgan.recipes import recipe
+from sclgan.train.gan import GANPhase
+
+BATCH, NUM_STEPS = 4, 3
+NUM_TOKENS = 5450  # of the published encoders of CUB
+DEFAULT = ("attngan_cub", "dmgan_cub", "ssagan_cub")
+
+
+def measure(name: str) -> None:
+    """Prints the line of one recipe."""
+    made = override(recipe(name), ["encoders.backbone.weights=none", f"training.batch_size={BATCH}"])
+    torch.manual_seed(0)
+    device = distributed.device()
+    encoders = construct(made.encoders, NUM_TOKENS).to(device).requires_grad_(False).eval()
+    gan = construct(made.gan, encoders, image_size=made.image_size)
+    gan.generator.to(device)
+    gan.discriminator.to(device)
+    phase = GANPhase(gan, encoders, made.training, seed=0)
+    lengths = torch.tensor([16, 12, 9, 6])
+    tokens = torch.randint(1, NUM_TOKENS, (BATCH, made.max_words)).masked_fill(
+        torch.arange(made.max_words) >= lengths[:, None], 0
+    )
+    image = torch.rand(BATCH, 3, made.image_size, made.image_size) * 2 - 1
+    labels, has_partner = torch.arange(BATCH), torch.ones(BATCH, dtype=torch.bool)
+    batch = Batch((View(image, Captions(tokens, lengths)),), labels, has_partner).to(device)
+    seconds = []
+    for step in range(1, NUM_STEPS + 2):
+        began = time.perf_counter()
+        phase.step(batch, step)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    median = statistics.median(seconds[1:])
+    print(f"{name:<16}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}", flush=True)
+
+
+def main() -> None:
+    """Measures the recipes of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipes", nargs="*", default=DEFAULT)
+    parser.add_argument("--here", action="store_true", help="in this process")
+    given = parser.parse_args()
+    for name in given.recipes:
+        if given.here:
+            measure(name)
+        else:
+            subprocess.run([sys.executable, __file__, "--here", name], check=True)
+
+
+if __name__ == "__main__":
+    main()
