@@ -62,7 +62,8 @@ def table(path: Path) -> str:
         f"{name} {statistics.mean(r['seconds'] for r in content['runs'] if r['recipe']['name'] == name):.0f} s"
         for name in names
     )
-    how = f"Seeds {', '.join(map(str, seeds))}; mean ± standard deviation. GAN training: {seconds}. "
+    several = f"Seeds {', '.join(map(str, seeds))}; mean ± standard deviation"
+    how = f"{several if len(seeds) > 1 else f'Seed {seeds[0]}'}. GAN training: {seconds}. "
     return "\n".join([*lines, "", f"{how}{'; '.join(machines)}. Made with `{content['command']}`."])
 
 
