@@ -221,7 +221,7 @@ def on_two_ranks(trained, tmp_path_factory) -> Path:
     process = torchrun("train", SCL, *small_fields(SCL, *THREE), "--out", folder, "--encoders", trained)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, err
-    assert out == f"run in {folder}\n"  # once, not by every rank
+    assert out.count(f"run in {folder}\n") == 1  # not by every rank; older versions of gloo speak here too
     assert err.count("training ssagan_emoji_scl: 3/3") == 1
     return folder
 
