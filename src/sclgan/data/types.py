@@ -18,6 +18,21 @@ class Picture:
     caption: str
 
 
+@dataclass(frozen=True)
+class Sample:
+    """One row as it is stored: a picture file's bytes and all that is true of it, for packing and for other tools.
+
+    `box` is the bounding box (left, top, width, height) in stored pixels, or None.
+    """
+
+    image: bytes
+    captions: tuple[str, ...]
+    labels: tuple[int, ...]
+    split: str
+    key: str
+    box: tuple[int, int, int, int] | None = None
+
+
 @runtime_checkable
 class Source(Protocol):
     """The labelled, captioned pictures of one split of a data set.
