@@ -2,7 +2,8 @@
 
     python benchmarks/published_sizes.py [RECIPE ...]        such as attngan_cub
 
-One process for each recipe, so that the peak of its memory is its own; the median of three steps after one.
+In both precisions, each in a process of its own, so that the peak of its memory is its own; the median of three steps
+after one.
 """
 
 import argparse
@@ -25,9 +26,10 @@ NUM_TOKENS = 5450  # of the published encoders of CUB
 DEFAULT = ("attngan_cub", "dmgan_cub", "ssagan_cub")
 
 
-def measure(name: str) -> None:
+def measure(name: str, precision: str) -> None:
     """Prints the line of one recipe."""
-    made = override(recipe(name), ["encoders.backbone.weights=none", f"training.batch_size={BATCH}"])
+    fields = ["encoders.backbone.weights=none", f"training.batch_size={BATCH}", f"training.precision={precision}"]
+    made = override(recipe(name), fields)
     torch.manual_seed(0)
     device = distributed.device()
     encoders = construct(made.encoders, NUM_TOKENS).to(device).requires_grad_(False).eval()
@@ -51,20 +53,21 @@ def measure(name: str) -> None:
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     median = statistics.median(seconds[1:])
-    print(f"{name:<16}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}", flush=True)
+    print(f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}", flush=True)
 
 
 def main() -> None:
     """Measures the recipes of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipes", nargs="*", default=DEFAULT)
-    parser.add_argument("--here", action="store_true", help="in this process")
+    parser.add_argument("--here", metavar="PRECISION", help="in this process")
     given = parser.parse_args()
     for name in given.recipes:
         if given.here:
-            measure(name)
+            measure(name, given.here)
         else:
-            subprocess.run([sys.executable, __file__, "--here", name], check=True)
+            for precision in ("float32", "bfloat16"):
+                subprocess.run([sys.executable, __file__, "--here", precision, name], check=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from ranks import run_on_ranks
 from sclgan.distributed import average_gradients, own_rows, rank
-from sclgan.gans.layers import GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU
+from sclgan.gans.layers import GLU, Conv2d, GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU, UpsampledConv2d
 
 
 def batch(channels: int = 3) -> Tensor:
@@ -110,3 +110,47 @@ def test_leaky_relu_is_torch_to_the_second_derivative() -> None:
         gradient.square().sum().backward()
         results.append([out.detach(), gradient.detach(), x.grad, weight.grad])
     torch.testing.assert_close(results[0], results[1])
+
+
+def output_and_gradients(layer: nn.Module, x: Tensor) -> list[Tensor]:
+    x = x.detach().requires_grad_()
+    out = layer(x)
+    gradients = torch.autograd.grad((out**2).sum(), [x, *layer.parameters()])
+    return [out.detach(), *gradients]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("shape", [(3, 4, 5, 6), (3, 4, 700, 300)])
+def test_gated_linear_unit_is_torch(layout: torch.memory_format, shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
+    torch.testing.assert_close(output_and_gradients(GLU(), x), output_and_gradients(nn.GLU(1), x))
+
+
+def test_normalisation_in_pieces_is_torch() -> None:
+    x = torch.randn(3, 2, 700, 300, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    x = (x * 3 + 1).to(memory_format=torch.channels_last)
+    ours, theirs = (layer(2, dtype=torch.float64) for layer in (GlobalBatchNorm2d, nn.BatchNorm2d))
+    torch.testing.assert_close(output_and_gradients(ours, x), output_and_gradients(theirs, x))
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [8, 33])  # below and above FEWEST_PIXELS
+def test_upsampled_convolution_is_both_in_turn(layout: torch.memory_format, size: int) -> None:
+    ours = UpsampledConv2d(3, 4).double().to(memory_format=layout)
+    theirs = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 4, 3, padding=1, bias=False, dtype=torch.float64))
+    theirs[1].load_state_dict(ours.state_dict())
+    x = torch.randn(2, 3, size, size, dtype=torch.float64).contiguous(memory_format=layout)
+    torch.testing.assert_close(output_and_gradients(ours, x), output_and_gradients(theirs, x))
+
+
+@pytest.mark.parametrize(("kernel_size", "stride", "bias"), [(4, 2, False), (3, 1, True)])
+def test_convolution_with_many_weights_is_torch(
+    kernel_size: int, stride: int, bias: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sclgan.gans.layers.FEWEST_WEIGHTS", 1)  # so that a small one counts as large
+    arguments = {"stride": stride, "padding": 1, "bias": bias, "dtype": torch.float64}
+    ours, theirs = Conv2d(5, 6, kernel_size, **arguments), nn.Conv2d(5, 6, kernel_size, **arguments)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, 5, 8, 6, dtype=torch.float64)
+    torch.testing.assert_close(output_and_gradients(ours, x), output_and_gradients(theirs, x))

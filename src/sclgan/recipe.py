@@ -74,6 +74,8 @@ class Training:
     """Which codes the contrast compares."""
     noise: Literal["independent", "shared"] = "independent"
     """Whether the views of an anchor draw their own noise."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' forward passes; weights, losses, the gradient penalty and the text encoder stay in float32."""
     ema_decay: float = 0.0
     """Decay a step of the averaged generator that samples and evaluations use; 0 is no averaging."""
     checkpoint_every: int = 1000

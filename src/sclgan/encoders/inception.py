@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import Inception3
+from torchvision.models.inception import BasicConv2d
 
 FILE = "inception_v3_google-0cc3c7bd.pth"
 PAGE = "https://docs.pytorch.org/vision/stable/models/inception.html"
@@ -47,13 +48,14 @@ class InceptionTrunk(nn.Module):
         self.align_corners = align_corners
         network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
         for name in TO_REGIONS + TO_POOLED:
-            self.add_module(name, network.get_submodule(name))
+            self.add_module(name, _folded(network.get_submodule(name)))
         if weights is not None:
             self._load(cached_weights() if weights == "imagenet" else Path(weights))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
         if image.shape[2:] != (SIZE, SIZE):
             image = F.interpolate(image, (SIZE, SIZE), mode="bilinear", align_corners=self.align_corners)
+        image = image.contiguous(memory_format=torch.channels_last)  # the layout that its convolutions are fastest in
         for name in TO_REGIONS:
             image = self.get_submodule(name)(image)
         regions = image
@@ -72,6 +74,31 @@ class InceptionTrunk(nn.Module):
                 f"({', '.join(problems.missing_keys[:3])} ...) and has {len(problems.unexpected_keys)} unknown ones "
                 f"({', '.join(problems.unexpected_keys[:3])} ...); get {FILE} from {PAGE}"
             )
+
+
+def _folded(module: nn.Module) -> nn.Module:
+    """The module with every convolution and its normalisation made one."""
+    if isinstance(module, BasicConv2d):
+        return _FoldedConvolution(module)
+    for name, child in module.named_children():
+        module.add_module(name, _folded(child))
+    return module
+
+
+class _FoldedConvolution(nn.Module):
+    """`relu(bn(conv(x)))` of torchvision, `bn` in evaluation: one pass over the features less, in both directions.
+
+    bn(conv(x)) = conv(x) * scale + shift        scale = bn.weight / sqrt(bn.running_var + eps), in conv's weight
+    """
+
+    def __init__(self, layer: BasicConv2d) -> None:
+        super().__init__()
+        self.conv, self.bn = layer.conv, layer.bn
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d _h _w"]:
+        scale = self.bn.weight / torch.sqrt(self.bn.running_var + self.bn.eps)
+        weight, shift = self.conv.weight * scale[:, None, None, None], self.bn.bias - self.bn.running_mean * scale
+        return F.relu_(F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding))
 
 
 def cached_weights() -> Path:

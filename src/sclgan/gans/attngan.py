@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from sclgan.gans.layers import GlobalBatchNorm2d
+from sclgan.gans.layers import Conv2d, GlobalBatchNorm2d
 from sclgan.gans.stacked import MaskOrder, ResidualBlock, attend, up_block
 from sclgan.gans.stacked_gan import StackedGAN
 
@@ -56,7 +56,7 @@ class AttentionStage(nn.Module):
 
 def pixel_layer(num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
     """Convolution, leaky ReLU: D's first layer."""
-    convolution = nn.Conv2d(num_in, num_out, kernel_size, stride=kernel_size - 2, padding=1, bias=False)
+    convolution = Conv2d(num_in, num_out, kernel_size, stride=kernel_size - 2, padding=1, bias=False)
     return [convolution, nn.LeakyReLU(0.2, inplace=True)]
 
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from sclgan.gans.layers import convolved
 from sclgan.gans.stacked import MaskOrder, ResidualBlock, attend, up_block
 from sclgan.gans.stacked_gan import StackedGAN
 
@@ -98,7 +99,7 @@ class SpectralConv2d(nn.Conv2d):
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
         weight = self.weight / self.sigma()
-        return F.conv2d(input, weight, self.bias, self.stride, self.padding)
+        return convolved(self, input, weight)
 
     def sigma(self) -> Float[Tensor, ""]:
         """The estimate of the largest singular value; in training it improves with every call."""

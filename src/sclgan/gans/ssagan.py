@@ -5,6 +5,7 @@ Liao et al. 2022, "Text to Image Generation with Semantic-Spatial Aware GAN" (CV
 
 from collections import OrderedDict
 from collections.abc import Collection
+from contextlib import nullcontext
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ from sclgan.encoders.damsm import matching_terms
 from sclgan.gans.base import Fake
 from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
 from sclgan.losses import adversarial
+from sclgan.losses.precision import full_precision
 from sclgan.losses.terms import Terms
 
 
@@ -73,7 +75,13 @@ class SSAGAN:
             raise ValueError(
                 f"SSA-GAN's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}"
             )
-        D, sentence, wanted = self.discriminator, text.sentence.detach(), set(only)
+        with full_precision() if "magp" in only else nullcontext():
+            return self._discriminator_terms(real, fake, text, set(only))
+
+    def _discriminator_terms(
+        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, wanted: set[str]
+    ) -> Terms:
+        D, sentence = self.discriminator, text.sentence.detach()
         terms: Terms = {}
         if "magp" in wanted:  # the penalty is on the gradient in real pixels and sentences
             real, sentence = real.detach().requires_grad_(), sentence.requires_grad_()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import TextCodes
 from sclgan.gans.base import Fake
-from sclgan.gans.layers import GlobalBatchNorm1d, GlobalBatchNorm2d
+from sclgan.gans.layers import GLU, GlobalBatchNorm1d, GlobalBatchNorm2d, UpsampledConv2d
 
 MaskOrder = Literal["own", "reference"]
 
@@ -85,7 +85,7 @@ class FirstStage(nn.Module):
         self.num_blocks = (image_size // 4).bit_length() - 1
         widths = [ngf * 2**i for i in range(self.num_blocks, -1, -1)]  # at 64 pixels the paper's 16 8 4 2 1
         size = 2 * widths[0] * 4 * 4
-        self.fc = nn.Sequential(nn.Linear(num_in, size, bias=False), GlobalBatchNorm1d(size), nn.GLU(1))
+        self.fc = nn.Sequential(nn.Linear(num_in, size, bias=False), GlobalBatchNorm1d(size), GLU())
         for i in range(self.num_blocks):
             self.add_module(f"upsample{i + 1}", up_block(widths[i], widths[i + 1]))
 
@@ -98,12 +98,9 @@ class FirstStage(nn.Module):
 
 def up_block(num_in: int, num_out: int) -> nn.Sequential:
     """Twice the pixels: (b, num_in, h, w) to (b, num_out, 2h, 2w)."""
-    return nn.Sequential(
-        nn.Upsample(scale_factor=2, mode="nearest"),
-        nn.Conv2d(num_in, 2 * num_out, 3, padding=1, bias=False),
-        GlobalBatchNorm2d(2 * num_out),
-        nn.GLU(1),
-    )
+    layers = (UpsampledConv2d(num_in, 2 * num_out), GlobalBatchNorm2d(2 * num_out), GLU())
+    # In the reference code the upsampling is a layer of its own, 0.
+    return nn.Sequential(OrderedDict((str(number), layer) for number, layer in enumerate(layers, start=1)))
 
 
 class ResidualBlock(nn.Module):
@@ -114,7 +111,7 @@ class ResidualBlock(nn.Module):
         self.block = nn.Sequential(
             nn.Conv2d(num_channels, 2 * num_channels, 3, padding=1, bias=False),
             GlobalBatchNorm2d(2 * num_channels),
-            nn.GLU(1),
+            GLU(),
             nn.Conv2d(num_channels, num_channels, 3, padding=1, bias=False),
             GlobalBatchNorm2d(num_channels),
         )

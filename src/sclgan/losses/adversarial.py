@@ -10,28 +10,34 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sclgan.distributed import gather_rows, own_rows, world_size
+from sclgan.losses.precision import in_float32
 
 
+@in_float32
 def hinge_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`mean_b max(0, 1 - logits)`: pairs that D should accept."""
     return F.relu(1 - logits).mean()
 
 
+@in_float32
 def hinge_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`mean_b max(0, 1 + logits)`: pairs that D should reject."""
     return F.relu(1 + logits).mean()
 
 
+@in_float32
 def hinge_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
     """`hinge_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
     return mean_over_mismatched(F.relu(1 + logits), num_rows)
 
 
+@in_float32
 def hinge_generator(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`-mean_b logits`: G's side of the hinge game."""
     return -logits.mean()
 
 
+@in_float32
 def bce_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`mean_b -log sigmoid(logits)`: what D should accept, and what G wants of its images.
 
@@ -41,16 +47,19 @@ def bce_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     return F.softplus(-logits).mean()
 
 
+@in_float32
 def bce_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
     """`mean_b -log(1 - sigmoid(logits))`: what D should reject; see `bce_real`."""
     return F.softplus(logits).mean()
 
 
+@in_float32
 def bce_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
     """`bce_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
     return mean_over_mismatched(F.softplus(logits), num_rows)
 
 
+@in_float32
 def kl_to_standard_normal(mean: Float[Tensor, "b c"], log_variance: Float[Tensor, "b c"]) -> Float[Tensor, ""]:
     """How far the Gaussians of conditioning augmentation are from N(0, I) (Zhang et al. 2017, Eq. 2).
 

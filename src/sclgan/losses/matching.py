@@ -10,10 +10,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from sclgan.distributed import gather_rows, own_rows
+from sclgan.losses.precision import in_float32
 
 EPSILON = 1e-8  # below this a product of two norms counts as this, as in torch.cosine_similarity of the time
 
 
+@in_float32
 def words_loss(
     words: Float[Tensor, "b d t"],
     mask: Bool[Tensor, "b t"],
@@ -37,6 +39,7 @@ def words_loss(
     return cross_entropies(gamma3 * scores, labels)
 
 
+@in_float32
 def sentence_loss(
     sentence: Float[Tensor, "b d"],
     image: Float[Tensor, "b d"],

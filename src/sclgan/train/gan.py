@@ -4,6 +4,8 @@ Liu et al. 2024: two parameter-sharing branches, contrast on the quadruple of te
 share parameters because they are one GAN, called once per view.
 """
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -26,10 +28,10 @@ class GANPhase:
     def __init__(self, gan: TextToImageGAN, encoders: Encoders, recipe: Training, *, seed: int) -> None:
         self.gan, self.encoders, self.recipe, self.seed = gan, encoders, recipe, seed
         self.generator_optimizer = torch.optim.Adam(
-            gan.generator.parameters(), recipe.generator_learning_rate, recipe.betas
+            gan.generator.parameters(), recipe.generator_learning_rate, recipe.betas, fused=True
         )
         self.discriminator_optimizer = torch.optim.Adam(
-            gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas
+            gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas, fused=True
         )
         self.averaged = AveragedModel(gan.generator, recipe.ema_decay)
 
@@ -38,31 +40,35 @@ class GANPhase:
         gan, recipe, views = self.gan, self.recipe, batch.views
         with torch.no_grad():
             texts = [self.encoders.encode_text(view.captions) for view in views]
-        fakes = [gan.generate(z, text) for z, text in zip(self.noise(batch, step), texts, strict=True)]
+        with self.autocast():
+            fakes = [gan.generate(z, text) for z, text in zip(self.noise(batch, step), texts, strict=True)]
+        fakes = [replace(fake, images=tuple(image.float() for image in fake.images)) for fake in fakes]
 
         logs: dict[str, Tensor] = {}
         for weights in recipe.discriminator_weights:
-            terms = sum_over_views(
-                [
-                    gan.discriminator_terms(view.image, fake, text, only=weights.keys())
-                    for view, fake, text in zip(views, fakes, texts, strict=True)
-                ]
-            )
+            with self.autocast():
+                terms = sum_over_views(
+                    [
+                        gan.discriminator_terms(view.image, fake, text, only=weights.keys())
+                        for view, fake, text in zip(views, fakes, texts, strict=True)
+                    ]
+                )
             values = descend(self.discriminator_optimizer, terms, weights)
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         with frozen(gan.discriminator):
-            codes = [gan.embed(fake) for fake in fakes]
-            terms = sum_over_views(
-                [
-                    gan.generator_terms(fake, code, text, batch.labels)
-                    for fake, code, text in zip(fakes, codes, texts, strict=True)
-                ]
-            )
+            with self.autocast():
+                codes = [gan.embed(fake) for fake in fakes]
+                terms = sum_over_views(
+                    [
+                        gan.generator_terms(fake, code, text, batch.labels)
+                        for fake, code, text in zip(fakes, codes, texts, strict=True)
+                    ]
+                )
             if "contrast" in recipe.generator_weights:
                 terms["contrast"] = quadruple(
                     [text.sentence for text in texts],
-                    [code.image for code in codes],
+                    [code.image.float() for code in codes],
                     batch.labels,
                     temperature=recipe.temperature,
                     pairs=recipe.pairs,
@@ -71,6 +77,10 @@ class GANPhase:
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
+
+    def autocast(self) -> torch.autocast:
+        """The precision of the networks."""
+        return torch.autocast(distributed.device().type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
 
     def noise(self, batch: Batch, step: int) -> list[Float[Tensor, "b z"]]:
         """Noise of this rank's rows for every view: rows of one global draw, the same for any number of ranks."""

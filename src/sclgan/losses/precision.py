@@ -1,0 +1,37 @@
+"""Float32 under autocast: half precision is for networks, not for losses and gradient penalties."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Within it there is no autocast."""
+    device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
+    with torch.autocast(device, enabled=False):
+        yield
+
+
+def in_float32(loss: Callable[P, T]) -> Callable[P, T]:
+    """The loss in full precision: the tensors of half precision among its arguments become float32."""
+
+    @wraps(loss)
+    def run(*args: P.args, **keywords: P.kwargs) -> T:
+        with full_precision():
+            given = {name: _widened(value) for name, value in keywords.items()}
+            return cast(Callable[..., T], loss)(*map(_widened, args), **given)
+
+    return run
+
+
+def _widened(value: Any) -> Any:
+    is_half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
+    return value.float() if is_half else value
