@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
-    "encoders": {"encoders", "losses", "data.types"},
+    "encoders": {"encoders", "losses", "data.types", "data.captions"},
     "gans": {
         "gans.base",
         "gans.layers",
@@ -51,13 +51,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "distributed", "files", "random"},
     "run": {
         "recipe",
         "train.checkpoint",
         "gans.base",
         "encoders.base",
-        "data.captions",
         "distributed",
         "files",
         "random",

@@ -114,6 +114,11 @@ def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
     return lazy(*args, **keywords)
 
 
+def class_of(lazy: Callable[..., Any]) -> Any:
+    """The class that a recipe's constructor builds."""
+    return lazy.func if isinstance(lazy, partial) else lazy
+
+
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
     """The recipe with fields replaced by path: `training.steps=100`, `gan.nf=16`, `training.generator_weights.adv=2`.
 
