@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipe": {"losses.contrastive"},
     "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
     # what runs
-    "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}
+    "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "distributed", "files", "random"},

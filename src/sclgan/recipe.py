@@ -25,7 +25,7 @@ class Pretraining:
     """Phase 1: the encoders. The defaults are DAMSM's (Xu et al. 2018) where it has them."""
 
     steps: int
-    """Optimizer steps."""
+    """Optimizer steps; 0 leaves the encoders as they are built, such as CLIP as published."""
     weights: Weights = field(default_factory=lambda: {"words": 1.0, "sentence": 1.0})
     """Weight of every term of the objective, each summed over the views; 'contrast' is the method's."""
     num_views: int = 1
@@ -39,8 +39,10 @@ class Pretraining:
     """Factor of the learning rate an epoch."""
     minimal_learning_rate: float = 0.0002
     betas: tuple[float, float] = (0.5, 0.999)
-    clip_text_gradient: float = 0.25
-    """Largest gradient norm of the text encoder."""
+    weight_decay: float = 0.0
+    """Of matrices, decoupled from the gradient (AdamW); gains and biases have none."""
+    clip_text_gradient: float | None = 0.25
+    """Largest gradient norm of the text encoder; None does not clip."""
     temperature: float = 0.1
     """Of the contrast."""
     pairs: Pairs = "all"
@@ -273,7 +275,7 @@ TINY = (
     "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
 )
-"""The fields that `tiny` sets; those of the GAN and of the backbone where they have them."""
+"""The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 
 
 def tiny(recipe: Recipe) -> Recipe:
@@ -284,9 +286,10 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def tiny_assignments(recipe: Recipe) -> list[str]:
-    """What of `TINY` the recipe has: GANs and backbones differ in their arguments."""
-    backbone = recipe.encoders.keywords["backbone"] if isinstance(recipe.encoders, partial) else None
-    arguments = {f"gan.{name}" for name in _children(recipe.gan)}
-    arguments |= {f"encoders.backbone.{name}" for name in _children(backbone)}
-    differing = ("gan.", "encoders.backbone.")
-    return [one for one in TINY if not one.startswith(differing) or one.partition("=")[0] in arguments]
+    """What of `TINY` the recipe has: GANs and encoders differ in their arguments."""
+    return [assignment for assignment in TINY if _has(recipe, assignment.partition("=")[0].split("."))]
+
+
+def _has(node: Any, path: list[str]) -> bool:
+    options = _children(node)
+    return not path or (path[0] in options and _has(options[path[0]][0], path[1:]))

@@ -74,10 +74,10 @@ def saved_recipe(folder: Path) -> Recipe:
     return from_json(path.read_text())
 
 
-def tokenizer_class(recipe: Recipe) -> type[Tokenizer]:
-    """What the recipe's encoders read."""
-    encoders: type[Encoders] = class_of(recipe.encoders)
-    return encoders.tokenizer
+def encoders_class(recipe: Recipe) -> type[Encoders]:
+    """The class that the recipe's encoders are of; it says which tokenizer they read."""
+    found: type[Encoders] = class_of(recipe.encoders)
+    return found
 
 
 def save_encoders(folder: Path, encoders: Encoders, tokenizer: Tokenizer) -> None:
@@ -94,7 +94,7 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
         FileNotFoundError: there is none.
         ValueError: the weights are not those of the recipe's encoders.
     """
-    kind = tokenizer_class(recipe)
+    kind = encoders_class(recipe).tokenizer
     for name in (kind.file_name, ENCODERS):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}: `sclgan pretrain` makes it")

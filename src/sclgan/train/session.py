@@ -9,17 +9,18 @@ from torchvision.utils import save_image
 
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.types import Source
+from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
-from sclgan.run import ENCODERS, claim, load_encoders, save_encoders, tokenizer_class
+from sclgan.run import ENCODERS, claim, encoders_class, load_encoders, save_encoders
 from sclgan.train import loop
 from sclgan.train.gan import GANPhase
 from sclgan.train.log import read_metrics
-from sclgan.train.pretrain import PretrainingPhase, retrieval
+from sclgan.train.pretrain import PretrainingPhase
+from sclgan.train.scores import retrieval, zero_shot
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,8 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     _check(recipe)
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
-    tokenizer = tokenizer_class(recipe).of(source.captions(), max_words=recipe.max_words)
+    unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
+    tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size)
     claim(out, recipe)
@@ -47,13 +49,14 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     phase = PretrainingPhase(encoders, settings, steps_per_epoch=batches.steps_per_epoch)
 
     def score(step: int) -> dict[str, float]:
-        """Retrieval of the held-out pictures; keeps the weights where it is the best so far."""
+        """Scores on held-out pictures; keeps the weights where retrieval is the best so far."""
         if distributed.rank():
             return {}
-        values = retrieval(
-            encoders, held_out, tokenizer, image_size=image_size, seed=recipe.seed, device=distributed.device()
-        )
+        values = retrieval(encoders, held_out, tokenizer, image_size=image_size, seed=recipe.seed)
         record = {f"retrieval/{name}": value for name, value in values.items()}
+        if unseen is not None:
+            values = zero_shot(encoders, unseen, tokenizer, image_size=image_size, seed=recipe.seed)
+            record |= {f"zero_shot/{name}": value for name, value in values.items()}
         before = [r for r in read_metrics(out) if "retrieval/mean" in r and r["step"] < step]
         if record["retrieval/mean"] >= max((r["retrieval/mean"] for r in before), default=0.0):
             save_encoders(out, encoders, tokenizer)
@@ -67,7 +70,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
         steps=settings.steps,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        hooks=[loop.Hook(batches.steps_per_epoch, score)],
+        hooks=[loop.Hook(batches.steps_per_epoch, score, at_start=True)],
         num_workers=num_workers,
     )
     distributed.barrier()
@@ -115,8 +118,9 @@ def _check(recipe: Recipe) -> None:
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
         settings: Pretraining | Training = getattr(recipe, phase)
-        if settings.steps < 1:
-            raise ValueError(f"{phase}.steps must be at least 1, not {settings.steps}")
+        fewest = int(phase == "training")
+        if settings.steps < fewest:
+            raise ValueError(f"{phase}.steps must be at least {fewest}, not {settings.steps}")
         if "contrast" in weights and settings.num_views < 2:
             raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
