@@ -19,8 +19,6 @@ class Tokenizer(Protocol):
 
     file_name: ClassVar[str]
     """Under which a run folder keeps it."""
-    max_words: int
-    """How many words of a caption it passes on; special tokens are words here."""
 
     @classmethod
     def of(cls, captions: Iterable[str], *, max_words: int) -> "Tokenizer":
@@ -30,6 +28,11 @@ class Tokenizer(Protocol):
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
         """Reads what `save` wrote."""
+        ...
+
+    @property
+    def max_words(self) -> int:
+        """How many words of a caption it passes on at most."""
         ...
 
     @property
