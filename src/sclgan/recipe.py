@@ -38,6 +38,8 @@ class Pretraining:
     learning_rate_decay: float = 0.98
     """Factor of the learning rate an epoch."""
     minimal_learning_rate: float = 0.0002
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0 in proportion; transformers from random weights need some."""
     betas: tuple[float, float] = (0.5, 0.999)
     weight_decay: float = 0.0
     """Of matrices, decoupled from the gradient (AdamW); gains and biases have none."""

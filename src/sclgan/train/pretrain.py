@@ -49,10 +49,10 @@ class PretrainingPhase:
         return descend(self.optimizer, terms, recipe.weights, clip=clip)
 
     def learning_rate(self, step: int) -> float:
-        """The rate of the step's epoch: decayed once an epoch, down to the smallest."""
+        """The rate of the step's epoch, decayed once an epoch, down to the smallest; in the warm-up a part of it."""
         epoch = (step - 1) // self.steps_per_epoch
         decayed = self.recipe.learning_rate * self.recipe.learning_rate_decay**epoch
-        return max(decayed, self.recipe.minimal_learning_rate)
+        return max(decayed, self.recipe.minimal_learning_rate) * min(1.0, step / max(1, self.recipe.warmup_steps))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
