@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gans.stacked",
         "gans.stacked_discriminators",
         "gans.stacked_gan",
+        "gans.galip_generator",
         "encoders.base",
+        "encoders.clip",
         "encoders.damsm",
     }
     | {"losses", "distributed"},
