@@ -99,7 +99,7 @@ class Recipe:
     image_size: int
     """Side of the training pictures in pixels."""
     max_words: int
-    """Words of a caption that the text encoder reads."""
+    """Words of a caption that the text encoder reads; of CLIP the tokens, both signs among them."""
     encoders: Callable[..., Any]
     pretraining: Pretraining
     gan: Callable[..., Any]
@@ -269,6 +269,14 @@ TINY = (
     "encoders.code_size=16",
     "encoders.embedding_size=16",
     "encoders.backbone.image_size=32",
+    "encoders.weights=none",
+    "encoders.num_text_blocks=1",
+    "encoders.num_text_heads=2",
+    "encoders.image_size=32",
+    "encoders.patch_size=8",
+    "encoders.image_width=16",
+    "encoders.num_image_blocks=3",
+    "encoders.num_image_heads=2",
     "gan.nf=2",
     "gan.ngf=2",
     "gan.ndf=2",
@@ -276,6 +284,12 @@ TINY = (
     "gan.condition_dim=4",
     "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
+    "gan.code_channels=4",
+    "gan.mid_channels=4",
+    "gan.discriminator_channels=8",
+    "gan.head_channels=8",
+    "gan.feature_blocks=0,1,2",
+    "gan.num_prompts=2",
 )
 """The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 
@@ -288,8 +302,9 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def tiny_assignments(recipe: Recipe) -> list[str]:
-    """What of `TINY` the recipe has: GANs and encoders differ in their arguments."""
-    return [assignment for assignment in TINY if _has(recipe, assignment.partition("=")[0].split("."))]
+    """What of `TINY` the recipe has: GANs and encoders differ in their arguments. No steps stay none."""
+    sets = [assignment for assignment in TINY if _has(recipe, assignment.partition("=")[0].split("."))]
+    return sets if recipe.pretraining.steps else [one for one in sets if not one.startswith("pretraining.steps")]
 
 
 def _has(node: Any, path: list[str]) -> bool:
