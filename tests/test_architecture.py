@@ -64,7 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "random",
     },
-    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "distributed", "random"},
+    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
+    | {"distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
