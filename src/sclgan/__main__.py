@@ -246,7 +246,7 @@ def main() -> None:
             initialise()
         check_command(arguments)
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__, args=arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
     except RuntimeError as error:
         known = explained(error)
