@@ -134,7 +134,7 @@ def sample(
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
     opened = open_run(run)
     for caption in captions:
-        if unknown := opened.vocabulary.unknown_words(caption):
+        if unknown := opened.tokenizer.unknown_words(caption):
             print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:

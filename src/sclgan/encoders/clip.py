@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import cached_weights, open_clip
-from sclgan.encoders.clip_tokens import NUM_TOKENS
+from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer
 from sclgan.encoders.weight_files import State, read_states
 from sclgan.losses.matching import info_nce
 from sclgan.losses.terms import Terms
@@ -52,6 +52,8 @@ class CLIP(Encoders):
         FileNotFoundError: there are no such weights.
         ValueError: the file is damaged or holds a network of other sizes; sizes do not divide.
     """
+
+    tokenizer = CLIPTokenizer
 
     def __init__(
         self,
