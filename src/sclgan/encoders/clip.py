@@ -267,7 +267,8 @@ def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Fl
     """What a block of the library computes; its own forward multiplies by the weights once a token on a CPU."""
     attention = block.attn
     projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    query, key, value = projected.unflatten(2, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)  # [b heads t e]
+    split = projected.view(*x.shape[:2], 3, attention.num_heads, -1)
+    query, key, value = split.permute(2, 0, 3, 1, 4)  # [b heads t e]
     mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
     out: Tensor = x + block.mlp(block.ln_2(x))

@@ -150,7 +150,7 @@ class GeneratorBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b c _h _w"], condition: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
         h = self._resized(self.fuse1(x, condition))
         h = self.c2(self.fuse2(self.c1(h), condition))
-        out: Tensor = h + self._resized(x if self.c_sc is None else self.c_sc(x))
+        out: Tensor = h.add_(self._resized(x if self.c_sc is None else self.c_sc(x)))
         return out
 
     def _resized(self, x: Tensor) -> Tensor:
