@@ -23,14 +23,17 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
-    "encoders": {"encoders", "losses", "data.types"},
+    "encoders": {"encoders", "losses", "data.types", "data.captions"},
+    "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
         "gans.layers",
         "gans.stacked",
         "gans.stacked_discriminators",
         "gans.stacked_gan",
+        "gans.galip_generator",
         "encoders.base",
+        "encoders.clip",
         "encoders.damsm",
     }
     | {"losses", "distributed"},
@@ -48,21 +51,21 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipe": {"losses.contrastive"},
     "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
     # what runs
-    "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}
+    "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "distributed", "files", "random"},
     "run": {
         "recipe",
         "train.checkpoint",
         "gans.base",
         "encoders.base",
-        "data.captions",
         "distributed",
         "files",
         "random",
     },
-    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "distributed", "random"},
+    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
+    | {"distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}

@@ -183,7 +183,7 @@ def test_the_method_trains_on_coco_with_pictures_that_have_no_label(scenes, tmp_
     assert {"g/contrast", "g/kl", "d/mismatched"} <= record.keys()
 
 
-PHOTOGRAPHS = [name for name in RECIPES if name.split("_")[1] in ("cub", "coco")]
+PHOTOGRAPHS = [name for name in RECIPES if name.split("_")[1] in ("cub", "coco") and not name.startswith("galip")]
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -218,6 +218,7 @@ def test_settings_of_the_codes():
 
 def test_recipes_are_in_the_order_of_the_tables():
     names = list(RECIPES)
-    assert len(names) == 27
-    assert names[9:13] == ["attngan_cub", "attngan_cub_2x", "attngan_cub_scl", "dmgan_cub"]
-    assert [name for name in names if name.endswith("coco")] == ["attngan_coco", "dmgan_coco", "ssagan_coco"]
+    assert len(names) == 36
+    assert names[12:16] == ["attngan_cub", "attngan_cub_2x", "attngan_cub_scl", "dmgan_cub"]
+    gans = ("attngan", "dmgan", "ssagan", "galip")
+    assert [name for name in names if name.endswith("coco")] == [f"{gan}_coco" for gan in gans]

@@ -17,6 +17,7 @@ from torch import Tensor
 from sclgan import distributed
 from sclgan.data.emoji import Emoji
 from sclgan.data.types import Source
+from sclgan.encoders.damsm import DAMSM
 from sclgan.metrics.evaluate import Result, evaluate
 from sclgan.metrics.measures import GeneratedBatch
 from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
@@ -48,7 +49,7 @@ def evaluate_run(
     """
     run = open_run(folder)
     source: Source = construct(run.recipe.source, SPLIT)
-    chosen = [protocol_named(name) for name in protocols] or _fitting(source, num_images)
+    chosen = [protocol_named(name) for name in protocols] or _fitting(run, source, num_images)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
@@ -80,14 +81,15 @@ def evaluate_run(
     return results
 
 
-def _fitting(source: Source, num_images: int | None) -> list[EvaluationProtocol]:
-    """The protocols that mean something for these data and so many images."""
+def _fitting(run: Run, source: Source, num_images: int | None) -> list[EvaluationProtocol]:
+    """The protocols that mean something for this run, these data and so many images."""
     kept: list[EvaluationProtocol] = []
     left_out: list[EvaluationProtocol] = []
     for protocol in PROTOCOLS.values():
         only_emoji = protocol.metric == "ground" and not isinstance(source, Emoji)
         one_a_label = protocol.metric == "diversity" and num_images is not None and num_images <= len(source)
-        (left_out if only_emoji or one_a_label else kept).append(protocol)
+        only_damsm = protocol.name == "r_precision_damsm" and not isinstance(run.encoders, DAMSM)
+        (left_out if only_emoji or one_a_label or only_damsm else kept).append(protocol)
     if left_out and distributed.rank() == 0:
         log.info("left out, since they do not fit: %s", ", ".join(protocol.name for protocol in left_out))
     return kept
