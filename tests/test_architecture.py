@@ -67,7 +67,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
     | {"distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
-    "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official_sizes": {"encoders.weight_files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
     | {"data.types", "data.emoji"},
     "__main__": {
