@@ -53,7 +53,8 @@ def measure(name: str, precision: str) -> None:
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     median = statistics.median(seconds[1:])
-    print(f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}", flush=True)
+    threads = torch.get_num_threads()
+    print(f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {threads}", flush=True)
 
 
 def main() -> None:

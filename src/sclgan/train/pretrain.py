@@ -23,7 +23,10 @@ class PretrainingPhase:
     def __init__(self, encoders: Encoders, recipe: Pretraining, *, steps_per_epoch: int) -> None:
         self.encoders, self.recipe, self.steps_per_epoch = encoders, recipe, steps_per_epoch
         self.optimizer = torch.optim.AdamW(
-            parameter_groups(encoders.trainable_parameters(), recipe.weight_decay), recipe.learning_rate, recipe.betas
+            parameter_groups(encoders.trainable_parameters(), recipe.weight_decay),
+            recipe.learning_rate,
+            recipe.betas,
+            fused=True,
         )
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
