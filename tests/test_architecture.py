@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__init__",
     },
     # what decides
-    "recipe": {"losses.contrastive"},
+    "recipe": {"losses.contrastive", "data.labels"},
     "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}

@@ -50,6 +50,55 @@ def test_quadruple_is_the_plain_sum_over_the_pairs_it_compares(pairs):
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
+SETS = [[{0}, {0, 1}, {2}, set()], [{0, 2}, {1}, {1, 2, 3}, set()]]  # of the rows of two views; no other row has 3
+PAIR_LABELS = [0, 1, 2, 9]
+
+
+def by_label_sets(rows: list[list[float]], sets: list[set[int]], compared, temperature: float) -> float:
+    """The definition, with loops: the mean over an anchor's labels of one term each."""
+    norms = [math.sqrt(sum(x * x for x in row)) for row in rows]
+
+    def score(i: int, k: int) -> float:
+        return math.exp(sum(a * b for a, b in zip(rows[i], rows[k], strict=True)) / norms[i] / norms[k] / temperature)
+
+    loss = 0.0
+    for i, own in enumerate(sets):
+        others = [k for k in range(len(rows)) if k != i and compared(i, k)]
+        for label in own:
+            positives = [k for k in others if label in sets[k]]
+            for p in positives:
+                loss -= math.log(score(i, p) / sum(score(i, a) for a in others)) / len(positives) / len(own)
+    return loss / len(rows)
+
+
+@pytest.mark.parametrize("pairs", ["all", "intra", "cross"])
+def test_label_sets_give_a_term_for_each_label_of_an_anchor(pairs):
+    t1, t2, v1, v2 = unit_rows(16, 6).split(4)
+    compared = {
+        "all": lambda i, k: True,
+        "intra": lambda i, k: i // 8 == k // 8,
+        "cross": lambda i, k: i // 8 != k // 8,
+    }
+    flat = [own or {-1} for view in SETS for own in view] * 2  # a row without labels has one of its own
+    expected = by_label_sets(torch.cat([t1, t2, v1, v2]).tolist(), flat, compared[pairs], 0.2)
+    found = with_sets([t1, t2], [v1, v2], pairs)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
+def with_sets(texts, images, pairs: str, mine: slice = slice(None)) -> Tensor:
+    sets = torch.tensor([[[label in own for label in range(4)] for own in view] for view in SETS])
+    labels = torch.tensor(PAIR_LABELS)[mine]
+    return quadruple(texts, images, labels, temperature=0.2, pairs=pairs, label_sets=sets[:, mine])
+
+
+def test_label_sets_of_one_label_are_the_plain_contrast():
+    t1, t2, v1, v2 = unit_rows(12, 6).split(3)
+    labels = torch.tensor([0, 1, 0])
+    sets = torch.nn.functional.one_hot(labels, 3).bool().expand(2, 3, 3)
+    plain = quadruple([t1, t2], [v1, v2], labels, temperature=0.2)
+    torch.testing.assert_close(quadruple([t1, t2], [v1, v2], labels, temperature=0.2, label_sets=sets), plain)
+
+
 def test_gradcheck():
     z = unit_rows(6, 4).requires_grad_()
     labels = torch.tensor([0, 1, 0, 1, 2, 0])
@@ -60,6 +109,8 @@ def test_gradcheck():
             lambda *z, pairs=pairs: quadruple(z[:2], z[2:], torch.tensor([0, 1]), temperature=0.3, pairs=pairs),
             (t1, t2, v1, v2),
         )
+    z = unit_rows(16, 3).requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: with_sets(z.split(4)[:2], z.split(4)[2:], "all"), z)
 
 
 @pytest.mark.parametrize(("num_anchors", "expected"), [(10, 3.66), (24, 4.55), (48, 5.25)])
@@ -104,20 +155,24 @@ def test_unknown_pairs_are_refused():
 CODES, LABELS = unit_rows(16, 6, seed=3).unflatten(0, (4, 4)), torch.tensor([0, 1, 0, 2])
 
 
-def loss_and_gradient(pairs: str) -> tuple[Tensor, Tensor]:
+def loss_and_gradient(pairs: str, weighted: bool = False) -> tuple[Tensor, Tensor]:
     """This rank's rows of the quadruple; the gradient in the codes of all ranks, as averaging would leave it."""
     codes = CODES.clone().requires_grad_()
     mine = distributed.own_rows(4)
     t1, t2, v1, v2 = codes[:, mine]
-    loss = quadruple([t1, t2], [v1, v2], LABELS[mine], temperature=0.2, pairs=pairs)
+    if weighted:
+        loss = with_sets([t1, t2], [v1, v2], pairs, mine)
+    else:
+        loss = quadruple([t1, t2], [v1, v2], LABELS[mine], temperature=0.2, pairs=pairs)
     loss.backward()
     gradient = distributed.sum_over_ranks(codes.grad) / distributed.world_size()
     return distributed.sum_over_ranks(loss.detach()) / distributed.world_size(), gradient
 
 
+@pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("pairs", ["all", "intra", "cross"])
-def test_two_ranks_give_the_loss_and_the_gradient_of_one_process(pairs):
-    loss, gradient = loss_and_gradient(pairs)
-    for rank_loss, rank_gradient in run_on_ranks(loss_and_gradient, 2, pairs):
+def test_two_ranks_give_the_loss_and_the_gradient_of_one_process(pairs, weighted):
+    loss, gradient = loss_and_gradient(pairs, weighted)
+    for rank_loss, rank_gradient in run_on_ranks(loss_and_gradient, 2, pairs, weighted):
         torch.testing.assert_close(rank_loss, loss, rtol=1e-12, atol=1e-12)
         torch.testing.assert_close(rank_gradient, gradient, rtol=1e-10, atol=1e-12)

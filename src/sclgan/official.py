@@ -244,6 +244,7 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         **_known(code_size=half and 2 * half, embedding_size=_size(text, "encoder.weight", 1)),
         gammas=(4.0, 5.0, 10.0),
         save_backbone=True,
+        mask_same_label=getattr(base.encoders, "keywords", {}).get("mask_same_label", True),
     )
     made = replace(base, name=f"{base.name}_official", encoders=encoders)
     if kind == "damsm":
@@ -274,7 +275,7 @@ def _size(state: State, name: str, axis: int) -> int | None:
     return state[name].shape[axis] if name in state and state[name].dim() > axis else None
 
 
-def _known(**sizes: int | None) -> dict[str, int]:
+def _known(**sizes: int | None) -> dict[str, Any]:
     return {name: size for name, size in sizes.items() if size}
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
+from sclgan.data.labels import LabelRule
 from sclgan.losses.contrastive import Pairs
 
 Weights = Mapping[str, float]
@@ -102,6 +103,10 @@ class Recipe:
     training: Training
     seed: int = 0
     """Of everything: data order, augmentation, initial weights, noise."""
+    label_rule: LabelRule = "shared"
+    """Which rows are pairs of one label, where rows have several; see `sclgan.data.labels`."""
+    long_captions: Literal["thin", "truncate"] = "truncate"
+    """What training reads of captions with more than `max_words` words: a random subset in order, or the first ones."""
 
 
 def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
@@ -178,8 +183,8 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
                 return None
             return _parsed(text, next(choice for choice in choices if choice is not type(None)), path)
         if origin is Literal:
-            if text in choices:
-                return text
+            if text in map(str, choices):
+                return next(choice for choice in choices if str(choice) == text)
             raise ValueError(f"one of {', '.join(map(str, choices))}")
         if origin is tuple:
             items = [item.strip() for item in text.strip("()[]").split(",")]

@@ -4,14 +4,19 @@ Tokens are AttnGAN's (Xu et al. 2018): lower case, runs of letters and digits, A
 """
 
 import json
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from sclgan.data.types import Captions
 from sclgan.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 def words_of(caption: str) -> list[str]:
@@ -20,11 +25,22 @@ def words_of(caption: str) -> list[str]:
     return [word for word in (word.encode("ascii", "ignore").decode() for word in words) if word]
 
 
+def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
+    """A caption of more than `max_words` words as a random subset of them, in order; a shorter one as it is.
+
+    So AttnGAN's, DM-GAN's and SSA-GAN's codes shorten training captions: no word of a long caption is never read.
+    """
+    words = words_of(caption)
+    if len(words) <= max_words:
+        return caption
+    return " ".join(words[place] for place in sorted(rng.permutation(len(words))[:max_words]))
+
+
 class Vocabulary:
     """The known words, numbered from 1 in order of first appearance. Calling it tokenises captions.
 
     Unknown words are left out, as in AttnGAN's generation from own sentences: `unknown_words` names them. A caption
-    with more than `max_words` words keeps its first ones.
+    with more than `max_words` words keeps its first ones; `thinned` is the other way.
     """
 
     def __init__(self, words: Sequence[str], *, max_words: int) -> None:
@@ -50,6 +66,17 @@ class Vocabulary:
     def unknown_words(self, caption: str) -> list[str]:
         """The words of `caption` that the text encoder never saw."""
         return [word for word in words_of(caption) if word not in self._number]
+
+    def report_unknown(self, captions: Iterable[str], what: str) -> None:
+        """Logs how many words of some captions are unknown, and which are the most frequent; nothing if none is."""
+        counts = Counter(word for caption in captions for word in words_of(caption))
+        unknown = Counter({word: count for word, count in counts.items() if word not in self._number})
+        if unknown:
+            log.info(
+                "%s: %d of %d words (%.2g %% of the text) are unknown to the text encoder and left out, such as %s",
+                *(what, len(unknown), len(counts), 100 * unknown.total() / counts.total()),
+                ", ".join(word for word, _ in unknown.most_common(5)),
+            )
 
     def __call__(self, captions: Sequence[str]) -> Captions:
         """Tokens [b max_words], padded with 0, and lengths.

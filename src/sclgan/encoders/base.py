@@ -48,6 +48,8 @@ class Encoders(nn.Module, abc.ABC):
     """Width of the common space."""
     frozen_prefixes: tuple[str, ...] = ()
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
+    mask_same_label: bool = True
+    """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:

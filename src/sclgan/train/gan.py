@@ -66,6 +66,7 @@ class GANPhase:
                     batch.labels,
                     temperature=recipe.temperature,
                     pairs=recipe.pairs,
+                    label_sets=batch.label_sets,
                 )
             values = descend(self.generator_optimizer, terms, recipe.generator_weights)
             logs |= {f"g/{name}": value for name, value in values.items()}

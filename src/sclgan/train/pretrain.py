@@ -44,6 +44,7 @@ class PretrainingPhase:
                 batch.labels,
                 temperature=recipe.temperature,
                 pairs=recipe.pairs,
+                label_sets=batch.label_sets,
             )
         return descend(
             self.optimizer, terms, recipe.weights, clip=(encoders.text_parameters(), recipe.clip_text_gradient)

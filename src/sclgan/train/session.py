@@ -161,6 +161,8 @@ def _batches(
         batch_size=phase.batch_size,
         image_size=image_size,
         seed=recipe.seed,
+        label_rule=recipe.label_rule,
+        thin_to=recipe.max_words if recipe.long_captions == "thin" else None,
     )
 
 
