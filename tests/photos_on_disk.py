@@ -75,12 +75,12 @@ THINGS = {  # image -> (category, area); the categories of an image sum up
 }
 
 
-def scenes(root: Path) -> Path:
-    """COCO 2014 as unpacked: eight photographs in each split, five captions each."""
-    for folder in ("train2014", "val2014"):
+def scenes(root: Path, *, year: int = 2014) -> Path:
+    """COCO as unpacked: eight photographs in each split, five captions each."""
+    for folder in (f"train{year}", f"val{year}"):
         images, captions, things = [], [], []
         for image, of_image in reversed(THINGS.items()):
-            name = f"COCO_{folder}_{image:012d}.jpg"
+            name = f"COCO_{folder}_{image:012d}.jpg" if year == 2014 else f"{image:012d}.jpg"
             photograph(root / folder / name, 64 + image, 48, seed=image)
             images.append({"id": image, "file_name": name, "width": 64 + image, "height": 48})
             captions += [

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
-    "encoders": {"encoders", "losses", "data.types"},
+    "encoders": {"encoders", "losses", "data.types", "data.needed"},
     "gans": {
         "gans.base",
         "gans.layers",

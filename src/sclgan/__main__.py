@@ -35,14 +35,19 @@ def recipes() -> None:
 
 
 def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
-    """Show everything that a recipe decides, as JSON, with fields replaced as given.
+    """Show everything that a recipe decides, as JSON, with fields replaced as given; and which files it needs.
+
+    The files are listed on stderr, so that the JSON can go to a program.
 
     Example: sclgan describe ssagan_emoji_scl training.batch_size=64
     """
-    from sclgan.recipe import override, to_json
+    from sclgan.recipe import needed_files, override, to_json
     from sclgan.recipes import recipe as named
 
-    print(to_json(override(named(recipe), overrides)))
+    made = override(named(recipe), overrides)
+    print(to_json(made))
+    for file in needed_files(made):
+        print(f"needs {file}", file=sys.stderr)
 
 
 def data(

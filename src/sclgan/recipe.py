@@ -257,6 +257,21 @@ def _named(path: str) -> Callable[..., Any]:
     return found
 
 
+def needed_files(recipe: Recipe) -> list[str]:
+    """What the recipe's data and networks need from elsewhere, a line each: whatever has `needed_files` says it."""
+    found: list[str] = []
+    waiting: list[Any] = [recipe.source, recipe.encoders, recipe.gan]
+    while waiting:
+        lazy = waiting.pop(0)
+        if not isinstance(lazy, partial):
+            continue
+        waiting += lazy.keywords.values()
+        if listing := getattr(lazy.func, "needed_files", None):
+            known = {name: lazy.keywords[name] for name in signature(listing).parameters if name in lazy.keywords}
+            found += [str(file) for file in listing(**known)]
+    return found
+
+
 TINY = (
     "pretraining.steps=2",
     "pretraining.log_every=1",

@@ -3,8 +3,8 @@
 Epochs are converted to steps: an epoch is 8,855 / batch steps, rounded once for all epochs together; the codes drop the
 last batch of an epoch, which is 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
 
-Differs from the codes: of captions longer than `max_words` the first words are read, not a random subset, and the
-attention masks its own caption's padding (`mask_order="own"`).
+As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding
+(`mask_order="own"`), which differs from the codes.
 """
 
 from dataclasses import replace
@@ -36,6 +36,7 @@ def attngan_cub() -> Recipe:
         gan=partial(AttnGAN, num_stages=3, ngf=32, ndf=64, num_residual_blocks=2),
         # 600 epochs of batches of 20: 265,650 steps
         training=published.stacked_training(steps=600 * TRAINING_IMAGES // 20, batch_size=20, matching=5.0),
+        long_captions="thin",
     )
 
 
