@@ -4,6 +4,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -63,7 +64,9 @@ def is_true(scene: Scene, caption: str) -> bool:
         if WHERE[ending[2]] != scene.place.name:
             return False
         caption = ending[1]
-    caption = re.sub("^there (is|are) ", lambda verb: "" if (verb[1] == "is") == (caption.split()[2][0] == "a") else "!", caption)
+    caption = re.sub(
+        "^there (is|are) ", lambda verb: "" if (verb[1] == "is") == (caption.split()[2][0] == "a") else "!", caption
+    )
     if found := re.fullmatch(f"({THING}) ({RELATION}) ({THING})", caption):
         one, other = phrase(found[1]), phrase(found[3])
         return holds(scene, one[0], found[2], other[0]) and counts[one[0]] == one[1] and counts[other[0]] == other[1]
@@ -160,7 +163,9 @@ def coverage(scene: Scene, number: int) -> float:
     drawn = []
     for shade in ((255, 255, 255), (0, 0, 0)):
         ground = replace(scene.place, sky=(shade, shade), ground=(shade, shade))
-        alone = Scene(ground, scene.horizon, 1.0, scene.things[number : number + 1], scene.sprites[number : number + 1], ())
+        alone = Scene(
+            ground, scene.horizon, 1.0, scene.things[number : number + 1], scene.sprites[number : number + 1], ()
+        )
         drawn.append(alone.drawn(128).astype(float))
     return float(1 - (drawn[0] - drawn[1]).mean() / 255)
 
@@ -174,7 +179,7 @@ def test_labels_are_the_categories_by_drawn_area(scenes):
             areas[thing.category] += coverage(scene, number)
         assert set(scenes.labels[index]) == set(areas)
         ordered = [areas[label] for label in scenes.labels[index]]
-        assert all(later <= 1.1 * earlier for earlier, later in zip(ordered, ordered[1:], strict=False))
+        assert all(later <= 1.1 * earlier for earlier, later in pairwise(ordered))
 
 
 def test_every_category_occurs_and_no_test_drawing_is_trained_on():

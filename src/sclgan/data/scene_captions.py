@@ -77,7 +77,7 @@ def kinds_of(things: Sequence[Thing]) -> list[Kind]:
 
 
 def relation(one: Kind, other: Kind) -> str | None:
-    """How all of one kind lie to all of another, in the direction with the widest gap; None where their boxes overlap."""
+    """How all of one kind lie to all of another: in the direction of the widest gap; None where the boxes overlap."""
     (left, top, right, bottom), (other_left, other_top, other_right, other_bottom) = one.box, other.box
     gaps = {
         "to the left of": other_left - right,

@@ -5,8 +5,8 @@ Chosen by looking at the drawings of the emoji's training classes. Left out were
 - classes that training never sees in `emoji`, so that they stay unseen for those who train on both;
 - heads and busts of animals (fox, lion, wolf, bear, panda, frog, unicorn, chicken), which cannot stand anywhere; of the
   kept ones some makers draw the head only (camel, deer, leopard, rhinoceros, tiger);
-- all but one of the things that a caption could confuse (ewe and ram, poodle and dog, whale and spouting whale, ship and
-  passenger ship, tram and train, minibus and bus, star and glowing star);
+- all but one of the things that a caption could confuse (ewe and ram, poodle and dog, whale and spouting whale, ship
+  and passenger ship, tram and train, minibus and bus, star and glowing star);
 - signs, symbols, flat documents, and things whose drawings differ too much to be one thing (snow-capped mountain);
 - `LEFT_OUT`: single drawings that carry a ground of their own.
 """
@@ -198,4 +198,4 @@ LEFT_OUT = frozenset(
         ("tent", "streamline-emojis"),
     }
 )
-"""(category, maker) of drawings that are a framed or square picture with a ground of its own, as seen by their alpha."""
+"""(category, maker) of drawings that are a framed or square picture with a ground of its own."""

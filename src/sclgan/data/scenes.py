@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -54,6 +55,12 @@ class Scene:
     captions: tuple[str, ...]
 
     @property
+    def labels(self) -> tuple[int, ...]:
+        """The categories, the one that covers most of the picture first."""
+        areas = self.areas
+        return tuple(sorted(areas, key=lambda label: (-areas[label], label)))
+
+    @property
     def areas(self) -> dict[int, float]:
         """Category -> how much of the picture its drawings cover, what nearer things hide of them included."""
         areas: dict[int, float] = {}
@@ -96,15 +103,11 @@ class Scenes:
         self.num_scenes = NUM_SCENES[split] if num_scenes is None else num_scenes
         self.label_names: Sequence[str] = tuple(category.name for category in CATEGORIES)
         self.superclasses: Sequence[str] = tuple(category.supercategory for category in CATEGORIES)
+        self.labels: Sequence[tuple[int, ...]] = _Labels(self)
         self.keys: Sequence[str] = tuple(f"{split}{index:07d}" for index in range(self.num_scenes))
 
     def __len__(self) -> int:
         return self.num_scenes
-
-    @cached_property
-    def labels(self) -> Sequence[tuple[int, ...]]:
-        """The categories of every scene; composing all of them takes a second for ten thousand."""
-        return tuple(self._labels(self.scene(index)) for index in range(len(self)))
 
     def scene(self, index: int) -> Scene:
         """The composition of a row."""
@@ -129,12 +132,24 @@ class Scenes:
         """Scene `index` as a PNG of 128 x 128 pixels with its five captions."""
         scene, file = self.scene(index), io.BytesIO()
         Image.fromarray(scene.drawn(MAX_SIZE)).save(file, "PNG")
-        return Sample(file.getvalue(), scene.captions, self._labels(scene), self.split, self.keys[index])
+        return Sample(file.getvalue(), scene.captions, scene.labels, self.split, self.keys[index])
 
-    @staticmethod
-    def _labels(scene: Scene) -> tuple[int, ...]:
-        areas = scene.areas
-        return tuple(sorted(areas, key=lambda label: (-areas[label], label)))
+
+class _Labels(Sequence[tuple[int, ...]]):
+    """The labels of every scene. All are composed when the first is asked for: a second for twenty thousand."""
+
+    def __init__(self, scenes: Scenes) -> None:
+        self._scenes = scenes
+
+    @cached_property
+    def _all(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(self._scenes.scene(index).labels for index in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self._scenes)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._all[index]
 
 
 def composed(split: str, draws: Iterator[float]) -> Scene:
