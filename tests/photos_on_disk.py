@@ -97,3 +97,24 @@ def scenes(root: Path, *, year: int = 2014) -> Path:
         instances = {"images": images, "annotations": things, "categories": named}
         write(annotations / f"instances_{folder}.json", json.dumps(instances))
     return root
+
+
+OWN = {  # name -> (label, captions); of these hashes two are held out
+    f"{kind}/{i}.jpg": (kind, [f"a {colour} {kind} number {i}", f"one {kind} on the {place}"])
+    for kind, place in (("kite", "beach"), ("lamp", "table"), ("boat", "water"))
+    for i, colour in enumerate(("red", "blue", "green", "white", "black", "small"))
+}
+
+
+def own_pictures(root: Path) -> Path:
+    """A folder of eighteen pictures with metadata.jsonl: two captions and one label each."""
+    for seed, name in enumerate(OWN):
+        photograph(root / name, 80, 72, seed=seed)
+    rows = [{"file_name": name, "captions": captions, "label": label} for name, (label, captions) in OWN.items()]
+    table(root / "metadata.jsonl", rows)
+    return root
+
+
+def table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """A metadata.jsonl."""
+    write(path, "".join(json.dumps(row) + "\n" for row in rows))

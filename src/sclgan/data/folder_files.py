@@ -135,7 +135,7 @@ def _files(part: Path) -> Iterable[str]:
 def _with_pictures(entries: Sequence[Entry], pictures: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
     """The entries whose picture is there and that name it first."""
     there = set(pictures)
-    similar = {PurePosixPath(name).name.lower(): name for name in pictures}
+    similar = {PurePosixPath(name).name.lower(): name for name in pictures} | {name.lower(): name for name in pictures}
     kept, problems = [], []
     first: dict[str, str] = {}
     for entry in entries:
@@ -145,7 +145,7 @@ def _with_pictures(entries: Sequence[Entry], pictures: Sequence[str]) -> tuple[l
         elif PurePosixPath(name).suffix.lower() not in PICTURES:
             what = f"{name!r} is no picture: expected one of {', '.join(PICTURES)}"
         elif name not in there:
-            near = similar.get(PurePosixPath(name).name.lower())
+            near = similar.get(name.lower()) or similar.get(PurePosixPath(name).name.lower())
             what = f"there is no picture {name!r}: " + (
                 f"did you mean {near!r}?" if near else "add it or remove the row"
             )
