@@ -411,7 +411,7 @@ def test_what_is_wrong_is_said_with_its_line_and_training_refuses_it_too(name, o
     problems = "\n".join(line for line in lines if ": error: " in line)
     assert re.search(message, problems), lines
     assert "training would fail" in lines[-1]
-    with pytest.raises(ValueError, match="cannot be read: .*sclgan data check"):
+    with pytest.raises(ValueError, match=r"cannot be read: .*sclgan data check"):
         Folder("train", root=own)
 
 

@@ -133,21 +133,20 @@ def _labels(row: Fields, wrong: Any) -> tuple[str | int, ...]:
     if len(given) != 1:
         return ()
     value = row[given[0]]
-    labels = value if isinstance(value, list) and given[0] == "labels" else [value]
-    for label in labels:
-        if (
-            not isinstance(label, str | int)
-            or isinstance(label, bool)
-            or (isinstance(label, str) and not label.strip())
-        ):
-            expected = 'a name or a whole number, such as "cardinal"'
-            if given[0] == "labels":
-                expected = 'a list of names or of whole numbers, the most important first, such as ["cardinal", "tree"]'
-            wrong(f"{given[0]} is {_shown(value)}: expected {expected}")
-            return ()
+    labels = value if given[0] == "labels" else [value]
+    if not isinstance(labels, list) or not all(map(_is_label, labels)):
+        expected = 'a name or a whole number, such as "cardinal"'
+        if given[0] == "labels":
+            expected = 'a list of names or of whole numbers, the most important first, such as ["cardinal", "tree"]'
+        wrong(f"{given[0]} is {_shown(value)}: expected {expected}")
+        return ()
     if len(set(labels)) < len(labels):
         wrong(f"labels {_shown(value)} name one label twice: name it once")
     return tuple(label.strip() if isinstance(label, str) else label for label in labels)
+
+
+def _is_label(value: Any) -> bool:
+    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def _unknown_field(where: str, name: str, known: list[str]) -> Problem:

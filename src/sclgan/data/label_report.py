@@ -15,8 +15,9 @@ _BLOCK = 1024  # label sets that are compared with all others at once
 class RuleReport:
     """Facts of one rule; shares are of the rows of an epoch.
 
-    `drawn` is the expected share of the rows whose pair has each label (or, for "exact", each set), rows without
-    labels left out. `fall_back` are rows alone with their set, which "exact" pairs by "shared". `repeated` is the expected share of the rows of a batch whose label another of its rows has too.
+    `drawn` is the expected share of the rows whose pair has each label (for "exact": each set), rows without labels
+    left out. `fall_back` are rows alone with their set, which "exact" pairs by "shared". `repeated` is the expected
+    share of a batch's rows whose label another of its rows has too.
     """
 
     rule: LabelRule
@@ -107,7 +108,7 @@ def _num_pairs(partners: Partners, labels: Sequence[tuple[int, ...]]) -> int:
     hot = np.zeros((len(sets), partners.num_labels), np.float32)
     for place, own in enumerate(sets):
         hot[place, list(own)] = True
-    # A pair is counted once where one of its sets asks, and twice where both do. The sums are exact in single precision.
+    # A pair counts once where one of its sets asks, and half from each where both do.
     weights = (counts * np.where(askers, 0.5, 1.0)).astype(np.float32)
     total = 0.0
     for start in range(0, len(sets), _BLOCK):
