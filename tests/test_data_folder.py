@@ -443,3 +443,23 @@ def test_a_stranger_s_rows_never_leave_the_folder(own):
     contents = read(own)
     assert contents.rows == ()
     assert len(contents.errors) == len(names) + 1
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_whatever_bytes_a_table_holds_it_is_read_or_refused_with_its_line(kind, own):
+    csv("file_name,text,labels\n" + "".join(f'{name},a thing,"[""x""]"\n' for name in OWN))(own)
+    if kind == "jsonl":
+        (own / "metadata.csv").unlink()
+        table(own / "metadata.jsonl", [{"file_name": n, "text": c} for n, (_, c) in OWN.items()])
+    path = own / f"metadata.{kind}"
+    whole, draw = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(draw.choice((1, 3, 30))):
+            place = draw.randrange(len(content))
+            content[place : place + draw.choice((0, 1, 9))] = draw.choice(
+                (b"", b"\0", b"\xff", b'"', b"[", b"1", b"\n", b"{")
+            )
+        path.write_bytes(content)
+        problems = read(own).problems
+        assert all(problem.where.startswith((path.name, ".", *(name for name in OWN))) for problem in problems)
