@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
-    "encoders": {"encoders", "losses", "data.types", "data.captions"},
+    "encoders": {"encoders", "losses", "data.types", "data.captions", "data.needed"},
     "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
@@ -48,13 +48,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__init__",
     },
     # what decides
-    "recipe": {"losses.contrastive"},
-    "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
+    "recipe": {"losses.contrastive", "data.labels"},
+    "recipes": {"recipe", "recipes", "gans", "encoders", "data", "losses.contrastive"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
     "run": {
         "recipe",
         "train.checkpoint",

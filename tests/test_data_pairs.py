@@ -1,7 +1,5 @@
 import logging
-from collections import Counter
 
-import numpy as np
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -34,14 +32,6 @@ def test_an_epoch_shows_every_row_once_and_epochs_differ():
     epochs = [[anchor for epoch, anchor in rows if epoch == number] for number in range(5)]
     assert all(sorted(epoch) == list(range(16)) for epoch in epochs)
     assert epochs[0] != epochs[1]
-
-
-def test_partners_are_uniform_over_the_other_rows_of_the_label():
-    source = Squares(per_label=4)
-    drawn = batches(source)
-    counts = Counter(drawn.partner(5, np.random.default_rng(i)) for i in range(3000))
-    assert set(counts) == {4, 6, 7}
-    assert max(counts.values()) - min(counts.values()) < 150  # 5 standard deviations of a fair draw
 
 
 def test_views_have_their_own_caption_and_augmentation_and_one_label():

@@ -290,6 +290,7 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         **official_sizes.known(code_size=half and 2 * half, embedding_size=embedding_size),
         gammas=(4.0, 5.0, 10.0),
         save_backbone=True,
+        mask_same_label=getattr(base.encoders, "keywords", {}).get("mask_same_label", True),
     )
     made = replace(base, name=f"{base.name}_official", encoders=encoders)
     if kind == "damsm":

@@ -15,6 +15,7 @@ from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
+from sclgan.data.labels import LabelRule
 from sclgan.losses.contrastive import Pairs
 
 Weights = Mapping[str, float]
@@ -108,6 +109,10 @@ class Recipe:
     training: Training
     seed: int = 0
     """Of everything: data order, augmentation, initial weights, noise."""
+    label_rule: LabelRule = "shared"
+    """Which rows are pairs of one label, where rows have several; see `sclgan.data.labels`."""
+    long_captions: Literal["thin", "truncate"] = "truncate"
+    """What training reads of captions with more than `max_words` words: a random subset in order, or the first ones."""
 
 
 def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
@@ -189,8 +194,8 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
                 return None
             return _parsed(text, next(choice for choice in choices if choice is not type(None)), path)
         if origin is Literal:
-            if text in choices:
-                return text
+            if text in map(str, choices):
+                return next(choice for choice in choices if str(choice) == text)
             raise ValueError(f"one of {', '.join(map(str, choices))}")
         if origin is tuple:
             items = [item.strip() for item in text.strip("()[]").split(",")]
@@ -260,6 +265,21 @@ def _named(path: str) -> Callable[..., Any]:
     found = getattr(importlib.import_module(module), name)
     if not isinstance(found, type) or found.__module__ != module:
         raise ValueError(f"the recipe calls '{path}', which is no class of {module}: it is not loaded")
+    return found
+
+
+def needed_files(recipe: Recipe) -> list[str]:
+    """What the recipe's data and networks need from elsewhere, a line each: whatever has `needed_files` says it."""
+    found: list[str] = []
+    waiting: list[Any] = [recipe.source, recipe.encoders, recipe.gan]
+    while waiting:
+        lazy = waiting.pop(0)
+        if not isinstance(lazy, partial):
+            continue
+        waiting += lazy.keywords.values()
+        if listing := getattr(lazy.func, "needed_files", None):
+            known = {name: lazy.keywords[name] for name in signature(listing).parameters if name in lazy.keywords}
+            found += [str(file) for file in listing(**known)]
     return found
 
 

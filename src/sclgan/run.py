@@ -105,6 +105,8 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
         )
     tokenizer = kind.load(folder / kind.file_name)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    if num_labels := _num_classified(folder / ENCODERS):
+        encoders.add_label_classifier(num_labels)
     checkpoint.load_weights(folder / ENCODERS, encoders)
     return encoders.to(distributed.device()).requires_grad_(False).eval(), tokenizer
 
@@ -115,6 +117,16 @@ def _holds_backbone(weights: Path) -> bool:
             return any(".backbone." in name for name in file.keys())  # noqa: SIM118 - it is no dictionary
     except SafetensorError:
         return False  # `load_weights` says what is wrong with it
+
+
+def _num_classified(weights: Path) -> int:
+    """The labels that the pair's classifier tells; 0 without one."""
+    try:
+        with safe_open(weights, "pt") as file:
+            name = "label_classifier.bias"
+            return file.get_slice(name).get_shape()[0] if name in file.keys() else 0  # noqa: SIM118
+    except SafetensorError:
+        return 0  # `load_weights` says what is wrong with it
 
 
 @dataclass(frozen=True)

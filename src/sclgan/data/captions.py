@@ -4,15 +4,20 @@ Tokens are AttnGAN's (Xu et al. 2018): lower case, runs of letters and digits, A
 """
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import torch
 
 from sclgan.data.types import Captions
 from sclgan.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 def words_of(caption: str) -> list[str]:
@@ -21,11 +26,37 @@ def words_of(caption: str) -> list[str]:
     return [word for word in (word.encode("ascii", "ignore").decode() for word in words) if word]
 
 
+def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
+    """A caption of more than `max_words` words as a random subset of them, in order; a shorter one as it is.
+
+    So AttnGAN's, DM-GAN's and SSA-GAN's codes shorten training captions: no word of a long caption is never read.
+    """
+    words = words_of(caption)
+    if len(words) <= max_words:
+        return caption
+    return " ".join(words[place] for place in sorted(rng.permutation(len(words))[:max_words]))
+
+
+def report_unknown(unknown_words: Callable[[str], Sequence[str]], captions: Iterable[str], what: str) -> None:
+    """Logs how many words of some captions a text encoder does not know, and the most frequent; nothing if none."""
+    unknown: Counter[str] = Counter()
+    num_words = 0
+    for caption in captions:
+        num_words += len(words_of(caption))
+        unknown.update(unknown_words(caption))
+    if unknown:
+        log.info(
+            "%s: %d words are unknown to the text encoder and left out (%.2g %% of the text), such as %s",
+            *(what, len(unknown), 100 * unknown.total() / num_words),
+            ", ".join(word for word, _ in unknown.most_common(5)),
+        )
+
+
 class Vocabulary:
     """The known words, numbered from 1 in order of first appearance. Calling it tokenises captions.
 
     Unknown words are left out, as in AttnGAN's generation from own sentences: `unknown_words` names them. A caption
-    with more than `max_words` words keeps its first ones.
+    with more than `max_words` words keeps its first ones; `thinned` is the other way.
     """
 
     file_name: ClassVar[str] = "vocabulary.json"

@@ -37,9 +37,9 @@ class Sample:
 class Source(Protocol):
     """The labelled, captioned pictures of one split of a data set.
 
-    `labels[i]` are the labels of row i, as indices into `label_names`: one for CUB, several for COCO, none where the
-    data have no labels. Everything that is random comes from the generator that is passed in, so that a row and a
-    seed name one picture, on every worker and rank.
+    `labels[i]` are the labels of row i, as indices into `label_names`, the dominant one first: one for CUB, several for
+    COCO, none where the data have no labels. Everything that is random comes from the generator that is passed in, so
+    that a row and a seed name one picture, on every worker and rank.
     """
 
     name: str
@@ -102,13 +102,18 @@ class View:
 class Batch:
     """Views of the same anchors: `views[1]` holds a partner of the same label for each row of `views[0]`.
 
-    `labels` is the label that the row's views share; rows that have none get a label of their own.
-    `has_partner` is False where a row is alone with its label and was paired with itself.
+    `labels` is the label that the row's views share in this step; rows that have none get a label of their own.
+    `has_partner` is False where a row is alone with its label and was paired with itself. `label_sets` are all labels
+    of each view's row, where the contrast weighs them (label rule "weighted").
     """
 
     views: tuple[View, ...]
     labels: Int[Tensor, " b"]
     has_partner: Bool[Tensor, " b"]
+    label_sets: Bool[Tensor, "v b l"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner)
+        label_sets = None if self.label_sets is None else self.label_sets.to(device)
+        return Batch(
+            tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner, label_sets
+        )

@@ -80,6 +80,16 @@ class Encoders(nn.Module, abc.ABC):
     """Width of the common space."""
     frozen_prefixes: tuple[str, ...] = ()
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
+    mask_same_label: bool = True
+    """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label_classifier: nn.Linear | None = None
+
+    def add_label_classifier(self, num_labels: int) -> None:
+        """Gives the pair a linear classifier of either code, for cross entropy as the way to use the label."""
+        self.label_classifier = nn.Linear(self.code_size, num_labels)
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:

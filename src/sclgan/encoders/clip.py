@@ -207,7 +207,7 @@ class CLIP(Encoders):
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """All parameters that pre-training changes."""
-        return [p for _, p in self._trainable()]
+        return [p for p in self.parameters() if p.requires_grad]
 
     def _trainable(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self.clip.named_parameters() if p.requires_grad]

@@ -56,9 +56,9 @@ def composition(source: Source, index: int, size: int, seed: int, *, num_samples
 
 
 def label_of(source: Source, row: int) -> int:
-    """The label of a row for the metrics; rows with no label or several get one of their own."""
+    """The label of a row for the metrics, the dominant one of several; a row with none gets one of its own."""
     labels = source.labels[row]
-    return labels[0] if len(labels) == 1 else len(source.label_names) + row
+    return labels[0] if labels else len(source.label_names) + row
 
 
 def measure_reals(

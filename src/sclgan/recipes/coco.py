@@ -3,11 +3,12 @@
 Epochs are converted to steps: an epoch is 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
 keep the number of steps.
 
-An image's label is its dominant category, a rule of ours; it pairs the views of the method. It also decides which pairs
-are no rivals in DAMSM's losses, where the authors' codes have no labels on COCO and every other caption is a rival.
-All rows, plain ones too, share this, so that rows differ in the method alone.
+The labels of an image are the categories of its things; `label_rule` says which of them pairs the views of the method.
+In DAMSM's losses every other pair is a rival, whatever its labels, as in the authors' codes, which have no labels on
+COCO.
 
-Differs from the codes further as on CUB: the first `max_words` words are read, and attention masks its own padding.
+As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding,
+which differs from the codes.
 """
 
 from dataclasses import replace
@@ -20,9 +21,8 @@ from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Recipe
 from sclgan.recipes import published
-from sclgan.recipes.variants import with_contrast
 
-TRAINING_IMAGES = NUM_IMAGES["train"]
+TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
 
 
 def attngan_coco() -> Recipe:
@@ -34,14 +34,15 @@ def attngan_coco() -> Recipe:
     return Recipe(
         name="attngan_coco",
         about="AttnGAN on COCO",
-        source=partial(Coco, root=ROOT, labels="dominant"),
+        source=partial(Coco, root=ROOT),
         image_size=256,
         max_words=12,
-        encoders=published.damsm(align_corners=True),
+        encoders=published.damsm(align_corners=True, mask_same_label=False),
         pretraining=published.damsm_pretraining(epochs=100, num_images=TRAINING_IMAGES),
         gan=partial(AttnGAN, num_stages=3, ngf=48, ndf=96, num_residual_blocks=3),
         # 120 epochs of batches of 14: 709,568 steps
         training=published.stacked_training(steps=120 * TRAINING_IMAGES // 14, batch_size=14, matching=50.0),
+        long_captions="thin",
     )
 
 
@@ -71,7 +72,7 @@ def ssagan_coco() -> Recipe:
         name="ssagan_coco",
         about="SSA-GAN on COCO",
         max_words=18,
-        encoders=published.damsm(align_corners=False),
+        encoders=published.damsm(align_corners=False, mask_same_label=False),
         gan=partial(SSAGAN, nf=64, z_dim=100),
         # 120 epochs of batches of 24: 413,915 steps
         training=published.ssagan_training(steps=120 * TRAINING_IMAGES // 24, batch_size=24),
@@ -89,7 +90,7 @@ def galip_coco() -> Recipe:
     return Recipe(
         name="galip_coco",
         about="GALIP on COCO",
-        source=partial(Coco, root=ROOT, labels="dominant"),
+        source=partial(Coco, root=ROOT),
         image_size=224,
         max_words=77,
         encoders=published.clip(),
@@ -98,14 +99,3 @@ def galip_coco() -> Recipe:
         # 161,685 steps
         training=published.galip_training(steps=1_000 * TRAINING_IMAGES // 512, batch_size=512),
     )
-
-
-def galip_coco_scl() -> Recipe:
-    """The method on galip_coco: CLIP is first fine-tuned with the contrast, for 5 epochs.
-
-    The plain row does not fine-tune, so the rows differ in that as well. What fine-tuning alone does is galip_coco
-    with pretraining.steps set to this row's.
-    """
-    method = with_contrast(galip_coco())
-    steps = published.clip_fine_tuning(epochs=5, num_images=TRAINING_IMAGES).steps
-    return replace(method, pretraining=replace(method.pretraining, steps=steps))

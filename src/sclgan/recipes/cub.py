@@ -3,8 +3,8 @@
 Epochs are converted to steps: an epoch is 8,855 / batch steps, rounded once for all epochs together; the codes drop the
 last batch of an epoch, which is 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
 
-Differs from the codes: of captions longer than `max_words` the first words are read, not a random subset, and the
-attention masks its own caption's padding (`mask_order="own"`).
+As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding
+(`mask_order="own"`), which differs from the codes.
 """
 
 from dataclasses import replace
@@ -17,7 +17,6 @@ from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Recipe
 from sclgan.recipes import published
-from sclgan.recipes.variants import with_contrast
 
 TRAINING_IMAGES = NUM_IMAGES["train"]
 
@@ -38,6 +37,7 @@ def attngan_cub() -> Recipe:
         gan=partial(AttnGAN, num_stages=3, ngf=32, ndf=64, num_residual_blocks=2),
         # 600 epochs of batches of 20: 265,650 steps
         training=published.stacked_training(steps=600 * TRAINING_IMAGES // 20, batch_size=20, matching=5.0),
+        long_captions="thin",
     )
 
 
@@ -87,14 +87,3 @@ def galip_cub() -> Recipe:
         # 25,976 steps
         training=published.galip_training(steps=1_502 * TRAINING_IMAGES // 512, batch_size=512),
     )
-
-
-def galip_cub_scl() -> Recipe:
-    """The method on galip_cub: CLIP is first fine-tuned with the contrast, for 20 epochs.
-
-    The plain row does not fine-tune, so the rows differ in that as well. What fine-tuning alone does is galip_cub
-    with pretraining.steps set to this row's.
-    """
-    method = with_contrast(galip_cub())
-    steps = published.clip_fine_tuning(epochs=20, num_images=TRAINING_IMAGES).steps
-    return replace(method, pretraining=replace(method.pretraining, steps=steps))

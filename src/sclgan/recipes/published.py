@@ -12,14 +12,15 @@ from sclgan.encoders.inception import SIZE, InceptionTrunk
 from sclgan.recipe import Pretraining, Training
 
 
-def damsm(*, align_corners: bool) -> partial[DAMSM]:
+def damsm(*, align_corners: bool, mask_same_label: bool = True) -> partial[DAMSM]:
     """DAMSM (Xu et al. 2018) on Inception-v3 with ImageNet weights, from torchvision's cache.
 
     `align_corners` is that of the resize to 299 pixels in the GAN phase: True in AttnGAN's and DM-GAN's codes, False in
     SSA-GAN's. Pre-training is at 299 pixels, so that one folder of pre-trained encoders serves all three.
+    `mask_same_label` is True on CUB and False on COCO, see `DAMSM`.
     """
     backbone: Any = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
-    return partial(DAMSM, backbone=backbone, code_size=256)
+    return partial(DAMSM, backbone=backbone, code_size=256, mask_same_label=mask_same_label)
 
 
 def damsm_pretraining(*, epochs: int, num_images: int) -> Pretraining:

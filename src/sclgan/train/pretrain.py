@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
-from sclgan.losses.contrastive import quadruple
 from sclgan.losses.terms import sum_over_views
 from sclgan.recipe import Pretraining
+from sclgan.train.label_terms import label_terms
 from sclgan.train.step import descend
 
 
@@ -39,14 +39,8 @@ class PretrainingPhase:
         terms = sum_over_views(
             [encoders.matching_terms(text, image, batch.labels) for text, image in zip(texts, images, strict=True)]
         )
-        if "contrast" in recipe.weights:
-            terms["contrast"] = quadruple(
-                [text.sentence for text in texts],
-                [image.image for image in images],
-                batch.labels,
-                temperature=recipe.temperature,
-                pairs=recipe.pairs,
-            )
+        sentences, codes = [text.sentence for text in texts], [image.image for image in images]
+        terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders.label_classifier)
         norm = recipe.clip_text_gradient
         clip = None if norm is None else (encoders.text_parameters(), norm)
         return descend(self.optimizer, terms, recipe.weights, clip=clip)

@@ -8,6 +8,7 @@ import torch
 from torchvision.utils import save_image
 
 from sclgan import distributed
+from sclgan.data.captions import report_unknown
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
@@ -18,6 +19,7 @@ from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
 from sclgan.run import ENCODERS, claim, encoders_class, load_encoders, save_encoders
 from sclgan.train import loop
 from sclgan.train.gan import GANPhase
+from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
 from sclgan.train.log import read_metrics
 from sclgan.train.pretrain import PretrainingPhase
 from sclgan.train.scores import retrieval, zero_shot
@@ -42,9 +44,15 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size)
     claim(out, recipe)
+    if distributed.rank() == 0:
+        report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    if "cross_entropy" in settings.weights:
+        if not source.label_names:
+            raise ValueError(f"'{source.name}' has no labels, and 'cross_entropy' tells them apart: leave it out")
+        encoders.add_label_classifier(len(source.label_names))
     encoders.to(distributed.device()).train()
     phase = PretrainingPhase(encoders, settings, steps_per_epoch=batches.steps_per_epoch)
 
@@ -91,6 +99,8 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     _provide_encoders(recipe, out, encoders, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
     batches = _batches(recipe, source, tokenizer, settings, recipe.image_size)
+    if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
+        report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -121,11 +131,12 @@ def _check(recipe: Recipe) -> None:
         fewest = int(phase == "training")
         if settings.steps < fewest:
             raise ValueError(f"{phase}.steps must be at least {fewest}, not {settings.steps}")
-        if "contrast" in weights and settings.num_views < 2:
-            raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
+        for name in sorted(NEED_TWO_VIEWS & weights.keys()):
+            if settings.num_views < 2:
+                raise ValueError(f"{phase}: '{name}' compares two views: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
     tables = {
-        "generator_weights": (recipe.training.generator_weights.keys() - {"contrast"}, gan.generator_term_names),
+        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
         "discriminator_weights": (
             [name for weights in recipe.training.discriminator_weights for name in weights],
             gan.discriminator_term_names,
@@ -163,6 +174,8 @@ def _batches(
         batch_size=phase.batch_size,
         image_size=image_size,
         seed=recipe.seed,
+        label_rule=recipe.label_rule,
+        thin_to=recipe.max_words if recipe.long_captions == "thin" else None,
     )
 
 
