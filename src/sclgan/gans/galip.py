@@ -20,7 +20,7 @@ from sclgan.gans.base import Fake
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision
+from sclgan.losses.precision import full_precision, widened
 from sclgan.losses.terms import Terms
 
 
@@ -125,7 +125,7 @@ class GALIP:
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:
             with torch.no_grad():
-                layers = self.encoders.features(real, self.feature_blocks).float()
+                layers = widened(self.encoders.features(real, self.feature_blocks))
         with full_precision():
             if "magp" in wanted:
                 layers, sentence = layers.requires_grad_(), sentence.requires_grad_()
@@ -149,7 +149,7 @@ class GALIP:
         """Adversarial term, and how far CLIP finds images from their captions: `similarity` = -mean cos, in [-1, 1]."""
         del fake, labels
         logits = self.discriminator(cast(CLIPImageCodes, codes).layers, text.sentence)
-        similarity = F.cosine_similarity(codes.image.float(), text.sentence, dim=1)
+        similarity = F.cosine_similarity(widened(codes.image), text.sentence, dim=1)
         return {"adv": adversarial.hinge_generator(logits), "similarity": -similarity.mean()}
 
 

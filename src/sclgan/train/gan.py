@@ -15,6 +15,7 @@ from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.base import TextToImageGAN
 from sclgan.losses.contrastive import quadruple
+from sclgan.losses.precision import widened
 from sclgan.losses.terms import sum_over_views
 from sclgan.random import normal
 from sclgan.recipe import Training
@@ -42,7 +43,7 @@ class GANPhase:
             texts = [self.encoders.encode_text(view.captions) for view in views]
         with self.autocast():
             fakes = [gan.generate(z, text) for z, text in zip(self.noise(batch, step), texts, strict=True)]
-        fakes = [replace(fake, images=tuple(image.float() for image in fake.images)) for fake in fakes]
+        fakes = [replace(fake, images=tuple(widened(image) for image in fake.images)) for fake in fakes]
 
         logs: dict[str, Tensor] = {}
         for weights in recipe.discriminator_weights:
@@ -68,7 +69,7 @@ class GANPhase:
             if "contrast" in recipe.generator_weights:
                 terms["contrast"] = quadruple(
                     [text.sentence for text in texts],
-                    [code.image.float() for code in codes],
+                    [widened(code.image) for code in codes],
                     batch.labels,
                     temperature=recipe.temperature,
                     pairs=recipe.pairs,
