@@ -1,4 +1,4 @@
-"""What a data set or a network needs from elsewhere: official pages, file names, sizes, checksums, and where to put it."""
+"""What a data set or a network needs from elsewhere: official page, file name, size, checksum, place."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -4,13 +4,15 @@ import difflib
 from collections.abc import Callable
 
 from sclgan.recipe import Recipe
-from sclgan.recipes import coco, cub, emoji
+from sclgan.recipes import coco, cub, emoji, folder, scenes
 from sclgan.recipes.variants import VARIANTS, rows
 
 PLAIN: tuple[Callable[[], Recipe], ...] = (
     *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji),
+    *(scenes.attngan_scenes, scenes.dmgan_scenes, scenes.ssagan_scenes),
     *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub),
     *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco),
+    *(folder.attngan_folder, folder.dmgan_folder, folder.ssagan_folder),
 )
 """The base methods: one function a row, named GAN_DATA."""
 
