@@ -9,6 +9,7 @@ import torch
 
 from fakes import Squares
 from sclgan.data.captions import Vocabulary
+from sclgan.data.label_report import label_reports
 from sclgan.data.labels import RULES, Partners
 from sclgan.data.pairs import PairedBatches
 
@@ -116,9 +117,7 @@ class ManyLabels(Squares):
 def batches(rule, num_views=2) -> PairedBatches:
     source = ManyLabels()
     vocabulary = Vocabulary.of(Squares(per_label=4).captions(), max_words=6)
-    return PairedBatches(
-        source, vocabulary, num_views=num_views, batch_size=9, image_size=16, seed=0, label_rule=rule
-    )
+    return PairedBatches(source, vocabulary, num_views=num_views, batch_size=9, image_size=16, seed=0, label_rule=rule)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -138,3 +137,36 @@ def test_the_views_of_a_batch_share_its_labels_and_the_first_is_that_of_one_view
         for label, mine, partners in zip(batch.labels.tolist(), *sets, strict=True):
             assert label in (mine & partners) or not mine
         assert batch.to(torch.device("cpu")).label_sets is not None
+
+
+def brute_pairs(rule) -> int:
+    """Pairs of different rows that the rule can make, by asking every row for all its partners."""
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    found = set()
+    for anchor in range(len(ROWS)):
+        for seed in range(300):
+            rng = np.random.default_rng(seed)
+            row = partners.partner(anchor, partners.label(anchor, rng), rng)
+            found |= {frozenset((anchor, row))} if row != anchor else set()
+    return len(found)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_report_counts_what_the_rule_draws(rule):
+    (report,) = label_reports(ROWS, list("abcde"), batch_size=9, rules=[rule])
+    assert report.num_pairs == brute_pairs(rule)
+    assert report.self_pairs == pytest.approx(len(ALONE[rule]) / len(ROWS))
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    times = 3000
+    counts = Counter(partners.label(row, np.random.default_rng((row, i))) for row in range(9) for i in range(times))
+    shares = sorted(count / (9 * times) for count in counts.values())
+    drawn = sorted([*report.drawn.values(), 1 / 9])  # and the row without a label
+    np.testing.assert_allclose(shares, drawn, atol=0.01)
+    assert 0 < report.entropy <= np.log2(len(report.drawn)) + 1e-12
+    assert report.fall_back == (pytest.approx(6 / 9) if rule == "exact" else report.fall_back)
+    assert rule in report.lines()[0]
+
+
+def test_a_report_on_data_without_labels_says_so():
+    with pytest.raises(ValueError, match="no picture has a label"):
+        label_reports([(), ()], [], batch_size=2)

@@ -51,7 +51,9 @@ def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
 
 
 def data(
-    name: Annotated[Positional[str | None], arg(metavar="NAME", help="A data set; without it all are listed.")] = None,
+    name: Annotated[
+        Positional[str | None], arg(metavar="NAME", help="A data set or a folder; without it all data sets are listed.")
+    ] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="Where to write a contact sheet (PNG).")] = None,
     split: Annotated[str, arg(help="The split that the sheet shows.")] = "train",
     rows: Annotated[int, arg(help="Rows of pictures.")] = 5,
@@ -78,6 +80,44 @@ def data(
     with replaced(out) as path:
         contact_sheet(rows_of, path, rows=rows, columns=columns, size=size, seed=seed)
     print(out)
+
+
+def data_check(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of pictures with their captions.")],
+    *,
+    image_size: Annotated[int, arg(metavar="N", help="Side of the training pictures; smaller ones are noted.")] = 64,
+    max_words: Annotated[int, arg(metavar="N", help="Words of a caption that training reads.")] = 18,
+) -> None:
+    """Say what is wrong with a folder of pictures, line by line, and what it holds; exit code 1 if training would fail.
+
+    Example: sclgan data check pictures
+    """
+    from sclgan.data.folder_check import check
+
+    report = check(folder, image_size=image_size, max_words=max_words)
+    for line in (*report.problems, *report.summary):
+        print(line)
+    if report.num_errors:
+        raise ValueError(f"{folder} has {report.num_errors} errors, listed above")
+
+
+def data_pairs(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set, or a folder of pictures.")],
+    *,
+    split: Annotated[str, arg(help="Whose pairs.")] = "train",
+    batch_size: Annotated[int, arg(metavar="N", help="Anchors a step.")] = 24,
+) -> None:
+    """Say for each label rule how many pairs it makes, how often each label is drawn, what is paired with itself.
+
+    Example: sclgan data pairs scenes --batch-size 32
+    """
+    from sclgan.data.label_report import label_reports
+    from sclgan.data.sources import source
+
+    rows = source(name, split)
+    print(f"{name}, {split}: {len(rows):,} pictures, {len(rows.label_names):,} labels; batches of {batch_size}")
+    for report in label_reports(rows.labels, rows.label_names, batch_size=batch_size):
+        print("\n".join(report.lines()))
 
 
 def pretrain(recipe: RecipeName, overrides: Overrides = (), *, out: OutFolder, num_workers: Workers = 0) -> None:
@@ -230,8 +270,11 @@ def print_on_rank_0(text: str) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__.rstrip("_"): command
-    for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare, import_)
+    command.__name__.rstrip("_").replace("_", " "): command
+    for command in (
+        *(recipes, describe, data, data_check, data_pairs),
+        *(pretrain, train, sample, evaluate, compare, import_),
+    )
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate"}
 
@@ -242,7 +285,7 @@ def main() -> None:
     Any other error is a bug and shows its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = positionals_first(sys.argv[1:])
+    arguments = positionals_first(one_command(sys.argv[1:]))
     in_a_group = "RANK" in os.environ and bool(arguments) and arguments[0] in DISTRIBUTED
     try:
         if in_a_group:
@@ -266,6 +309,12 @@ def main() -> None:
             from sclgan.distributed import shut_down
 
             shut_down()
+
+
+def one_command(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a command of two words, such as `data check`, as one."""
+    two = " ".join(arguments[:2])
+    return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
 FLAGS = {"-h", "--help", "--attention", "--no-attention"}

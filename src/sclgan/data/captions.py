@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,21 @@ def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
     if len(words) <= max_words:
         return caption
     return " ".join(words[place] for place in sorted(rng.permutation(len(words))[:max_words]))
+
+
+def report_unknown(unknown_words: Callable[[str], Sequence[str]], captions: Iterable[str], what: str) -> None:
+    """Logs how many words of some captions a text encoder does not know, and the most frequent; nothing if none."""
+    unknown: Counter[str] = Counter()
+    num_words = 0
+    for caption in captions:
+        num_words += len(words_of(caption))
+        unknown.update(unknown_words(caption))
+    if unknown:
+        log.info(
+            "%s: %d words are unknown to the text encoder and left out (%.2g %% of the text), such as %s",
+            *(what, len(unknown), 100 * unknown.total() / num_words),
+            ", ".join(word for word, _ in unknown.most_common(5)),
+        )
 
 
 class Vocabulary:
@@ -66,17 +81,6 @@ class Vocabulary:
     def unknown_words(self, caption: str) -> list[str]:
         """The words of `caption` that the text encoder never saw."""
         return [word for word in words_of(caption) if word not in self._number]
-
-    def report_unknown(self, captions: Iterable[str], what: str) -> None:
-        """Logs how many words of some captions are unknown, and which are the most frequent; nothing if none is."""
-        counts = Counter(word for caption in captions for word in words_of(caption))
-        unknown = Counter({word: count for word, count in counts.items() if word not in self._number})
-        if unknown:
-            log.info(
-                "%s: %d of %d words (%.2g %% of the text) are unknown to the text encoder and left out, such as %s",
-                *(what, len(unknown), len(counts), 100 * unknown.total() / counts.total()),
-                ", ".join(word for word, _ in unknown.most_common(5)),
-            )
 
     def __call__(self, captions: Sequence[str]) -> Captions:
         """Tokens [b max_words], padded with 0, and lengths.

@@ -5,9 +5,9 @@ published. All rules here are ours; `weighted` goes with the loss of Zhang & Wu 
 Contrastive Learning". They coincide where every row has one label.
 """
 
+from array import array
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain
 from typing import Literal, get_args
 
 import numpy as np
@@ -37,9 +37,17 @@ class Partners:
             raise ValueError(f"there is no label rule {rule!r}; take one of {', '.join(RULES)}")
         self.rule, self.num_labels = rule, num_labels
         # Flat arrays: a list of tuples of a million rows would take ten times the memory, in every worker.
-        self._starts = np.concatenate([[0], np.cumsum([len(own) for own in labels], dtype=np.int64)])
-        self._labels = np.fromiter(chain.from_iterable(labels), np.int64, int(self._starts[-1]))
+        starts, flat = array("q", [0]), array("q")
+        for own in labels:
+            flat.extend(own)
+            starts.append(len(flat))
+        self._starts, self._labels = np.array(starts, np.int64), np.array(flat, np.int64)
         self.num_rows = len(self._starts) - 1
+
+    @property
+    def num_without(self) -> int:
+        """How many rows have no label."""
+        return int((np.diff(self._starts) == 0).sum())
 
     def labels_of(self, row: int) -> Int[np.ndarray, " k"]:
         """The labels of a row, the dominant one first."""
@@ -71,7 +79,7 @@ class Partners:
         if len(own) == 0:
             return self._num_groups + anchor
         if self.rule == "exact":
-            return int(self._groups[anchor])
+            return self.group(anchor)
         return self._drawn(anchor, rng) if self.rule in ("shared", "weighted") else int(own[0])
 
     def partner(self, anchor: int, label: int, rng: np.random.Generator) -> int:
@@ -80,15 +88,23 @@ class Partners:
             return anchor
         if self.rule in ("shared", "weighted"):
             return self._other(self.rows_of(label), anchor, rng)
-        members = self._rows_of_groups.of(int(self._groups[anchor]))
+        members = self.members(self.group(anchor))
         if self.rule == "exact" and len(members) == 1:
             members = self.rows_of(self._drawn(anchor, rng))
         return self._other(members, anchor, rng)
 
+    def group(self, row: int) -> int:
+        """The number of a row's group: its first label, or for "exact" its set; -1 for a row without labels."""
+        return int(self._groups[row])
+
+    def members(self, group: int) -> Int[np.ndarray, " m"]:
+        """The rows of a group, in order."""
+        return self._rows_of_groups.of(group)
+
     def has_partner(self, row: int) -> bool:
         """Whether the rule finds another row for this one."""
         if self.rule == "dominant":
-            return bool(len(self.labels_of(row)) and len(self._rows_of_groups.of(int(self._groups[row]))) > 1)
+            return bool(len(self.labels_of(row)) and len(self.members(self.group(row))) > 1)
         return len(self.distribution(row)[0]) > 0
 
     def multi_hot(self, rows: Sequence[int]) -> Bool[np.ndarray, "r l"]:
@@ -118,7 +134,6 @@ class Partners:
 
     @cached_property
     def _groups(self) -> Int[np.ndarray, " n"]:
-        """The group of each row with labels: its first label, or for "exact" its set. -1 for rows without."""
         groups = np.full(self.num_rows, -1)
         counts = np.diff(self._starts)
         single = counts == 1 if self.rule == "exact" else counts > 0

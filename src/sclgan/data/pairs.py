@@ -59,7 +59,7 @@ class PairedBatches(Dataset[Batch]):
         self._order = np.zeros(0, dtype=np.int64)
 
     def _check_labels(self) -> None:
-        num_without = sum(not labels for labels in self.source.labels)
+        num_without = self.partners.num_without
         if num_without == len(self.source):
             raise ValueError(
                 f"'{self.source.name}' has no labels, and two views of one label need them: "

@@ -9,7 +9,7 @@ import torch
 from torchvision.utils import save_image
 
 from sclgan import distributed
-from sclgan.data.captions import Vocabulary
+from sclgan.data.captions import Vocabulary, report_unknown
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders
@@ -42,6 +42,8 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, vocabulary, settings, image_size)
     claim(out, recipe)
+    if distributed.rank() == 0:
+        report_unknown(vocabulary.unknown_words, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
@@ -90,6 +92,8 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     _provide_encoders(recipe, out, encoders, num_workers)
     pair, vocabulary = load_encoders(out, recipe)
     batches = _batches(recipe, source, vocabulary, settings, recipe.image_size)
+    if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
+        report_unknown(vocabulary.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
