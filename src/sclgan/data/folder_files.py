@@ -164,7 +164,7 @@ def _sidecars(part: Path, pictures: Sequence[str]) -> tuple[list[Entry], list[Pr
         captions = [line for line in lines if line.strip()] or [""]
         row = {"file_name": name, "captions": captions} | ({"label": label} if label != "." else {})
         entry, said = checked(str(sidecar), row)
-        problems += [Problem(str(sidecar), what, is_error) for what, is_error in said]
+        problems += said
         kept += [entry] if entry is not None else []
     return kept, problems
 
@@ -182,7 +182,7 @@ def _split(rows: list[Entry], *, by_folder: bool) -> tuple[list[Entry], str, lis
         ]
         how = "by their folders" if by_folder else "by the column split"
         return [row for row in rows if row.split], how, problems
-    numbers = {row.name: int.from_bytes(hashlib.sha256(row.name.encode()).digest()[:8]) for row in rows}
+    numbers = {row.name: int.from_bytes(hashlib.sha256(os.fsencode(row.name)).digest()[:8]) for row in rows}
     held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
     if not held_out and len(rows) > 1:
         held_out = {min(numbers, key=lambda name: numbers[name])}
