@@ -29,7 +29,7 @@ import photos_on_disk
 from runs import SCL, small_fields
 from sclgan.__main__ import COMMANDS, FLAGS, main, positionals_first
 from sclgan.data import emoji
-from sclgan.recipes import RECIPES
+from sclgan.recipes import ABLATIONS, RECIPES
 from sclgan.run import open_run
 from sclgan.train import checkpoint, session
 
@@ -144,7 +144,9 @@ def test_help_lists_every_command_and_does_not_wait_for_torch():
 
 
 def test_recipes_prints_every_recipe_in_its_row_and_column():
-    head, *rows = done("recipes").out.splitlines()
+    main, ablations = done("recipes").out.split("\n\nAblations\n")
+    assert ablations.split() == list(ABLATIONS)
+    head, *rows = main.splitlines()
     assert head.split() == ["emoji", "scenes", "cub", "coco", "folder"]
     assert sorted(word for row in rows for word in row.split() if word in RECIPES) == sorted(RECIPES)
     assert rows[0].split() == ["AttnGAN", *(f"attngan_{data}" for data in head.split())]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import re
 import shutil
@@ -443,6 +444,18 @@ def test_a_stranger_s_rows_never_leave_the_folder(own):
     contents = read(own)
     assert contents.rows == ()
     assert len(contents.errors) == len(names) + 1
+
+
+def test_names_that_are_no_text_are_read_and_printed_without_harm(own):
+    strange = own / os.fsdecode(b"kite/caf\xe9\x1b[2J\n.jpg")
+    shutil.copy(own / BAD, strange)
+    (found,) = [line for line in told(own) if ": note: " in line]
+    assert found.startswith("kite/caf\\udce9\\x1b[2J\\n.jpg: note: the picture is in no row")
+    found.encode()
+    (own / "metadata.jsonl").unlink()
+    for name in [*OWN, strange.relative_to(own)]:
+        (own / name).with_suffix(".txt").write_text("a kite")
+    assert strange.relative_to(own).as_posix() in {key for source in both(own) for key in source.keys}
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "csv"])

@@ -57,10 +57,10 @@ def read(root: Path) -> Contents:
     for prefix, part in parts.items():
         found, wrong, layout = _read_part(part)
         rows += [
-            replace(row, where=_below(prefix, row.where), name=_below(prefix, row.name), split=row.split or prefix[:-1])
+            replace(row, where=f"{prefix}{row.where}", name=f"{prefix}{row.name}", split=row.split or prefix[:-1])
             for row in found
         ]
-        problems += [replace(problem, where=_below(prefix, problem.where)) for problem in wrong]
+        problems += [replace(problem, where=f"{prefix}{problem.where}") for problem in wrong]
         layouts.append(f"{prefix}{layout}")
     rows, how_split, wrong = _split(rows, by_folder=both)
     problems += wrong
@@ -78,10 +78,6 @@ def _half_a_split(root: Path) -> list[Problem]:
     return [Problem(f"{there[0]}/", what)]
 
 
-def _below(prefix: str, name: str) -> str:
-    return f"{prefix}{name}"
-
-
 def _tables(part: Path) -> list[Path]:
     return [part / name for name in NAMES if (part / name).is_file()]
 
@@ -91,21 +87,13 @@ def _read_part(part: Path) -> tuple[list[Entry], list[Problem], str]:
     files = list(_files(part))
     pictures = [name for name in files if PurePosixPath(name).suffix.lower() in PICTURES]
     tables = _tables(part)
-    problems = [
-        Problem(
-            name, f"the table is not read: only one beside the pictures' top folder is; move it to {NAMES[0]} there"
-        )
-        for name in files
-        if (path := PurePosixPath(name)).name in NAMES and len(path.parts) > 1
-    ]
+    misplaced = [name for name in files if "/" in name and PurePosixPath(name).name in NAMES]
+    what = f"the table is not read: write one {NAMES[0]} into the top folder, with paths from there"
+    problems = [Problem(name, what) for name in misplaced]
     if not tables:
-        problems += [
-            Problem(
-                name, f"the file is not read: tables are called {', '.join(NAMES)}, and .jsonl has an object a line"
-            )
-            for name in files
-            if name.lower().startswith("metadata.")
-        ]
+        misnamed = [name for name in files if name.lower().startswith("metadata.")]
+        what = f"the file is not read: tables are called {', '.join(NAMES)}, and .jsonl has an object a line"
+        problems += [Problem(name, what) for name in misnamed]
         entries, wrong = _sidecars(part, pictures)
         return entries, problems + wrong, "folders with .txt captions"
     problems += [Problem(path.name, f"{tables[0].name} is read instead: keep one table") for path in tables[1:]]
@@ -176,7 +164,7 @@ def _sidecars(part: Path, pictures: Sequence[str]) -> tuple[list[Entry], list[Pr
         captions = [line for line in lines if line.strip()] or [""]
         row = {"file_name": name, "captions": captions} | ({"label": label} if label != "." else {})
         entry, said = checked(str(sidecar), row)
-        problems += [Problem(str(sidecar), what, is_error) for what, is_error in said]
+        problems += said
         kept += [entry] if entry is not None else []
     return kept, problems
 
@@ -194,7 +182,7 @@ def _split(rows: list[Entry], *, by_folder: bool) -> tuple[list[Entry], str, lis
         ]
         how = "by their folders" if by_folder else "by the column split"
         return [row for row in rows if row.split], how, problems
-    numbers = {row.name: int.from_bytes(hashlib.sha256(row.name.encode()).digest()[:8]) for row in rows}
+    numbers = {row.name: int.from_bytes(hashlib.sha256(os.fsencode(row.name)).digest()[:8]) for row in rows}
     held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
     if not held_out and len(rows) > 1:
         held_out = {min(numbers, key=lambda name: numbers[name])}

@@ -7,7 +7,7 @@ import csv
 import difflib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,7 +30,9 @@ class Problem:
     is_error: bool = True
 
     def __str__(self) -> str:
-        return f"{self.where}: {'error' if self.is_error else 'note'}: {self.what}"
+        said = f"{self.where}: {'error' if self.is_error else 'note'}: {self.what}"
+        # File names may hold anything, and a terminal obeys some of it.
+        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
 
 
 @dataclass(frozen=True)
@@ -63,33 +65,32 @@ def read_table(path: Path) -> tuple[list[Entry], list[Problem]]:
         if kind == ".csv":
             row = _without_empty_cells(row)
         entry, said = checked(where, row)
-        problems += [Problem(where, what, is_error) for what, is_error in said]
+        problems += said
         if entry is not None:
             entries.append(entry)
-    known = {name for name in FIELDS if name not in unknown}
-    problems += [_unknown_field(where, name, sorted(known)) for name, where in unknown.items()]
+    problems += [_unknown_field(where, name) for name, where in unknown.items()]
     return entries, problems
 
 
-def checked(where: str, row: Fields) -> tuple[Entry | None, list[tuple[str, bool]]]:
-    """A row as an entry, None where it is unsound; and what is wrong with it, with whether that is an error."""
-    said: list[tuple[str, bool]] = []
+def checked(where: str, row: Fields) -> tuple[Entry | None, list[Problem]]:
+    """A row as an entry, None where it is unsound; and what is wrong with it."""
+    said: list[Problem] = []
 
-    def wrong(what: str) -> None:
-        said.append((what, True))
+    def wrong(what: str, is_error: bool = True) -> None:
+        said.append(Problem(where, what, is_error))
 
     name = _name(row.get("file_name"), wrong)
-    captions = _captions(row, wrong, said)
+    captions = _captions(row, wrong)
     labels = _labels(row, wrong)
     split = row.get("split")
     if split is not None and split not in SPLITS:
         wrong(f'split is {split!r}: expected "train" or "test", which is what is held out')
-    if any(is_error for _, is_error in said):
+    if any(problem.is_error for problem in said):
         return None, said
     return Entry(where, name, captions, labels, split), said
 
 
-def _name(name: Any, wrong: Any) -> str:
+def _name(name: Any, wrong: Callable[[str], None]) -> str:
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         given = "there is no file_name" if name is None else f"file_name is {name!r}"
         wrong(f"{given}: expected the picture's path below this folder, such as {EXAMPLE}")
@@ -104,13 +105,11 @@ def _name(name: Any, wrong: Any) -> str:
     return str(path)
 
 
-def _captions(row: Fields, wrong: Any, said: list[tuple[str, bool]]) -> tuple[str, ...]:
+def _captions(row: Fields, wrong: Callable[..., None]) -> tuple[str, ...]:
     given = [name for name in ("text", "captions") if row.get(name) is not None]
     if len(given) != 1:
-        both = (
-            "text and captions are both given: keep one" if given else 'there is no caption: add "text" or "captions"'
-        )
-        wrong(f"{both}, such as {EXAMPLE}")
+        missing = f'there is no caption: add "text" or "captions", such as {EXAMPLE}'
+        wrong("text and captions are both given: keep one" if given else missing)
         return ()
     value = row[given[0]]
     texts = [value] if isinstance(value, str) else value
@@ -122,11 +121,11 @@ def _captions(row: Fields, wrong: Any, said: list[tuple[str, bool]]) -> tuple[st
         what = "is empty" if not any(text.strip() for text in texts) else "has no word of latin letters or digits"
         wrong(f"{given[0]} {_shown(value)} {what}: write what the picture shows")
     elif len(kept) < len(texts):
-        said.append((f"{len(texts) - len(kept)} of {len(texts)} captions hold no word and are left out", False))
+        wrong(f"{len(texts) - len(kept)} of {len(texts)} captions hold no word and are left out", is_error=False)
     return kept
 
 
-def _labels(row: Fields, wrong: Any) -> tuple[str | int, ...]:
+def _labels(row: Fields, wrong: Callable[[str], None]) -> tuple[str | int, ...]:
     given = [name for name in ("label", "labels") if row.get(name) is not None]
     if len(given) == 2:
         wrong("label and labels are both given: keep one")
@@ -149,9 +148,9 @@ def _is_label(value: Any) -> bool:
     return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
-def _unknown_field(where: str, name: str, known: list[str]) -> Problem:
+def _unknown_field(where: str, name: str) -> Problem:
     """A field near a known one is a mistyped one, and training would miss what it says; any other is not read."""
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.75)
+    nearest = difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.75)
     if nearest:
         return Problem(where, f"there is no field {name!r}: did you mean {nearest[0]!r}? Rename it in every row")
     return Problem(where, f"field {name!r} is not read, here and below; read are {', '.join(FIELDS)}", is_error=False)

@@ -70,9 +70,8 @@ def label_reports(
 def _report(partners: Partners, labels: Sequence[tuple[int, ...]], names: Sequence[str], batch_size: int) -> RuleReport:
     drawn: dict[int, float] = {}
     of_number = dict(enumerate(names))
-    num_alone = num_falling_back = 0
+    num_falling_back = 0
     for row, own in enumerate(labels):
-        num_alone += not partners.has_partner(row)
         if not own:
             continue
         if partners.rule in ("shared", "weighted"):
@@ -89,7 +88,7 @@ def _report(partners: Partners, labels: Sequence[tuple[int, ...]], names: Sequen
         partners.rule,
         _num_pairs(partners, labels),
         {of_number[number]: share for number, share in drawn.items()},
-        num_alone / len(labels),
+        float(1 - partners.has_partner.mean()),
         num_falling_back / len(labels),
         repeated,
     )

@@ -103,13 +103,18 @@ class Partners:
         """The rows of a group, in order."""
         return self._rows_of_groups.of(group)
 
-    def has_partner(self, row: int) -> bool:
-        """Whether the rule finds another row for this one."""
+    @cached_property
+    def has_partner(self) -> Bool[np.ndarray, " n"]:
+        """Whether the rule finds another row, for each row."""
+        found = np.zeros(self.num_rows, bool)
         if self.rule == "itself":
-            return False
+            return found
         if self.rule == "dominant":
-            return bool(len(self.labels_of(row)) and len(self.members(self.group(row))) > 1)
-        return len(self.distribution(row)[0]) > 0
+            grouped = self._groups >= 0
+            found[grouped] = np.bincount(self._groups[grouped])[self._groups[grouped]] > 1
+        else:
+            found[self._rows[self.num_rows_of[self._labels] > 1]] = True
+        return found
 
     def multi_hot(self, rows: Sequence[int]) -> Bool[np.ndarray, "r l"]:
         """The label sets of some rows."""
@@ -133,8 +138,12 @@ class Partners:
 
     @cached_property
     def _rows_of_labels(self) -> "_Members":
-        rows = np.repeat(np.arange(self.num_rows), np.diff(self._starts))
-        return _Members(self._labels, rows)
+        return _Members(self._labels, self._rows)
+
+    @property
+    def _rows(self) -> Int[np.ndarray, " k"]:
+        """The row of each of `_labels`."""
+        return np.repeat(np.arange(self.num_rows), np.diff(self._starts))
 
     @cached_property
     def _groups(self) -> Int[np.ndarray, " n"]:

@@ -65,7 +65,7 @@ class PairedBatches(Dataset[Batch]):
                 f"'{self.source.name}' has no labels, and two views of one label need them: "
                 "give the pictures labels, or train with num_views=1 and without 'contrast'"
             )
-        num_alone = sum(not self.partners.has_partner(row) for row in range(len(self.source))) - num_without
+        num_alone = int((~self.partners.has_partner).sum()) - num_without
         if num_alone or num_without:
             log.warning(
                 "%d rows are alone with their label and %d have none: each is paired with itself",
