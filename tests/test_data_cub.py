@@ -16,7 +16,7 @@ from photos_on_disk import BIRDS, PER_CLASS
 from sclgan.data.cub import Cub
 from sclgan.data.photos import decoded, framed
 from sclgan.data.sources import source
-from sclgan.data.types import Source
+from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
 from sclgan.recipe import override, tiny
@@ -46,6 +46,8 @@ def test_the_splits_are_disjoint_by_classes(birds):
         ("Black footed Albatross", "Sooty Albatross"),
         ("Laysan Albatross",),
     )
+    assert isinstance(test, NamedClasses)
+    assert test.class_captions == ("a photo of a Laysan Albatross, a type of bird",)
     assert train.labels == ((0,),) * PER_CLASS + ((1,),) * PER_CLASS
     assert test.labels == ((0,),) * PER_CLASS
     assert train.keys[2] == KEY
