@@ -267,6 +267,22 @@ def test_settings_of_the_codes():
         assert (*found, widths.get("ngf", nf), widths.get("ndf", nf)) == expected, name
 
 
+@pytest.mark.parametrize(("name", "steps"), [("galip_cub", 25_976), ("galip_coco", 161_685)])
+def test_galip_is_as_published_and_the_method_alone_fine_tunes(name, steps):
+    made, method = recipe(name), recipe(f"{name}_scl")
+    assert made.encoders.keywords == {"weights": "openai", "trained": "norms_and_biases"}
+    assert (made.image_size, made.max_words, made.gan.keywords) == (224, 77, {"nf": 64, "z_dim": 100})
+    training = made.training
+    assert (training.steps, training.batch_size, training.ema_decay) == (steps, 512, 0.0)
+    assert training.discriminator_weights == ({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},)
+    assert training.generator_weights == {"adv": 1.0, "similarity": 4.0}
+    assert (training.generator_learning_rate, training.discriminator_learning_rate) == (1e-4, 4e-4)
+    assert training.betas == (0.0, 0.9)
+    assert (made.pretraining.steps, method.pretraining.steps > 0) == (0, True)
+    assert method.pretraining.weights == {"infonce": 1.0, "contrast": 1.0}
+    assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
+
+
 def test_recipes_are_in_the_order_of_the_tables():
     names = list(RECIPES)
     start = names.index("attngan_cub")

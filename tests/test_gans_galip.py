@@ -155,6 +155,11 @@ def test_the_penalty_is_in_float32_under_autocast() -> None:
     with torch.no_grad():
         text, fake = texts(gan), gan.generate(z, texts(gan))
     expected = gan.discriminator_terms(real, fake, text, only=D_WEIGHTS)
+    with torch.autocast("cpu", torch.bfloat16):
+        codes = gan.embed(fake)
+        assert {x.dtype for x in (codes.image, codes.layers, texts(gan).sentence)} == {torch.float32}
+        found = gan.discriminator_terms(real, fake, texts(gan), only=["magp"])
+    torch.testing.assert_close(found["magp"], expected["magp"], rtol=0.2, atol=0)  # from features that were rounded
     layers = gan.encoders.features(real, gan.feature_blocks)
     gan.encoders.features = lambda *args: layers.clone()  # type: ignore[method-assign]
     with torch.autocast("cpu", torch.bfloat16):

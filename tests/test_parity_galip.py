@@ -143,9 +143,9 @@ def test_discriminator_terms(stored: dict[str, Tensor], gan: GALIP, text: TextCo
     terms = gan.discriminator_terms(real, fake, text, only=D_WEIGHTS)
     for term, name in {"real": "errD_real", "mismatched": "errD_mis", "fake": "errD_fake"}.items():
         agree(terms[term], stored[f"out.loss.{name}"], FORWARD)
-    agree(2 * terms["magp"], stored["out.loss.magp"], 6 * FORWARD)
+    agree(2 * terms["magp"], stored["out.loss.magp"], FORWARD)
     loss = total(terms, D_WEIGHTS)
-    agree(loss, stored["out.loss.errD"], 6 * FORWARD)
+    agree(loss, stored["out.loss.errD"], FORWARD)
     loss.backward()
     agree_norms(stored, "netD", gan.discriminator)
     agree_norms(stored, "netC", gan.discriminator)
@@ -161,7 +161,7 @@ def test_gradient_penalty(stored: dict[str, Tensor], gan: GALIP, text: TextCodes
     agree(by_sentence, stored["out.loss.magp_grad_sent"], FORWARD)
     expected = stored["out.loss.magp_grad_feat_norm"]
     torch.testing.assert_close(by_layers.flatten(1).norm(dim=1), expected, rtol=FORWARD, atol=0)
-    agree(2 * matching_aware_gradient_penalty(logits, layers, sentence), stored["out.loss.magp"], 6 * FORWARD)
+    agree(2 * matching_aware_gradient_penalty(logits, layers, sentence), stored["out.loss.magp"], FORWARD)
 
 
 def test_generator_terms(stored: dict[str, Tensor], gan: GALIP, text: TextCodes) -> None:
@@ -171,7 +171,7 @@ def test_generator_terms(stored: dict[str, Tensor], gan: GALIP, text: TextCodes)
     agree(terms["adv"], stored["out.loss.errG_adv"], FORWARD)
     agree(-terms["similarity"], stored["out.loss.clip_sim"], FORWARD)
     loss = total(terms, G_WEIGHTS)
-    agree(loss, stored["out.loss.errG"], 10 * FORWARD)  # the difference of numbers ten times as large
+    agree(loss, stored["out.loss.errG"], FORWARD)
     loss.backward()
     assert fake.image.grad is not None
     agree(fake.image.grad.norm(), stored["out.loss.errG_fake_grad_norm"], GRADIENT)

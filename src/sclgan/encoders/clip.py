@@ -137,7 +137,7 @@ class CLIP(Encoders):
             x = _after(block, x, causal=True)
         x = clip.ln_final(x)  # [b t d]
         lengths = captions.lengths.to(x.device)
-        sentence = x[torch.arange(len(x), device=x.device), lengths - 1] @ clip.text_projection
+        sentence = _projected(x[torch.arange(len(x), device=x.device), lengths - 1], clip.text_projection)
         mask = torch.arange(num_tokens, device=x.device) < lengths[:, None]
         words = F.pad(x.masked_fill(~mask[:, :longest, None], 0), (0, 0, 0, num_tokens - longest))
         return TextCodes(sentence=sentence, words=words.transpose(1, 2), mask=mask)
@@ -149,7 +149,7 @@ class CLIP(Encoders):
         """
         visual = self.clip.visual
         x, layers = self._tokens(image, blocks, stop=self.num_image_blocks)
-        codes = visual.ln_post(x) @ visual.proj  # [b 1+n d]
+        codes = _projected(visual.ln_post(x), visual.proj)  # [b 1+n d]
         return CLIPImageCodes(image=codes[:, 0], regions=self._as_map(codes[:, 1:]), layers=layers)
 
     def features(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int]) -> Float[Tensor, "b k c r s"]:
@@ -218,8 +218,9 @@ class CLIP(Encoders):
         """Class token and patches after block `stop` - 1, and the patches after each of `blocks`."""
         if not all(0 <= index < self.num_image_blocks for index in blocks):
             raise ValueError(f"blocks {list(blocks)} are not all among 0 to {self.num_image_blocks - 1}")
-        patches = self.clip.visual.conv1(self.clip_input(image)).flatten(2).transpose(1, 2)
-        x = self._embedded(patches)
+        kernel = self.clip.visual.conv1.weight  # as a matrix, whose transpose takes gradients to pixels faster
+        patches = F.unfold(self.clip_input(image), kernel.shape[2], stride=kernel.shape[2])  # [b 3*p*p n]
+        x = self._embedded(F.linear(patches.transpose(1, 2), kernel.flatten(1)))
         after = []
         for block in self.clip.visual.transformer.resblocks[:stop]:
             x = _after(block, x)
@@ -273,6 +274,12 @@ def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Fl
     x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
     out: Tensor = x + block.mlp(block.ln_2(x))
     return out
+
+
+def _projected(x: Float[Tensor, "*b c"], matrix: Float[Tensor, "c d"]) -> Float[Tensor, "*b d"]:
+    """Codes in the common space, in the weights' own precision under autocast too: all that follows compares them."""
+    with torch.autocast(x.device.type, enabled=False):
+        return x.to(matrix.dtype) @ matrix
 
 
 def _trained_names(clip: nn.Module, trained: Trained, num_blocks: int) -> set[str]:

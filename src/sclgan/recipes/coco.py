@@ -80,9 +80,9 @@ def ssagan_coco() -> Recipe:
 
 
 def galip_coco() -> Recipe:
-    """GALIP (Tao et al. 2023) at 224 pixels, 1,000 epochs of batches of 512, as its authors say.
+    """GALIP (Tao et al. 2023) at 224 pixels, 1,000 epochs of batches of 512, as its authors say; the limit is 3,005.
 
-    The code's limit is 3,005 epochs; its authors saw training break after some hundreds: keep several checkpoints.
+    They also say that training can break near epoch 450.
 
     It reads, draws and judges through CLIP as published: pre-training takes no step. Pictures come at 224 pixels and
     are normalised once; the code takes the nearest pixels of 256 and normalises twice.
@@ -90,7 +90,7 @@ def galip_coco() -> Recipe:
     return Recipe(
         name="galip_coco",
         about="GALIP on COCO",
-        source=partial(Coco, root=ROOT),
+        source=attngan_coco().source,
         image_size=224,
         max_words=77,
         encoders=published.clip(),
