@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data.types",
         "data.grounds",
         "distributed",
+        "files",
         "random",
         "__init__",
     },
@@ -62,7 +63,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "random",
     },
-    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "distributed", "random"},
+    "curve_picture": {"metrics.curve", "files"},
+    "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
+    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji"}
+    | {"distributed", "random"},
+    "folder_evaluation": {"run", "grading", "metrics", "data.folder", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
@@ -70,6 +75,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {
         "experiments",
         "evaluation",
+        "folder_evaluation",
+        "grading",
         "official",
         "pictures",
         "run",

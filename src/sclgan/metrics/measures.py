@@ -4,7 +4,7 @@ The metrics themselves stand in their own files; here is only what each needs to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -14,13 +14,13 @@ from torch import Tensor
 from sclgan import distributed
 from sclgan.metrics.diversity import IntraClassDiversity
 from sclgan.metrics.features import Classifier, Extractor
-from sclgan.metrics.frechet import frechet_distance
+from sclgan.metrics.frechet import frechet_estimate
 from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.retrieval import r_precision
-from sclgan.metrics.statistics import Estimate, FeatureStatistics
+from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
         case "r_precision", _:
             return _RPrecision(protocol.num_folds, seed)
         case "frechet", extractor if extractor is not None:
-            return _Frechet(extractor)
+            return Frechet(extractor)
         case "kernel", extractor if extractor is not None:
             return _Kernel(extractor)
         case "diversity", extractor if extractor is not None:
@@ -114,27 +114,35 @@ class _Rows:
         return {name: torch.cat(parts) for name, parts in self.columns.items()}
 
 
-class _Frechet:
+class Frechet:
+    """Mean and covariance of features: of pictures that were seen, or as `known` from a file."""
+
     needs_reference: bool = True
 
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
-        self.statistics = FeatureStatistics(extractor.num_features)
+    def __init__(
+        self, extractor: Extractor, statistics: BlockStatistics | None = None, *, known: Gaussian | None = None
+    ) -> None:
+        self.extractor, self.known = extractor, known
+        self.statistics = statistics or BlockStatistics(extractor.num_features)
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance of all pictures."""
+        if self.known is not None:
+            return self.known
+        whole = self.statistics.whole().gaussian
+        return replace(whole, extractor=self.extractor.name, weights_sha256=self.extractor.weights_sha256)
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
-        del batch
-        self.statistics.update(features[self.extractor.name])
+        self.statistics.update(features[self.extractor.name], batch.indices)
 
-    def over_ranks(self) -> "_Frechet":
-        whole = _Frechet(self.extractor)
-        whole.statistics = self.statistics.over_ranks()
-        return whole
+    def over_ranks(self) -> "Frechet":
+        return Frechet(self.extractor, self.statistics.over_ranks(), known=self.known)
 
     def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _Frechet):
+        if not isinstance(reference, Frechet):
             raise ValueError("the Frechet distance needs the statistics of real pictures")
-        ours, theirs = self.statistics, reference.statistics
-        return Estimate(frechet_distance(theirs.mu, theirs.sigma, ours.mu, ours.sigma))
+        return frechet_estimate(reference.gaussian, self.statistics)
 
 
 class _Kernel:
