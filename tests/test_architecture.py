@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
     "encoders": {"encoders", "losses", "data.types"},
+    "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
         "gans.layers",
