@@ -38,10 +38,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {
         "metrics",
         "encoders.lite0",
-        "encoders.inception",
+        "encoders.clip",
+        "encoders.clip_tokens",
+        "encoders.weight_files",
         "data.types",
         "data.grounds",
         "distributed",
+        "files",
         "random",
         "__init__",
     },
@@ -71,6 +74,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {
         "experiments",
         "evaluation",
+        "metrics.listing",
         "official",
         "pictures",
         "run",

@@ -153,7 +153,10 @@ def evaluate(
     *,
     protocol: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="NAME", help="A named protocol; repeat for several. Without it, all that fit the data."),
+        arg(
+            metavar="NAME",
+            help="A named protocol; repeat for several. Without it, all that fit the data and whose weights are here.",
+        ),
     ] = (),
     num_images: Annotated[int | None, arg(metavar="N", help="Instead of the protocol's number of pictures.")] = None,
     seed: Annotated[int, arg(help="Of captions and noise.")] = 0,
@@ -166,6 +169,16 @@ def evaluate(
 
     for result in evaluate_run(run, protocol, num_images=num_images, seed=seed):
         print_on_rank_0(line(result))
+
+
+def protocols() -> None:
+    """List the evaluation protocols: what each fixes, where it is used, and whether its weights are here.
+
+    Example: sclgan protocols
+    """
+    from sclgan.metrics.listing import listing
+
+    print(listing())
 
 
 def compare(
@@ -226,7 +239,7 @@ def print_on_rank_0(text: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_"): command
-    for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare, import_)
+    for command in (recipes, describe, data, pretrain, train, sample, evaluate, protocols, compare, import_)
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate"}
 

@@ -18,8 +18,9 @@ from sclgan import distributed
 from sclgan.data.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.metrics.evaluate import Result, evaluate
+from sclgan.metrics.features import available
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
+from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocols_named
 from sclgan.metrics.reals import composition, label_of
 from sclgan.random import normal
 from sclgan.recipe import construct
@@ -48,7 +49,7 @@ def evaluate_run(
     """
     run = open_run(folder)
     source: Source = construct(run.recipe.source, SPLIT)
-    chosen = [protocol_named(name) for name in protocols] or _fitting(source, num_images)
+    chosen = protocols_named(protocols) or _fitting(source, num_images)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
@@ -81,16 +82,24 @@ def evaluate_run(
 
 
 def _fitting(source: Source, num_images: int | None) -> list[EvaluationProtocol]:
-    """The protocols that mean something for these data and so many images."""
-    kept: list[EvaluationProtocol] = []
-    left_out: list[EvaluationProtocol] = []
-    for protocol in PROTOCOLS.values():
-        only_emoji = protocol.metric == "ground" and not isinstance(source, Emoji)
-        one_a_label = protocol.metric == "diversity" and num_images is not None and num_images <= len(source)
-        (left_out if only_emoji or one_a_label else kept).append(protocol)
-    if left_out and distributed.rank() == 0:
-        log.info("left out, since they do not fit: %s", ", ".join(protocol.name for protocol in left_out))
-    return kept
+    """The protocols that mean something for these data and so many images, and whose weights are here."""
+    left_out = {name: _unfit(protocol, source, num_images) for name, protocol in PROTOCOLS.items()}
+    if distributed.rank() == 0:
+        for name, reason in left_out.items():
+            if reason is not None:
+                log.info("%s left out: %s", name, reason)
+    return [protocol for name, protocol in PROTOCOLS.items() if left_out[name] is None]
+
+
+def _unfit(protocol: EvaluationProtocol, source: Source, num_images: int | None) -> str | None:
+    """Why a protocol that nobody named is left out, or None."""
+    if protocol.metric == "ground" and not isinstance(source, Emoji):
+        return "the data name no ground"
+    if protocol.metric == "diversity" and num_images is not None and num_images <= len(source):
+        return "too few images for several of each picture's label"
+    if protocol.name == "r_precision":
+        return "r_precision_damsm is the same on fewer pictures; name it to have it"
+    return available(protocol)
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:

@@ -152,7 +152,7 @@ class _Conv(nn.Module):
         if x.device.type == "cpu" and x.dtype == torch.float32 and _ONEDNN:
             # What torch.compile makes of these layers: the kernel in oneDNN's order, ReLU while the map is written.
             if self.laid_out is None:
-                self.laid_out = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                self.laid_out = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
                     self.kernel.detach().to_mkldnn(), self.padding, self.stride, [1, 1], 1, list(x.shape)
                 )
             return torch.ops.mkldnn._convolution_pointwise(  # type: ignore[no-any-return]
@@ -161,7 +161,7 @@ class _Conv(nn.Module):
         return F.relu_(F.conv2d(x, self.kernel, self.bias, self.stride, self.padding))
 
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")  # type: ignore[no-untyped-call]
 
 
 def _step(block: nn.Module, step: str, pool: Callable[[Tensor], Tensor]) -> nn.Module:

@@ -6,7 +6,7 @@ Each is separable and linear, so it is a matrix for the rows and one for the col
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 Filter = Literal["bilinear", "bicubic"]
+Weights = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 def tf1_bilinear(images: UInt8[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 size size"]:
@@ -43,7 +44,7 @@ def pillow(
 
 
 def _separable(
-    images: Tensor, rows: np.ndarray, columns: np.ndarray, *, quantise: Callable[[Tensor], Tensor] = lambda x: x
+    images: Tensor, rows: Weights, columns: Weights, *, quantise: Callable[[Tensor], Tensor] = lambda x: x
 ) -> Tensor:
     down, across = (torch.from_numpy(weights).to(images.device) for weights in (rows, columns))
     return quantise(down @ quantise(images @ across.T))
@@ -52,7 +53,7 @@ def _separable(
 PRECISION = 2.0**22
 
 
-def _fixed_point(weights: np.ndarray) -> np.ndarray:
+def _fixed_point(weights: Weights) -> Weights:
     """Pillow's integer weights; their sums of pixels are exact in float64."""
     return np.trunc(weights * PRECISION + np.copysign(0.5, weights))
 
@@ -62,7 +63,7 @@ def _rounded(sums: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def _tf1_weights(length: int, size: int) -> np.ndarray:
+def _tf1_weights(length: int, size: int) -> Weights:
     """[size, length]. Positions are float32, as in TensorFlow."""
     positions = np.arange(size, dtype=np.float32) * np.float32(length / size)
     below = positions.astype(np.int64)
@@ -75,7 +76,7 @@ def _tf1_weights(length: int, size: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _pillow_weights(length: int, size: int, filter: Filter) -> np.ndarray:
+def _pillow_weights(length: int, size: int, filter: Filter) -> Weights:
     """[size, length]: the filter around the centre of each new pixel, over the pixels within its support."""
     scale = length / size
     stretch = max(scale, 1.0)
@@ -90,12 +91,14 @@ def _pillow_weights(length: int, size: int, filter: Filter) -> np.ndarray:
     return weights
 
 
-def _bilinear(x: np.ndarray) -> np.ndarray:
-    return np.maximum(1 - x, 0)
+def _bilinear(x: Weights) -> Weights:
+    triangle: Weights = np.maximum(1 - x, 0)
+    return triangle
 
 
-def _bicubic(x: np.ndarray) -> np.ndarray:
+def _bicubic(x: Weights) -> Weights:
     """Keys' cubic with a = -0.5."""
     inner = (1.5 * x - 2.5) * x * x + 1
     outer = ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
+    cubic: Weights = np.where(x < 1, inner, np.where(x < 2, outer, 0.0))
+    return cubic
