@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
     "encoders": {"encoders", "losses", "data.types"},
+    "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
         "gans.layers",
@@ -37,7 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {
         "metrics",
         "encoders.lite0",
-        "encoders.inception",
+        "encoders.clip",
+        "encoders.clip_tokens",
+        "encoders.weight_files",
         "data.types",
         "data.grounds",
         "distributed",
@@ -77,6 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "evaluation",
         "folder_evaluation",
         "grading",
+        "metrics.listing",
         "official",
         "pictures",
         "run",

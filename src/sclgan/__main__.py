@@ -155,7 +155,10 @@ def evaluate(
     *,
     protocol: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="NAME", help="A named protocol; repeat for several. Without it, all that fit."),
+        arg(
+            metavar="NAME",
+            help="A named protocol; repeat for several. Without it, all that fit the data and whose weights are here.",
+        ),
     ] = (),
     reals: Annotated[
         str | None,
@@ -227,6 +230,16 @@ def evaluate(
         print_on_rank_0(line(result))
 
 
+def protocols() -> None:
+    """List the evaluation protocols: what each fixes, where it is used, and whether its weights are here.
+
+    Example: sclgan protocols
+    """
+    from sclgan.metrics.listing import listing
+
+    print(listing())
+
+
 def compare(
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN", help="Run folders of `sclgan train`.")],
     *,
@@ -285,7 +298,7 @@ def print_on_rank_0(text: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_"): command
-    for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare, import_)
+    for command in (recipes, describe, data, pretrain, train, sample, evaluate, protocols, compare, import_)
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate"}
 

@@ -25,7 +25,7 @@ from sclgan.grading import (
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, protocol_named
+from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import composition, label_of
 from sclgan.random import normal
 from sclgan.recipe import construct
@@ -61,18 +61,17 @@ def evaluate_run(
     """
     run = open_run(folder, checkpoint)
     source: Source = construct(run.recipe.source, SPLIT)
-    named = [protocol_named(name) for name in protocols]
-    num_samples = max(p.num_samples for p in named or PROTOCOLS.values()) if num_images is None else num_images
-    if num_samples < 2:
-        raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
     offer = Offer(
         reals=kind_of_reals(reals) if reals else "pictures",
         captions=True,
-        several_a_label=num_samples > len(source),
+        several_a_label=num_images is None or num_images > len(source),
         encoders=True,
         emoji=isinstance(source, Emoji),
     )
-    chosen = choose(named, offer)
+    chosen = choose(protocols_named(protocols), offer)
+    num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
+    if num_samples < 2:
+        raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
     measured = measure_fakes(
         chosen, generated(run, source, num_samples, seed=seed), seed=seed, keep_features=curve is not None
     )

@@ -19,7 +19,7 @@ from sclgan.grading import (
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
 from sclgan.metrics.measures import Encode
-from sclgan.metrics.protocol import protocol_named
+from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import NO_REALS
 from sclgan.random import numpy_generator
 from sclgan.run import ENCODERS, load_encoders, saved_recipe
@@ -51,7 +51,6 @@ def evaluate_folder(
     """
     folder = PictureFolder(path)
     numbers = _chosen(len(folder), num_images, seed)
-    named = [protocol_named(name) for name in protocols]
     labels = [folder.labels[number] for number in numbers]
     to_be_compared = kind_of_reals(reals) if reals else "none"
     offer = Offer(
@@ -62,7 +61,7 @@ def evaluate_folder(
         encoders=encoders is not None,
         emoji=reals == "emoji",
     )
-    chosen = choose(named, offer)
+    chosen = choose(protocols_named(protocols), offer)
     encode = None
     if any(protocol.metric == "r_precision" for protocol in chosen):
         assert encoders is not None  # or the protocol did not fit

@@ -27,7 +27,7 @@ from sclgan.metrics.curve import bias_curve
 from sclgan.metrics.evaluate import Measured, Result
 from sclgan.metrics.fitting import Offer, RealsAre, fitting
 from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol
+from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, known_statistics, measure_pictures, measure_reals
 from sclgan.metrics.remembered import cache_folder
 from sclgan.train.log import ProgressLine
@@ -45,9 +45,10 @@ def choose(named: Sequence[EvaluationProtocol], offer: Offer) -> list[Evaluation
     Raises:
         ValueError: one that is named does not fit.
     """
-    chosen, left_out = fitting(named, tuple(PROTOCOLS.values()), offer)
-    if left_out and distributed.rank() == 0:
-        log.info("left out: %s", "; ".join(f"{name} {reason}" for name, reason in left_out.items()))
+    chosen, left_out = fitting(named, offer)
+    if distributed.rank() == 0:
+        for name, reason in left_out.items():
+            log.info("%s left out: %s", name, reason)
     return chosen
 
 
