@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
         "recipe",
         "train.checkpoint",
@@ -69,7 +70,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curve_picture": {"metrics.curve", "files"},
     "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
     "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji"}
-    | {"distributed", "random"},
+    | {"data.folder", "distributed", "files", "random"},
     "folder_evaluation": {"run", "grading", "metrics", "data.folder", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},

@@ -181,6 +181,9 @@ def evaluate(
         Path | None,
         arg(metavar="FILE", help="Write Frechet distance against number of samples as PNG and JSON, and its limit."),
     ] = None,
+    save_pictures: Annotated[
+        Path | None, arg(metavar="DIR", help="Write the pictures of a run as PNG, with captions in metadata.jsonl.")
+    ] = None,
     out: Annotated[
         Path | None, arg(metavar="FILE", help="Where records go instead of evaluations.jsonl in the folder.")
     ] = None,
@@ -209,10 +212,11 @@ def evaluate(
             reals=reals,
             save_statistics=save_statistics,
             curve=curve,
+            save_pictures=save_pictures,
             out=out,
         )
-    elif checkpoint != "last":
-        raise ValueError(f"--checkpoint is for runs, and {path} is no run folder: it has no {RECIPE}")
+    elif checkpoint != "last" or save_pictures is not None:
+        raise ValueError(f"--checkpoint and --save-pictures are for runs, and {path} has no {RECIPE}")
     else:
         results = evaluate_folder(
             path,

@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from sclgan import distributed
 from sclgan.data.emoji import Emoji
+from sclgan.data.folder import METADATA
 from sclgan.data.types import Source
+from sclgan.files import write_atomically
 from sclgan.grading import (
     BATCH,
     RECORDS,
@@ -21,6 +24,7 @@ from sclgan.grading import (
     given_reals,
     kind_of_reals,
     sha256_of,
+    shown,
 )
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
@@ -30,7 +34,6 @@ from sclgan.metrics.reals import composition, label_of
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.run import ENCODERS, Run, open_run, to_uint8
-from sclgan.train.log import ProgressLine
 
 SPLIT = "test"
 
@@ -45,6 +48,7 @@ def evaluate_run(
     reals: str | None = None,
     save_statistics: Path | None = None,
     curve: Path | None = None,
+    save_pictures: Path | None = None,
     out: Path | None = None,
 ) -> list[Result]:
     """Grades a run under the named protocols, or all that fit its data, and appends the results to its records.
@@ -52,8 +56,8 @@ def evaluate_run(
     Captions are those of held-out real pictures, each with its own noise: functions of (seed, number), the same for
     every run, batch size and number of ranks. As many real pictures are measured as are generated, of photographs at
     most all; `num_images` replaces the protocols' number. `reals` compares with others, see `given_reals`.
-    `checkpoint` is "last", "best" or a step. `save_statistics` is an npz to write, `curve` a PNG, `out` the file of
-    the records.
+    `checkpoint` is "last", "best" or a step. `save_statistics` is an npz to write, `curve` a PNG,
+    `save_pictures` a new folder for the graded pictures, `out` the file of the records.
 
     Raises:
         ValueError: no such protocol, or one that does not fit; fewer than 2 images.
@@ -72,16 +76,12 @@ def evaluate_run(
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
-    measured = measure_fakes(
-        chosen, generated(run, source, num_samples, seed=seed), seed=seed, keep_features=curve is not None
-    )
+    fakes = shown(generated(run, source, num_samples, seed=seed), f"generating for {run.recipe.name}", num_samples)
+    if save_pictures is not None:
+        fakes = saved(fakes, save_pictures)
+    measured = measure_fakes(chosen, fakes, seed=seed, keep_features=curve is not None)
     if reals is None:
-        # A photograph is there once, an emoji anew on every ground.
-        num_reals = num_samples if isinstance(source, Emoji) else min(num_samples, len(source))
-        has_floor = isinstance(source, Emoji) or num_reals + num_samples <= len(source)
-        num_floor = num_samples if has_floor else 0
-        encode = encode_with(run.encoders, run.encode)
-        real = composed_reals(measured, source, num_reals=num_reals, num_floor=num_floor, encode=encode)
+        real = composed_reals(measured, source, encode=encode_with(run.encoders, run.encode))
     else:
         real = given_reals(reals, measured)
     results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
@@ -90,6 +90,30 @@ def evaluate_run(
         out or folder / RECORDS, results, {"recipe": run.recipe.name, "step": run.step, "checkpoint": checkpoint}
     )
     return results
+
+
+def saved(batches: Iterator[GeneratedBatch], folder: Path) -> Iterator[GeneratedBatch]:
+    """The batches, each also written: NUMBER.png, and captions and labels in metadata.jsonl, as `PictureFolder` reads.
+
+    Raises:
+        ValueError: the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something: --save-pictures names a new folder")
+    distributed.barrier()  # every rank has looked before one writes
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: list[tuple[int, dict[str, Any]]] = []
+    for batch in batches:
+        pixels = batch.images.permute(0, 2, 3, 1).cpu().numpy()
+        rows = zip(batch.indices.tolist(), pixels, batch.captions, batch.labels.tolist(), strict=True)
+        for index, picture, caption, label in rows:
+            name = f"{index:06d}.png"
+            Image.fromarray(picture).save(folder / name)
+            entries.append((index, {"file_name": name, "text": caption, "label": label}))
+        yield batch
+    every = sorted((entry for part in distributed.gather_objects(entries) for entry in part), key=lambda e: e[0])
+    if distributed.rank() == 0:
+        write_atomically(folder / METADATA, "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
@@ -103,20 +127,18 @@ def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
 def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Iterator[GeneratedBatch]:
     """This rank's share of the samples, in batches."""
     share = range(num_samples)[distributed.rank() :: distributed.world_size()]
-    with ProgressLine(f"generating for {run.recipe.name}", total=len(share), done=0, unit_images=1) as progress:
-        for start in range(0, len(share), BATCH):
-            numbers = share[start : start + BATCH]
-            drawn = [composition(source, i, run.recipe.image_size, seed, num_samples=num_samples) for i in numbers]
-            rows, pictures = zip(*drawn, strict=True)
-            captions = [picture.caption for picture in pictures]
-            text = run.encode(captions)
-            fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
-            yield GeneratedBatch(
-                indices=torch.tensor(list(numbers)),
-                images=to_uint8(fake.image),
-                captions=captions,
-                labels=torch.tensor([label_of(source, row) for row in rows]),
-                image_codes=run.gan.embed(fake).image,
-                text_codes=text.sentence,
-            )
-            progress.advance(start + len(numbers))
+    for start in range(0, len(share), BATCH):
+        numbers = share[start : start + BATCH]
+        drawn = [composition(source, i, run.recipe.image_size, seed, num_samples=num_samples) for i in numbers]
+        rows, pictures = zip(*drawn, strict=True)
+        captions = [picture.caption for picture in pictures]
+        text = run.encode(captions)
+        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
+        yield GeneratedBatch(
+            indices=torch.tensor(list(numbers)),
+            images=to_uint8(fake.image),
+            captions=captions,
+            labels=torch.tensor([label_of(source, row) for row in rows]),
+            image_codes=run.gan.embed(fake).image,
+            text_codes=text.sentence,
+        )

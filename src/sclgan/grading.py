@@ -82,14 +82,22 @@ def given_reals(given: str, measured: Measured, *, num_workers: int | None = Non
         known = ", ".join(sources.SOURCES)
         raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
     source = sources.source(given, "test")
-    num_reals = measured.num_samples if isinstance(source, Emoji) else min(measured.num_samples, len(source))
-    return composed_reals(measured, source, num_reals=num_reals, num_floor=0)
+    return composed_reals(measured, source, num_floor=0)
 
 
 def composed_reals(
-    measured: Measured, source: Source, *, num_reals: int, num_floor: int, encode: Encode | None = None
+    measured: Measured, source: Source, *, num_floor: int | None = None, encode: Encode | None = None
 ) -> Reals:
-    """Held-out pictures of a source at the size of the generated ones; their features are kept for the next time."""
+    """Held-out pictures of a source at the size of the generated ones; their features are kept for the next time.
+
+    As many are measured as were generated, of photographs at most all. None measures as many once more for the
+    floors, where there are so many.
+    """
+    # A photograph is there once, an emoji anew on every ground.
+    num_samples, composes = measured.num_samples, isinstance(source, Emoji)
+    num_reals = num_samples if composes else min(num_samples, len(source))
+    if num_floor is None:
+        num_floor = num_samples if composes or num_reals + num_samples <= len(source) else 0
     return measure_reals(
         measured.protocols,
         source,
@@ -176,18 +184,29 @@ def pictures_of(
     Files of other sizes wait until theirs fill a batch, or too many wait. `encode` adds codes of pictures and
     captions.
     """
-    own = numbers[distributed.rank() :: distributed.world_size()]
-    waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
-    with ProgressLine(title, total=len(own), done=0, unit_images=1) as progress:
+
+    def batches() -> Iterator[GeneratedBatch]:
+        own = numbers[distributed.rank() :: distributed.world_size()]
+        waiting: dict[tuple[int, ...], list[tuple[int, np.ndarray]]] = {}
         for place, pixels in decoded_ahead([folder.files[number] for number in own], num_workers):
             alike = waiting.setdefault(pixels.shape, [])
             alike.append((own[place], pixels))
             if len(alike) == BATCH or sum(map(len, waiting.values())) > WAITING:
                 fullest = max(waiting, key=lambda size: len(waiting[size]))
                 yield _batch(folder, waiting.pop(fullest), encode)
-            progress.advance(place + 1)
         for rest in waiting.values():
             yield _batch(folder, rest, encode)
+
+    return shown(batches(), title, len(numbers))
+
+
+def shown(batches: Iterator[GeneratedBatch], title: str, num_pictures: int) -> Iterator[GeneratedBatch]:
+    """The batches, with a line of progress; `num_pictures` are those of all ranks."""
+    own = len(range(num_pictures)[distributed.rank() :: distributed.world_size()])
+    with ProgressLine(title, total=own, done=0, unit_images=1) as progress:
+        for batch in batches:
+            yield batch
+            progress.advance(progress.done + len(batch.indices))
 
 
 def _batch(folder: PictureFolder, rows: list[tuple[int, np.ndarray]], encode: Encode | None) -> GeneratedBatch:

@@ -57,7 +57,7 @@ def _differences(old: object, new: object, path: str = "") -> list[str]:
         return [
             line
             for name in sorted(old.keys() | new.keys())
-            if name not in ("about", "steps", "checkpoint_every", "grid_every", "log_every")
+            if name not in ("about", "steps") and not name.startswith("evaluate_") and not name.endswith("_every")
             for line in _differences(old.get(name), new.get(name), f"{path}.{name}".strip("."))
         ]
     return [] if old == new else [f"{path} is {old} there, {new} here"]

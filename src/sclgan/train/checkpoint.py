@@ -78,7 +78,7 @@ def named(folder: Path, name: str) -> Path | None:
     return path if path.is_dir() else None
 
 
-def save_best(folder: Path, generator: nn.Module, score: Mapping[str, str | int | float]) -> None:
+def save_best(folder: Path, generator: nn.Module, score: Mapping[str, Any]) -> None:
     """Writes `folder`/best: the averaged generator, and what it scored as best.json; replaces the one before.
 
     Raises:
