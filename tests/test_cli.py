@@ -451,7 +451,7 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
     assert [record["protocol"] for record in records] == [*names, *names]
     for record, again in zip(records[:3], records[3:], strict=True):
         assert (record["recipe"], record["step"], record["num_samples"], record["seed"]) == (PLAIN, 2, 24, 3)
-        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy"}
+        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy", "pillow"}
         assert (record["value"], record["interval"], record["floor"]) == (
             again["value"],
             again["interval"],

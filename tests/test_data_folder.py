@@ -69,7 +69,7 @@ def test_no_folder_and_no_picture_are_said(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no run folder and no folder of pictures"):
         PictureFolder(tmp_path / "none")
     (tmp_path / "a.txt").write_text("")
-    with pytest.raises(FileNotFoundError, match="holds no picture: expected .bmp"):
+    with pytest.raises(FileNotFoundError, match=r"holds no picture: expected \.bmp"):
         PictureFolder(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Folders of pictures against folders, statistics and data sets: the same values as of a run, in any number of ranks."""
+"""Folders of pictures against folders, statistics and data sets: the values of a run, on any number of ranks."""
 
 import json
 import shutil
@@ -90,24 +90,30 @@ def test_a_folder_and_its_statistics_are_the_same_reference(pictures: dict[str, 
 
 
 def graded(folder: Path, reals: Path, out: Path) -> dict[str, float]:
-    names = ["fd_lite0", "kid_lite0", "is_lite0"]
-    return by_name(evaluate_folder(folder, names, reals=str(reals), out=out, curve=out.with_suffix(".png")))
+    return by_name(evaluate_folder(folder, ["fd_lite0", "kid_lite0", "is_lite0"], reals=str(reals), out=out))
 
 
 def test_ranks_give_the_values_of_one_process(pictures: dict[str, Any], reals: Path, tmp_path: Path) -> None:
     fakes = pictures["folder"] / "fakes"
     single = graded(fakes, reals, tmp_path / "one.jsonl")
-    assert set(single) == {f"{name}@{NUM}" for name in ("fd_lite0", "kid_lite0", "is_lite0")} | {
-        f"fd_lite0@{NUM}_infinity"
-    }
+    assert set(single) == {f"{name}@{NUM}" for name in ("fd_lite0", "kid_lite0", "is_lite0")}
     for result in run_on_ranks(graded, 2, fakes, reals, tmp_path / "two.jsonl"):
         assert result == pytest.approx(single, rel=1e-6)
-    assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 4
-    one, two = (json.loads((tmp_path / f"{name}.json").read_text())["fd_lite0"] for name in ("one", "two"))
-    assert one["num_samples"] == two["num_samples"]
-    assert one["values"] == pytest.approx(two["values"], rel=1e-6)
-    with Image.open(tmp_path / "one.png") as picture:
+    assert len((tmp_path / "two.jsonl").read_text().splitlines()) == 3
+
+
+def test_a_curve_is_a_picture_numbers_and_a_limit(reals: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "reals.npz", mu=rng.random(1280), sigma=np.diag(rng.random(1280)))
+    options = {"reals": str(tmp_path / "reals.npz"), "num_images": 12, "out": tmp_path / "records.jsonl"}
+    at_once, limit = evaluate_folder(reals, ["fd_lite0"], curve=tmp_path / "c.png", **options)
+    numbers = json.loads((tmp_path / "c.json").read_text())["fd_lite0"]
+    assert (limit.label, limit.value) == ("fd_lite0@12_infinity", numbers["limit"]["value"])
+    assert (numbers["num_samples"][-1], numbers["values"][-1]) == (12, pytest.approx(at_once.value, rel=1e-6))
+    with Image.open(tmp_path / "c.png") as picture:
         assert picture.format == "PNG"
+    with pytest.raises(ValueError, match="a curve is that of a Frechet distance"):
+        evaluate_folder(reals, ["is_lite0"], curve=tmp_path / "c.png", **options)
 
 
 def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: Path, caplog: Any) -> None:

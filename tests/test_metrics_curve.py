@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from ranks import run_on_ranks
+from sclgan.distributed import rank, world_size
 from sclgan.metrics.curve import NUM_POINTS, KeptFeatures, _line, bias_curve
 from sclgan.metrics.frechet import frechet_distance
 from sclgan.metrics.measures import GeneratedBatch
@@ -43,11 +45,20 @@ def test_too_few_samples_have_no_curve() -> None:
         bias_curve(torch.zeros(7, 2), Gaussian(torch.zeros(2).double(), torch.eye(2).double()))
 
 
-def test_kept_features_are_in_the_order_of_their_numbers() -> None:
-    kept = KeptFeatures("x")
-    rows = torch.arange(12.0).view(6, 2)
-    for numbers in ([4, 1], [5, 0, 3], [2]):
+ROWS = torch.arange(12.0).view(6, 2)
+
+
+def kept(batches: list[list[int]]) -> torch.Tensor:
+    """The features of every rank, of which this one has seen its batches."""
+    features = KeptFeatures("x")
+    for numbers in batches[rank() :: world_size()]:
         indices = torch.tensor(numbers)
         images = torch.zeros(len(numbers), 3, 1, 1, dtype=torch.uint8)
-        kept.update(GeneratedBatch(indices, images, [""] * len(numbers), indices), {"x": rows[indices]})
-    assert torch.equal(kept.over_ranks().rows, rows)
+        features.update(GeneratedBatch(indices, images, [""] * len(numbers), indices), {"x": ROWS[indices]})
+    return features.over_ranks().rows
+
+
+def test_kept_features_are_in_the_order_of_their_numbers_on_any_number_of_ranks() -> None:
+    for batches in ([[4, 1], [5, 0, 3], [2]], [[2, 5, 0, 1, 4, 3]]):
+        for rows in [kept(batches), *run_on_ranks(kept, 2, batches)]:
+            assert torch.equal(rows, ROWS)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sclgan import distributed
-from sclgan.metrics.frechet import frechet_distance
+from sclgan.metrics.frechet import frechet_distances
 from sclgan.metrics.measures import Features, GeneratedBatch
 from sclgan.metrics.statistics import Estimate, FeatureStatistics, Gaussian
 from sclgan.random import integer_seed
@@ -81,12 +81,14 @@ def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0
         raise ValueError(f"a curve needs at least {round(2 / SMALLEST_SHARE)} samples, there are {n}")
     inverse = torch.linspace(1 / smallest, 1 / n, NUM_POINTS, dtype=torch.float64)
     numbers = sorted({round(1 / x) for x in inverse.tolist()})
-    values = []
-    for number in numbers:
+
+    def subset(number: int) -> Gaussian:
         generator = torch.Generator().manual_seed(integer_seed(seed, number))
-        subset = FeatureStatistics(features.shape[1])
-        subset.update(features[torch.randperm(n, generator=generator)[:number]])
-        values.append(frechet_distance(reals.mu, reals.sigma, subset.mu, subset.sigma))
+        statistics = FeatureStatistics(features.shape[1])
+        statistics.update(features[torch.randperm(n, generator=generator)[:number]])
+        return statistics.gaussian
+
+    values = frechet_distances(reals, map(subset, numbers))
     limit, slope, error = _line(1 / torch.tensor(numbers).double(), torch.tensor(values).double())
     kind = "95 %, standard error of the line's intercept; the subsets share samples"
     half = 1.96 * error

@@ -4,6 +4,9 @@ Dowson & Landau 1982; of features in Heusel et al. 2017, "GANs Trained by a Two 
 the FID only with the literature's network, resize and sample size.
 """
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float64
@@ -32,14 +35,27 @@ def frechet_distance(
     Raises:
         ValueError: the two have different numbers of features; a number is NaN or infinite.
     """
-    if mu1.shape != mu2.shape:
-        raise ValueError(f"{len(mu1)} features against {len(mu2)}: both sides must come from the same extractor")
-    mu1, sigma1, mu2, sigma2 = (x.detach().cpu().double() for x in (mu1, sigma1, mu2, sigma2))
-    if not all(x.isfinite().all() for x in (mu1, sigma1, mu2, sigma2)):
-        raise ValueError("a mean or covariance holds NaN or infinity: check the features they were computed from")
-    difference = mu1 - mu2
-    traces = sigma1.trace() + sigma2.trace()
-    return float(difference @ difference + traces) - 2 * _trace_of_root(sigma1, sigma2)
+    (value,) = frechet_distances(Gaussian(mu1.double(), sigma1.double()), [Gaussian(mu2.double(), sigma2.double())])
+    return value
+
+
+def frechet_distances(reals: Gaussian, others: Iterable[Gaussian]) -> list[float]:
+    """The distance of each of the others from the reals, whose covariance is factored once; see `frechet_distance`."""
+    return _distances(reals, _factor(_checked(reals)), others)
+
+
+def _distances(reals: Gaussian, factor: "_Factor", others: Iterable[Gaussian]) -> list[float]:
+    distances = []
+    for other in others:
+        if other.mu.shape != reals.mu.shape:
+            raise ValueError(
+                f"{len(other.mu)} features against {len(reals.mu)}: both sides must come from the same extractor"
+            )
+        root = _nuclear_norm(factor, _factor(_checked(other)))
+        difference = other.mu.cpu() - reals.mu.cpu()
+        traces = other.sigma.trace() + reals.sigma.trace()
+        distances.append(float(difference @ difference + traces.cpu()) - 2 * root)
+    return distances
 
 
 def frechet_estimate(reals: Gaussian, fakes: BlockStatistics) -> Estimate:
@@ -53,12 +69,12 @@ def frechet_estimate(reals: Gaussian, fakes: BlockStatistics) -> Estimate:
     fixed, and the bias of few samples is not in it. It is too wide, by up to half, where the samples are fewer than a
     few times the features. There is none where a block has fewer than two samples.
     """
-    whole = fakes.whole().gaussian
-    value = frechet_distance(reals.mu, reals.sigma, whole.mu, whole.sigma)
+    whole, factor = fakes.whole().gaussian, _factor(_checked(reals))
+    (value,) = _distances(reals, factor, [whole])
     blocks = [block for block in fakes.blocks if block.num_samples > 1]
     if len(blocks) < len(fakes.blocks):
         return Estimate(value)
-    gradient = torch.eye(len(whole.mu), dtype=torch.float64) - _transport(whole.sigma, reals.sigma)
+    gradient = torch.eye(len(whole.mu), dtype=torch.float64) - _transport(whole.sigma, factor.x)
     slopes = torch.tensor([_slope(block.gaussian, whole, reals, gradient) for block in blocks], dtype=torch.float64)
     half = STUDENT_T[len(blocks)] * float(slopes.std()) / len(blocks) ** 0.5
     kind = f"95 %, jackknife over {len(blocks)} blocks of the generated pictures, the real ones held fixed"
@@ -72,31 +88,42 @@ def _slope(block: Gaussian, whole: Gaussian, reals: Gaussian, gradient: Tensor) 
     return float(2 * (whole.mu - reals.mu) @ shift + spread)
 
 
-def _trace_of_root(sigma1: Float64[Tensor, "d d"], sigma2: Float64[Tensor, "d d"]) -> float:
-    """trace( sqrt(sigma1 sigma2) )."""
-    (x, exact_x), (y, exact_y) = _factor(sigma1), _factor(sigma2)
-    product = x.T @ y
-    if exact_x and exact_y:
+@dataclass(frozen=True)
+class _Factor:
+    """X with sigma = X X^T, and whether it is a well-conditioned Cholesky factor."""
+
+    x: Float64[Tensor, "d r"]
+    well_conditioned: bool
+
+
+def _checked(gaussian: Gaussian) -> Float64[Tensor, "d d"]:
+    if not (gaussian.mu.isfinite().all() and gaussian.sigma.isfinite().all()):
+        raise ValueError("a mean or covariance holds NaN or infinity: check the features they were computed from")
+    return gaussian.sigma.detach().cpu()
+
+
+def _factor(sigma: Float64[Tensor, "d d"]) -> _Factor:
+    lower, info = torch.linalg.cholesky_ex(sigma)
+    diagonal = lower.diagonal()
+    if int(info) == 0 and float((diagonal.min() / diagonal.max()) ** 2) > WELL_CONDITIONED:
+        return _Factor(lower, True)
+    values, vectors = torch.linalg.eigh(sigma)
+    kept = _above_rounding(values)
+    return _Factor(vectors[:, kept] * values[kept].sqrt(), False)
+
+
+def _nuclear_norm(one: _Factor, other: _Factor) -> float:
+    """The sum of the singular values of X^T Y."""
+    product = one.x.T @ other.x
+    if one.well_conditioned and other.well_conditioned:
         # Twice as fast as singular values. NumPy computes one half of such a product and copies it.
         gram = product.numpy() @ product.numpy().T
         return float(np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None)).sum())
     return float(torch.linalg.svdvals(product).sum())
 
 
-def _factor(sigma: Float64[Tensor, "d d"]) -> tuple[Float64[Tensor, "d r"], bool]:
-    """X with sigma = X X^T, and whether it is a well-conditioned Cholesky factor."""
-    lower, info = torch.linalg.cholesky_ex(sigma)
-    diagonal = lower.diagonal()
-    if int(info) == 0 and len(diagonal) and float((diagonal.min() / diagonal.max()) ** 2) > WELL_CONDITIONED:
-        return lower, True
-    values, vectors = torch.linalg.eigh(sigma)
-    kept = _above_rounding(values)
-    return vectors[:, kept] * values[kept].sqrt(), False
-
-
-def _transport(sigma: Float64[Tensor, "d d"], target: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
-    """The symmetric matrix T that carries N(0, sigma) to N(0, target): T sigma T = target, on the range of both."""
-    y, _ = _factor(target)
+def _transport(sigma: Float64[Tensor, "d d"], y: Float64[Tensor, "d r"]) -> Float64[Tensor, "d d"]:
+    """The symmetric matrix T that carries N(0, sigma) to N(0, y y^T): T sigma T = y y^T, on the range of both."""
     values, vectors = torch.linalg.eigh(y.T @ sigma @ y)
     kept = _above_rounding(values)
     half = y @ vectors[:, kept] * values[kept].pow(-0.25)
