@@ -472,6 +472,15 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     assert sorted(plain.iterdir()) == before
 
 
+def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCLGAN_WEIGHTS", str(tmp_path / "mine"))
+    shown = done("protocols").out
+    assert shown.startswith("fid\n")
+    assert "\nfd_lite0\n" in shown
+    assert f"Weights belong in {tmp_path / 'mine'}" in shown
+    assert not (tmp_path / "mine").exists()
+
+
 # Comparison
 
 

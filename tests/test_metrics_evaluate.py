@@ -15,7 +15,7 @@ from sclgan.encoders.lite0 import WEIGHTS_SHA256
 from sclgan.metrics.evaluate import Result, evaluate
 from sclgan.metrics.features import EXTRACTORS, Classifier, Lite0Extractor, quantise
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
+from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.metrics.reals import composition, label_of, measure_reals, row_of
 
 SIZE = 16
@@ -197,6 +197,7 @@ def test_protocols_have_their_own_names_and_labels() -> None:
     with pytest.raises(ValueError, match="did you mean 'kid_lite0'"):
         protocol_named("kid_lite")
     assert isinstance(protocol_named("ground"), EvaluationProtocol)
+    assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
 
 
 def test_quantisation_rounds_and_clamps() -> None:

@@ -149,7 +149,7 @@ class _Conv(nn.Module):
         self.laid_out: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.device.type == "cpu" and x.dtype == torch.float32 and _ONEDNN:
+        if x.device.type == "cpu" and x.dtype == torch.float32 and not x.requires_grad and _ONEDNN:
             # What torch.compile makes of these layers: the kernel in oneDNN's order, ReLU while the map is written.
             if self.laid_out is None:
                 self.laid_out = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]

@@ -317,13 +317,12 @@ BOTH = {"precision_recall": ("precision", "recall"), "precision_recall_lite0": (
 
 
 def protocols_named(names: Iterable[str]) -> list[EvaluationProtocol]:
-    """The protocols of these names, each once; `precision_recall` is two.
+    """The protocols of these names; `precision_recall` is two.
 
     Raises:
         ValueError: there is none of a name; the nearest name is given.
     """
-    every = (single for name in names for single in BOTH.get(name, (name,)))
-    return [protocol_named(name) for name in dict.fromkeys(every)]
+    return [protocol_named(single) for name in names for single in BOTH.get(name, (name,))]
 
 
 def protocol_named(name: str) -> EvaluationProtocol:
