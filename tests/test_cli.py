@@ -467,8 +467,6 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     before = sorted(plain.iterdir())
     assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lite")
     assert "1 images cannot be graded: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
-    twice = ("--protocol", "ground", "--protocol", "ground", "--num-images", 2)
-    assert "a protocol is repeated" in refused("evaluate", plain, *twice)
     assert sorted(plain.iterdir()) == before
 
 
