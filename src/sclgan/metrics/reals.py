@@ -113,7 +113,9 @@ def measure_reals(
         measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
         used = _used(chosen, extractors, cache)
         if measures:
-            for batch in _batches(source, range(start, stop), stop, size, seed, batch_size, encode):
+            for batch in composed(
+                source, range(start, stop), stop, size, seed=seed, batch_size=batch_size, encode=encode
+            ):
                 update_all(measures.values(), batch, used)
         return {name: measure.over_ranks() for name, measure in measures.items()}
 
@@ -195,10 +197,17 @@ def _used(
     return {name: Remembered(one, cache) if cache is not None else one for name, one in chosen.items()}
 
 
-def _batches(
-    source: Source, indices: range, num_samples: int, size: int, seed: int, batch_size: int, encode: Encode | None
+def composed(
+    source: Source,
+    indices: range,
+    num_samples: int,
+    size: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    encode: Encode | None = None,
 ) -> Iterator[GeneratedBatch]:
-    """This rank's share of the samples."""
+    """This rank's share of the samples with these numbers of `num_samples`, as `composition` makes them."""
     own = indices[distributed.rank() :: distributed.world_size()]
     for start in range(0, len(own), batch_size):
         numbers = own[start : start + batch_size]
