@@ -147,7 +147,7 @@ def test_recipes_prints_every_recipe_in_its_row_and_column():
     assert head.split() == ["emoji", "cub", "coco"]
     assert sorted(word for row in rows for word in row.split() if word in RECIPES) == sorted(RECIPES)
     assert rows[0].split() == ["AttnGAN", "attngan_emoji", "attngan_cub", "attngan_coco"]
-    assert rows[-1].endswith("ssagan_coco_scl")
+    assert rows[-1].endswith("galip_coco_scl")
 
 
 def test_describe_shows_the_recipe_with_fields_replaced():
@@ -193,6 +193,14 @@ def test_the_options_without_a_value_are_known():
 
 
 # Bad arguments
+
+
+def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it(tmp_path):
+    with patch.dict(sys.modules, {"open_clip": None}):
+        said = refused("pretrain", "galip_emoji", *small_fields("galip_emoji"), "--out", tmp_path / "run")
+        assert "pip install 'sclgan[clip]'" in said
+        assert "galip_cub" in done("recipes").out
+        done("describe", "galip_coco")
 
 
 @pytest.mark.parametrize(

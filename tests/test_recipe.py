@@ -16,7 +16,9 @@ def test_every_recipe_is_named_after_its_function_and_survives_json(name):
     again = from_json(to_json(made))
     assert to_json(again) == to_json(made)
     assert again.gan.func is made.gan.func
-    assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
+    assert again.encoders.func is made.encoders.func
+    if "backbone" in made.encoders.keywords:
+        assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_scl")])
@@ -25,6 +27,8 @@ def test_the_method_is_a_second_view_and_one_more_term(name):
     for phase, weights in (("pretraining", "weights"), ("training", "generator_weights")):
         assert with_method[phase].pop("num_views") == 2 * plain[phase].pop("num_views")
         assert with_method[phase][weights].pop("contrast") > 0
+    if not plain["pretraining"]["steps"]:  # GALIP keeps CLIP as published, the method fine-tunes it
+        assert with_method["pretraining"].pop("steps") > plain["pretraining"].pop("steps")
     assert {**with_method, "name": 0, "about": 0} == {**plain, "name": 0, "about": 0}
 
 

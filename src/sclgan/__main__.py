@@ -136,7 +136,7 @@ def sample(
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
     opened = open_run(run, checkpoint)
     for caption in captions:
-        if unknown := opened.vocabulary.unknown_words(caption):
+        if unknown := opened.tokenizer.unknown_words(caption):
             print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:
@@ -322,7 +322,7 @@ def main() -> None:
             initialise()
         check_command(arguments)
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__, args=arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
     except RuntimeError as error:
         known = explained(error)

@@ -12,6 +12,7 @@ from sclgan import distributed
 from sclgan.data.emoji import Emoji
 from sclgan.data.folder import METADATA
 from sclgan.data.types import Source
+from sclgan.encoders.damsm import DAMSM
 from sclgan.files import write_atomically
 from sclgan.grading import (
     BATCH,
@@ -69,7 +70,7 @@ def evaluate_run(
         reals=kind_of_reals(reals) if reals else "pictures",
         captions=True,
         several_a_label=num_images is None or num_images > len(source),
-        encoders=True,
+        damsm=isinstance(run.encoders, DAMSM),
         emoji=isinstance(source, Emoji),
     )
     chosen = choose(protocols_named(protocols), offer)

@@ -25,7 +25,7 @@ class Pretraining:
     """Phase 1: the encoders. The defaults are DAMSM's (Xu et al. 2018) where it has them."""
 
     steps: int
-    """Optimizer steps."""
+    """Optimizer steps; 0 leaves the encoders as they are built, such as CLIP as published."""
     weights: Weights = field(default_factory=lambda: {"words": 1.0, "sentence": 1.0})
     """Weight of every term of the objective, each summed over the views; 'contrast' is the method's."""
     num_views: int = 1
@@ -38,9 +38,13 @@ class Pretraining:
     learning_rate_decay: float = 0.98
     """Factor of the learning rate an epoch."""
     minimal_learning_rate: float = 0.0002
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0 in proportion; transformers from random weights need some."""
     betas: tuple[float, float] = (0.5, 0.999)
-    clip_text_gradient: float = 0.25
-    """Largest gradient norm of the text encoder."""
+    weight_decay: float = 0.0
+    """Of matrices, decoupled from the gradient (AdamW); gains and biases have none."""
+    clip_text_gradient: float | None = 0.25
+    """Largest gradient norm of the text encoder; None does not clip."""
     temperature: float = 0.1
     """Of the contrast."""
     pairs: Pairs = "all"
@@ -101,7 +105,7 @@ class Recipe:
     image_size: int
     """Side of the training pictures in pixels."""
     max_words: int
-    """Words of a caption that the text encoder reads."""
+    """Words of a caption that the text encoder reads; of CLIP the tokens, both signs among them."""
     encoders: Callable[..., Any]
     pretraining: Pretraining
     gan: Callable[..., Any]
@@ -118,6 +122,11 @@ def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         }
         return lazy.func(*lazy.args, *args, **(given | keywords))
     return lazy(*args, **keywords)
+
+
+def class_of(lazy: Callable[..., Any]) -> Any:
+    """The class that a recipe's constructor builds."""
+    return lazy.func if isinstance(lazy, partial) else lazy
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -267,6 +276,14 @@ TINY = (
     "encoders.code_size=16",
     "encoders.embedding_size=16",
     "encoders.backbone.image_size=32",
+    "encoders.weights=none",
+    "encoders.num_text_blocks=1",
+    "encoders.num_text_heads=2",
+    "encoders.image_size=32",
+    "encoders.patch_size=8",
+    "encoders.image_width=16",
+    "encoders.num_image_blocks=3",
+    "encoders.num_image_heads=2",
     "gan.nf=2",
     "gan.ngf=2",
     "gan.ndf=2",
@@ -274,8 +291,14 @@ TINY = (
     "gan.condition_dim=4",
     "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
+    "gan.code_channels=4",
+    "gan.mid_channels=4",
+    "gan.discriminator_channels=8",
+    "gan.head_channels=8",
+    "gan.feature_blocks=0,1,2",
+    "gan.num_prompts=2",
 )
-"""The fields that `tiny` sets; those of the GAN and of the backbone where they have them."""
+"""The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 
 
 def tiny(recipe: Recipe) -> Recipe:
@@ -286,9 +309,11 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def tiny_assignments(recipe: Recipe) -> list[str]:
-    """What of `TINY` the recipe has: GANs and backbones differ in their arguments."""
-    backbone = recipe.encoders.keywords["backbone"] if isinstance(recipe.encoders, partial) else None
-    arguments = {f"gan.{name}" for name in _children(recipe.gan)}
-    arguments |= {f"encoders.backbone.{name}" for name in _children(backbone)}
-    differing = ("gan.", "encoders.backbone.")
-    return [one for one in TINY if not one.startswith(differing) or one.partition("=")[0] in arguments]
+    """What of `TINY` the recipe has: GANs and encoders differ in their arguments. No steps stay none."""
+    sets = [assignment for assignment in TINY if _has(recipe, assignment.partition("=")[0].split("."))]
+    return sets if recipe.pretraining.steps else [one for one in sets if not one.startswith("pretraining.steps")]
+
+
+def _has(node: Any, path: list[str]) -> bool:
+    options = _children(node)
+    return not path or (path[0] in options and _has(options[path[0]][0], path[1:]))

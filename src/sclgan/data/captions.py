@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 
@@ -26,6 +27,8 @@ class Vocabulary:
     Unknown words are left out, as in AttnGAN's generation from own sentences: `unknown_words` names them. A caption
     with more than `max_words` words keeps its first ones.
     """
+
+    file_name: ClassVar[str] = "vocabulary.json"
 
     def __init__(self, words: Sequence[str], *, max_words: int) -> None:
         if not words:

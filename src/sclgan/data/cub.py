@@ -47,6 +47,7 @@ class Cub:
     """
 
     name = "cub"
+    unseen_split = "test"
 
     def __init__(self, split: str, *, root: str | Path = ROOT) -> None:
         if split not in SPLITS:
@@ -75,6 +76,7 @@ class Cub:
         self.keys: Sequence[str] = tuple(keys)
         self.labels: Sequence[tuple[int, ...]] = tuple((label_of[class_of[ids[key]]],) for key in keys)
         self.label_names: Sequence[str] = tuple(name_of[n].partition(".")[2].replace("_", " ") for n in classes)
+        self.class_captions: Sequence[str] = tuple(f"a photo of a {name}, a type of bird" for name in self.label_names)
         _check_class_info(root / split / "class_info.pickle", self.labels)
 
         paths = [official / "images" / f"{key}.jpg" for key in keys]

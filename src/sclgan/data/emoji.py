@@ -158,6 +158,7 @@ class Emoji:
     """
 
     name = "emoji"
+    unseen_split = "unseen"
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
@@ -183,6 +184,12 @@ class Emoji:
             Words(one.name, one.grammar, one.superclass, one.keywords, drawing.maker.style, drawing.colors)
             for one, drawing in self.rows
         )
+
+    @cached_property
+    def class_captions(self) -> Sequence[str]:
+        """What names each class: "a giraffe"."""
+        phrase_of = {label: words.phrase() for (label,), words in zip(self.labels, self.words, strict=True)}
+        return tuple(phrase_of[label] for label in range(len(self.label_names)))
 
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
         """Row `index` on one of its grounds, `size` x `size` (32 to 256), with one of twelve captions.

@@ -59,6 +59,17 @@ class Source(Protocol):
         ...
 
 
+@runtime_checkable
+class NamedClasses(Protocol):
+    """What a source also has where its classes can be told by a caption, and one split's training never sees.
+
+    `class_captions[label]` names the class: "a giraffe". `unseen_split` is the split of classes that are in no other.
+    """
+
+    class_captions: Sequence[str]
+    unseen_split: str
+
+
 @dataclass(frozen=True)
 class Captions:
     """Tokenised captions, padded with 0 to one length."""

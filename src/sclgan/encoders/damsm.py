@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Backbone, Encoders, ImageCodes, TextCodes
 from sclgan.losses.matching import sentence_loss, words_loss
@@ -21,6 +22,8 @@ class DAMSM(Encoders):
     over words and the softmax over rivals. With `save_backbone` checkpoints hold the trunk too: that of the published
     encoders is like no public one, since their pre-training moved its running statistics.
     """
+
+    tokenizer = Vocabulary
 
     def __init__(
         self,

@@ -8,13 +8,17 @@ from sclgan.recipes import coco, cub, emoji
 from sclgan.recipes.variants import VARIANTS, rows
 
 PLAIN: tuple[Callable[[], Recipe], ...] = (
-    *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji),
-    *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub),
-    *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco),
+    *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji, emoji.galip_emoji),
+    *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub, cub.galip_cub),
+    *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco, coco.galip_coco),
 )
 """The base methods: one function a row, named GAN_DATA."""
 
-RECIPES = {name: make for plain in PLAIN for name, make in rows(plain).items()}
+RECIPES = {name: make for plain in PLAIN for name, make in rows(plain).items()} | {
+    # GALIP pre-trains nothing, the method does: more than `with_contrast` can know.
+    "galip_cub_scl": cub.galip_cub_scl,
+    "galip_coco_scl": coco.galip_coco_scl,
+}
 """Name -> the function that makes the recipe."""
 
 

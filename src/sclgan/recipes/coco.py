@@ -16,9 +16,11 @@ from functools import partial
 from sclgan.data.coco import NUM_IMAGES, ROOT, Coco
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Recipe
 from sclgan.recipes import published
+from sclgan.recipes.variants import with_contrast
 
 TRAINING_IMAGES = NUM_IMAGES["train"]
 
@@ -74,3 +76,36 @@ def ssagan_coco() -> Recipe:
         # 120 epochs of batches of 24: 413,915 steps
         training=published.ssagan_training(steps=120 * TRAINING_IMAGES // 24, batch_size=24),
     )
+
+
+def galip_coco() -> Recipe:
+    """GALIP (Tao et al. 2023) at 224 pixels, 1,000 epochs of batches of 512, as its authors say; the limit is 3,005.
+
+    They also say that training can break near epoch 450.
+
+    It reads, draws and judges through CLIP as published: pre-training takes no step. Pictures come at 224 pixels and
+    are normalised once; the code takes the nearest pixels of 256 and normalises twice.
+    """
+    return Recipe(
+        name="galip_coco",
+        about="GALIP on COCO",
+        source=attngan_coco().source,
+        image_size=224,
+        max_words=77,
+        encoders=published.clip(),
+        pretraining=published.clip_fine_tuning(epochs=0, num_images=TRAINING_IMAGES),
+        gan=partial(GALIP, nf=64, z_dim=100),
+        # 161,685 steps
+        training=published.galip_training(steps=1_000 * TRAINING_IMAGES // 512, batch_size=512),
+    )
+
+
+def galip_coco_scl() -> Recipe:
+    """The method on galip_coco: CLIP is first fine-tuned with the contrast, for 5 epochs.
+
+    The plain row does not fine-tune, so the rows differ in that as well. What fine-tuning alone does is galip_coco
+    with pretraining.steps set to this row's.
+    """
+    method = with_contrast(galip_coco())
+    steps = published.clip_fine_tuning(epochs=5, num_images=TRAINING_IMAGES).steps
+    return replace(method, pretraining=replace(method.pretraining, steps=steps))

@@ -1,4 +1,4 @@
-"""What the published rows share on every data set: the encoders on Inception-v3, objectives, optimizers.
+"""What the published rows share on every data set: encoders, objectives, optimizers.
 
 The values are those of the authors' codes; where a paper says otherwise, the recipe says so.
 """
@@ -6,6 +6,7 @@ The values are those of the authors' codes; where a paper says otherwise, the re
 from functools import partial
 from typing import Any
 
+from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import SIZE, InceptionTrunk
 from sclgan.recipe import Pretraining, Training
@@ -55,6 +56,44 @@ def ssagan_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> T
         # L_D: a hinge step, then the matching-aware gradient penalty as an optimizer step of its own.
         discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5}, {"magp": 2.0}),
         generator_weights={"adv": 1.0, "words": 0.05, "sentence": 0.05},
+        generator_learning_rate=1e-4,
+        discriminator_learning_rate=4e-4,
+        betas=(0.0, 0.9),
+        ema_decay=ema_decay,
+    )
+
+
+def clip() -> partial[CLIP]:
+    """OpenAI's ViT-B/32 from a library's cache; encoders.weights=FILE takes a file. Its other arguments are CLIP's own.
+
+    Where it is fine-tuned, gains and biases are what trains, 0.2 of 151 million numbers, since birds are few.
+    """
+    return partial(CLIP, weights="openai", trained="norms_and_biases")
+
+
+def clip_fine_tuning(*, epochs: int, num_images: int) -> Pretraining:
+    """Fine-tuning of a published CLIP. GALIP has none, so all of it is ours, and no value was tuned."""
+    return Pretraining(
+        steps=epochs * num_images // 64,
+        weights={"infonce": 1.0},
+        batch_size=64,
+        learning_rate=1e-5,
+        learning_rate_decay=0.9,
+        minimal_learning_rate=1e-6,
+        betas=(0.9, 0.98),
+        clip_text_gradient=None,
+    )
+
+
+def galip_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> Training:
+    """GALIP's objectives and optimizer; as published it averages no weights."""
+    return Training(
+        steps=steps,
+        batch_size=batch_size,
+        # L_D = real + (mismatched + fake) / 2 + 2 magp, in one step
+        discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},),
+        # L_G = adv + 4 similarity
+        generator_weights={"adv": 1.0, "similarity": 4.0},
         generator_learning_rate=1e-4,
         discriminator_learning_rate=4e-4,
         betas=(0.0, 0.9),

@@ -39,10 +39,14 @@ class Phase(Protocol):
 
 @dataclass(frozen=True)
 class Hook:
-    """Something done every so many steps, and after the last; what it returns goes into the records."""
+    """Something done every so many steps, and after the last; what it returns goes into the records.
+
+    `at_start` does it before the first step too, as step 0.
+    """
 
     every: int
     action: Callable[[int], dict[str, float] | None]
+    at_start: bool = False
 
 
 class StoppedError(KeyboardInterrupt):
@@ -61,7 +65,7 @@ def run(
     hooks: Sequence[Hook] = (),
     num_workers: int = 0,
 ) -> None:
-    """Trains until `steps`, from the newest checkpoint in `folder` where there is one.
+    """Trains until `steps`, from the newest checkpoint in `folder` where there is one; 0 steps are the start alone.
 
     All randomness is a function of the seed and the step, so that the weights at the end are those of a run that was
     never interrupted, bit for bit on the CPU with the same number of ranks.
@@ -72,12 +76,15 @@ def run(
     """
     device = distributed.device()
     start, seconds = _restore(phase, folder / "checkpoints", steps)
-    if start == steps:
+    if start == steps > 0:
         return
     loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
     images_a_step = batches.batch_size * batches.num_views
     began = time.monotonic()
-    metrics = Metrics(folder, start)
+    metrics = Metrics(folder, start or -1)
+    if start == 0:
+        done = [hook.action(0) or {} for hook in hooks if hook.at_start]
+        metrics.write(0, {name: value for record in done for name, value in record.items()})
     with (
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
