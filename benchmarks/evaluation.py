@@ -27,7 +27,7 @@ from pytorch_fid.fid_score import calculate_frechet_distance, compute_statistics
 from torch import Tensor, nn
 from torchvision.models import Inception3
 
-from sclgan.data.folder import PictureFolder
+from sclgan.data.picture_files import PictureFolder
 from sclgan.grading import pictures_of
 from sclgan.metrics.evaluate import grade, measure_fakes
 from sclgan.metrics.extractors import prepare_tf1

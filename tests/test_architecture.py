@@ -71,8 +71,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "curve_picture": {"metrics.curve", "files"},
     "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
     "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
-    | {"data.folder", "distributed", "files", "random"},
-    "folder_evaluation": {"run", "grading", "metrics", "data.folder", "encoders.damsm", "distributed", "random"},
+    | {"data.picture_files", "distributed", "files", "random"},
+    "folder_evaluation": {"run", "grading", "metrics", "data.picture_files", "encoders.damsm", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sclgan.data.folder import PictureFolder
+from sclgan.data.picture_files import PictureFolder
 from sclgan.distributed import device
 from sclgan.encoders.damsm import DAMSM
 from sclgan.grading import (
@@ -53,7 +53,7 @@ def evaluate_folder(
     folder = PictureFolder(path)
     numbers = _chosen(len(folder), num_images, seed)
     labels = [folder.labels[number] for number in numbers]
-    to_be_compared = kind_of_reals(reals) if reals else "none"
+    to_be_compared = kind_of_reals(reals)
     offer = Offer(
         # Statistics that are to be saved need no other pictures.
         reals="statistics" if reals is None and save_statistics is not None else to_be_compared,
@@ -62,7 +62,7 @@ def evaluate_folder(
         damsm=encoders is not None and issubclass(encoders_class(saved_recipe(encoders)), DAMSM),
         emoji=reals == "emoji",
     )
-    chosen = choose(protocols_named(protocols), offer)
+    chosen = choose(protocols_named(protocols), offer, save_statistics=save_statistics, curve=curve)
     encode = None
     if any(protocol.metric == "r_precision" for protocol in chosen):
         assert encoders is not None  # or the protocol did not fit

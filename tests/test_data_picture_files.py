@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sclgan.data.folder import PictureFolder, decoded_ahead
+from sclgan.data.picture_files import PictureFolder, decoded_ahead
 
 
 def write(path: Path, value: int = 0, *, mode: str = "RGB", size: tuple[int, int] = (5, 4)) -> Path:
