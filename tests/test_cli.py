@@ -478,6 +478,26 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     assert sorted(plain.iterdir()) == before
 
 
+def test_evaluate_takes_any_folder_of_pictures(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")
+    command = ("evaluate", tmp_path, "--protocol", "is_lite0", "--out", tmp_path / "new" / "records.jsonl")
+    assert done(*command).out.startswith("is_lite0@12: ")
+    (record,) = (json.loads(line) for line in (tmp_path / "new" / "records.jsonl").read_text().splitlines())
+    assert (record["pictures"], record["num_samples"], record["num_reals"]) == (str(tmp_path), 12, 0)
+
+
+def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    assert "--checkpoint and --save-pictures are for runs" in refused("evaluate", tmp_path, "--checkpoint", "best")
+    assert "are for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
+    assert "has no checkpoint 'best': it has 1, 2" in refused("evaluate", plain, "--checkpoint", "best")
+    assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
+    several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
+    assert "statistics are those of one Frechet distance, here is none" in refused("evaluate", plain, *several)
+    assert "--reals none is no folder, no .npz file" in refused("evaluate", plain, "--reals", "none")
+
+
 def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):
     monkeypatch.setenv("SCLGAN_WEIGHTS", str(tmp_path / "mine"))
     shown = done("protocols").out
