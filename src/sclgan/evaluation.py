@@ -85,7 +85,8 @@ def evaluate_run(
         fakes = saved(fakes, save_pictures)
     measured = measure_fakes(chosen, fakes, seed=seed, keep_features=curve is not None)
     if reals is None:
-        real = composed_reals(measured, source, encode=encode_with(run.encoders, run.encode))
+        encode = encode_with(run.encoders, run.encode) if codes else None
+        real = composed_reals(measured, source, encode=encode)
     else:
         real = given_reals(reals, measured)
     results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
