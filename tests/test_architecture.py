@@ -74,7 +74,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"data.picture_files", "distributed", "files", "random"},
     "folder_evaluation": {"run", "grading", "metrics", "data.picture_files", "encoders.damsm", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
-    "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official_sizes": {"encoders.weight_files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
     | {"data.types", "data.emoji"},
     "__main__": {

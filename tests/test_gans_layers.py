@@ -1,12 +1,13 @@
-"""Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU's two derivatives."""
+"""Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU, upsampling."""
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ranks import run_on_ranks
 from sclgan.distributed import average_gradients, own_rows, rank
-from sclgan.gans.layers import GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU
+from sclgan.gans.layers import GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU, doubled_and_convolved
 
 
 def batch(channels: int = 3) -> Tensor:
@@ -110,3 +111,16 @@ def test_leaky_relu_is_torch_to_the_second_derivative() -> None:
         gradient.square().sum().backward()
         results.append([out.detach(), gradient.detach(), x.grad, weight.grad])
     torch.testing.assert_close(results[0], results[1])
+
+
+def test_doubling_and_convolving_is_the_two_in_turn() -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 5, 3, padding=1).double()
+    x = torch.randn(2, 3, 4, 7, dtype=torch.float64, requires_grad=True)
+    expected = layer(F.interpolate(x, scale_factor=2, mode="nearest"))
+    found = doubled_and_convolved(x, layer)
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn_like(found)
+    inputs = [x, *layer.parameters()]
+    gradients = [torch.autograd.grad((y * weight).sum(), inputs) for y in (found, expected)]
+    torch.testing.assert_close(*gradients)

@@ -262,13 +262,15 @@ def compare(
 def import_(
     files: Annotated[
         Positional[tuple[Path, ...]],
-        arg(metavar="FILE", help="Text and image encoder, generator, if wanted all discriminators; in any order."),
+        arg(metavar="FILE", help="Encoders (or CLIP), generator, if wanted all discriminators; in any order."),
     ],
     *,
     kind: Annotated[
-        Literal["attngan", "dmgan", "ssagan", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
+        Literal["attngan", "dmgan", "ssagan", "galip", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
     ],
-    captions: Annotated[Path, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary.")],
+    captions: Annotated[
+        Path | None, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary; not for galip.")
+    ] = None,
     out: Annotated[Path, arg(metavar="DIR", help="The run folder to make.")],
     recipe: Annotated[
         str | None, arg(metavar="RECIPE", help="Of the data; without it the vocabulary tells CUB from COCO.")
@@ -277,7 +279,8 @@ def import_(
     """Turn weights that the authors of a paper publish into a run folder, for `sample` and `evaluate`.
 
     Example: sclgan import netG.pth text_encoder200.pth image_encoder200.pth --kind attngan
-    --captions captions.pickle --out runs/published
+    --captions captions.pickle --out runs/published, or sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip
+    --out runs/galip
     """
     from sclgan.official import import_files
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sclgan.gans.layers import doubled_and_convolved
+
 Bridge = Callable[[Tensor, Tensor], Tensor]
 """Features [b c r r] and prompts [b k c] to features [b c r r], through the frozen CLIP."""
 
@@ -135,7 +137,7 @@ class GeneratorBlock(nn.Module):
         x = nearest resize of x
         out = shortcut(x) + c2( fuse2( c1( fuse1(x) ) ) )
 
-    What works on every pixel by itself is done before the resize, with which it commutes: at a quarter of the cost.
+    What works on every pixel by itself is done before the resize, with which it commutes, at a quarter of the cost.
     """
 
     def __init__(self, num_in: int, num_out: int, *, condition_dim: int, size: int) -> None:
@@ -148,8 +150,10 @@ class GeneratorBlock(nn.Module):
         self.c_sc = nn.Conv2d(num_in, num_out, 1) if num_in != num_out else None
 
     def forward(self, x: Float[Tensor, "b c _h _w"], condition: Float[Tensor, "b e"]) -> Float[Tensor, "b k h w"]:
-        h = self._resized(self.fuse1(x, condition))
-        h = self.c2(self.fuse2(self.c1(h), condition))
+        h = self.fuse1(x, condition)
+        doubles = self.size == 2 * x.shape[2]
+        h = doubled_and_convolved(h, self.c1) if doubles else self.c1(self._resized(h))
+        h = self.c2(self.fuse2(h, condition))
         out: Tensor = h.add_(self._resized(x if self.c_sc is None else self.c_sc(x)))
         return out
 

@@ -1,4 +1,4 @@
-"""Parts that several GANs share: batch normalisation over all ranks, a leaky ReLU for gradient penalties.
+"""Parts that GANs share: batch normalisation over all ranks, a leaky ReLU for penalties, upsampling.
 
 Ioffe and Szegedy 2015, "Batch Normalization", Algorithm 1; Tao et al. 2022, "DF-GAN", section 3.2 (the penalty).
 """
@@ -124,3 +124,18 @@ class _LeakyReLU(torch.autograd.Function):
             return None, None
         (out,) = ctx.saved_tensors  # of the sign of its input
         return torch.ops.aten.leaky_relu_backward(gradient, out.detach(), ctx.slope, True), None
+
+
+def doubled_and_convolved(x: Float[Tensor, "b c h w"], layer: nn.Conv2d) -> Float[Tensor, "b k h2 w2"]:
+    """`layer(F.interpolate(x, scale_factor=2, mode="nearest"))` of a 3 x 3 convolution with padding 1, for 4/9 of it.
+
+        out[2i - 1 + a] = sum_i x[i] k[a],   k = (w2, w1 + w2, w0 + w1, w0)        along either axis
+
+    Each pixel of the doubled map meets its four copies with at most two of a kernel's rows and columns, so that a
+    transposed convolution with 4 x 4 sums of the kernel computes the same from the small map.
+    """
+    sums = layer.weight.new_tensor([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
+    num_out, num_in = layer.weight.shape[:2]
+    flat = layer.weight.transpose(0, 1).reshape(num_in * num_out, 9)
+    kernel = (flat @ torch.kron(sums, sums).T).view(num_in, num_out, 4, 4)
+    return F.conv_transpose2d(x, kernel, layer.bias, stride=2, padding=1)
