@@ -40,10 +40,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {
         "metrics",
         "encoders.lite0",
-        "encoders.inception",
+        "encoders.clip",
+        "encoders.clip_tokens",
+        "encoders.weight_files",
         "data.types",
         "data.grounds",
         "distributed",
+        "files",
         "random",
         "__init__",
     },
@@ -55,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
         "recipe",
         "train.checkpoint",
@@ -64,8 +68,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "random",
     },
-    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
-    | {"distributed", "random"},
+    "curve_picture": {"metrics.curve", "files"},
+    "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
+    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
+    | {"data.picture_files", "distributed", "files", "random"},
+    "folder_evaluation": {"run", "grading", "metrics", "data.picture_files", "encoders.damsm", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "official_sizes": {"encoders.weight_files"},
@@ -74,6 +81,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {
         "experiments",
         "evaluation",
+        "folder_evaluation",
+        "grading",
+        "metrics.listing",
         "official",
         "pictures",
         "run",

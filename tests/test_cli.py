@@ -506,7 +506,7 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
     assert [record["protocol"] for record in records] == [*names, *names]
     for record, again in zip(records[:3], records[3:], strict=True):
         assert (record["recipe"], record["step"], record["num_samples"], record["seed"]) == (PLAIN, 2, 24, 3)
-        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy"}
+        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy", "pillow"}
         assert (record["value"], record["interval"], record["floor"]) == (
             again["value"],
             again["interval"],
@@ -522,9 +522,36 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     before = sorted(plain.iterdir())
     assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lite")
     assert "1 images cannot be graded: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
-    twice = ("--protocol", "ground", "--protocol", "ground", "--num-images", 2)
-    assert "a protocol is repeated" in refused("evaluate", plain, *twice)
     assert sorted(plain.iterdir()) == before
+
+
+def test_evaluate_takes_any_folder_of_pictures(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")
+    command = ("evaluate", tmp_path, "--protocol", "is_lite0", "--out", tmp_path / "new" / "records.jsonl")
+    assert done(*command).out.startswith("is_lite0@12: ")
+    (record,) = (json.loads(line) for line in (tmp_path / "new" / "records.jsonl").read_text().splitlines())
+    assert (record["pictures"], record["num_samples"], record["num_reals"]) == (str(tmp_path), 12, 0)
+
+
+def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    assert "--checkpoint and --save-pictures are for runs" in refused("evaluate", tmp_path, "--checkpoint", "best")
+    assert "are for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
+    assert "has no checkpoint 'best': it has 1, 2" in refused("evaluate", plain, "--checkpoint", "best")
+    assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
+    several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
+    assert "statistics are those of one Frechet distance, here is none" in refused("evaluate", plain, *several)
+    assert "--reals none is no folder, no .npz file" in refused("evaluate", plain, "--reals", "none")
+
+
+def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCLGAN_WEIGHTS", str(tmp_path / "mine"))
+    shown = done("protocols").out
+    assert shown.startswith("fid\n")
+    assert "\nfd_lite0\n" in shown
+    assert f"Weights belong in {tmp_path / 'mine'}" in shown
+    assert not (tmp_path / "mine").exists()
 
 
 # Comparison

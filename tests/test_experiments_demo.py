@@ -17,7 +17,7 @@ def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, m
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     demo.main()  # everything is there: nothing is trained or graded again
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")} == written
-    assert len((tmp_path / "ssagan_emoji" / "evaluations.jsonl").read_text().splitlines()) == 5
+    assert len((tmp_path / "ssagan_emoji" / "evaluations.jsonl").read_text().splitlines()) == 7
 
 
 def test_both_rows_see_as_many_images_a_step():

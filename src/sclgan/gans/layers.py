@@ -146,8 +146,8 @@ MOST_PIXELS, FEWEST_WEIGHTS = 128, 2**22
 class UpsampledConv2d(nn.Conv2d):
     """A 3 x 3 convolution, padded by 1, of its input repeated to twice the pixels; see `doubled_and_convolved`."""
 
-    def __init__(self, num_in: int, num_out: int, *, bias: bool = False) -> None:
-        super().__init__(num_in, num_out, 3, padding=1, bias=bias)
+    def __init__(self, num_in: int, num_out: int) -> None:
+        super().__init__(num_in, num_out, 3, padding=1, bias=False)
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h2 w2"]:
         return doubled_and_convolved(self, input)

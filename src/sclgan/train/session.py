@@ -16,8 +16,9 @@ from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
-from sclgan.run import ENCODERS, claim, encoders_class, load_encoders, save_encoders
+from sclgan.run import ENCODERS, Run, claim, encoders_class, load_encoders, save_encoders
 from sclgan.train import loop
+from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
 from sclgan.train.log import read_metrics
@@ -116,7 +117,10 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
         steps=settings.steps,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        hooks=[loop.Hook(settings.grid_every, grid.save)],
+        hooks=[
+            loop.Hook(settings.grid_every, grid.save),
+            *evaluations(Run(out, recipe, 0, pair, tokenizer, grid.gan)),
+        ],
         num_workers=num_workers,
     )
     distributed.barrier()
@@ -135,6 +139,7 @@ def _check(recipe: Recipe) -> None:
             if settings.num_views < 2:
                 raise ValueError(f"{phase}: '{name}' compares two views: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
+    protocols_of(recipe.training)
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
         "discriminator_weights": (
