@@ -49,6 +49,14 @@ def quadruple(
     compared, as positives and in the denominator: "all"; "intra", text with text and image with image; "cross", text
     with image only.
 
+    With `label_sets`, the labels of each view's rows, an anchor has a term for every label of its own, averaged (after
+    Zhang & Wu 2024, "Multi-Label Supervised Contrastive Learning"):
+
+        mean_i  1/|Y(i)|  sum_{y in Y(i)}  -1/|P(i, y)|  sum_{p in P(i, y)}  log( ... as above ... )
+
+    P(i, y) are the other rows that have label y; a label without any adds 0 and counts. Rows without labels go by
+    `labels`. Every anchor counts the same, however many labels it has; with one label a row the loss is `supcon`.
+
     Raises:
         ValueError: `temperature` is not positive, or `pairs` has another value.
     """
