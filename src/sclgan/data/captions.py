@@ -29,7 +29,7 @@ def words_of(caption: str) -> list[str]:
 def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
     """A caption of more than `max_words` words as a random subset of them, in order; a shorter one as it is.
 
-    So AttnGAN's, DM-GAN's and SSA-GAN's codes shorten training captions: no word of a long caption is never read.
+    So AttnGAN's, DM-GAN's and SSA-GAN's codes shorten training captions: every word of a long one is read at times.
     """
     words = words_of(caption)
     if len(words) <= max_words:

@@ -50,6 +50,14 @@ def quadruple(
     with image only, which is the loss of UniCL (Yang et al. 2022, "Unified Contrastive Learning in Image-Text-Label
     Space"), both directions averaged: with a label for each row CLIP's symmetric InfoNCE.
 
+    With `label_sets`, the labels of each view's rows, an anchor has a term for every label of its own, averaged (after
+    Zhang & Wu 2024, "Multi-Label Supervised Contrastive Learning"):
+
+        mean_i  1/|Y(i)|  sum_{y in Y(i)}  -1/|P(i, y)|  sum_{p in P(i, y)}  log( ... as above ... )
+
+    P(i, y) are the other rows that have label y; a label without any adds 0 and counts. Rows without labels go by
+    `labels`. Every anchor counts the same, however many labels it has; with one label a row the loss is `supcon`.
+
     Raises:
         ValueError: `temperature` is not positive, or `pairs` has another value.
     """
