@@ -49,9 +49,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "run": {
         "recipe",
         "train.checkpoint",

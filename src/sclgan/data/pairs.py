@@ -91,25 +91,44 @@ class PairedBatches(Dataset[Batch]):
         return others[rng.integers(len(others))] if others else anchor
 
     def __getitem__(self, step: int) -> Batch:
-        views: list[list[Picture]] = [[] for _ in range(self.num_views)]
+        own = self.rows(step)[own_rows(self.batch_size)]
+        views = [Pictures(len(own), self.image_size) for _ in range(self.num_views)]
         labels, has_partner = [], []
-        for epoch, anchor in self.rows(step)[own_rows(self.batch_size)]:
+        for epoch, anchor in own:
             rng = numpy_generator(self.seed, epoch, anchor)
             row = anchor
             for number, view in enumerate(views):
                 if number:
                     row = self.partner(anchor, rng)
                 view.append(self.source.picture(row, self.image_size, rng))
-            own = self.source.labels[anchor]
-            labels.append(own[0] if own else len(self.source.label_names) + anchor)
+            of_anchor = self.source.labels[anchor]
+            labels.append(of_anchor[0] if of_anchor else len(self.source.label_names) + anchor)
             has_partner.append(row != anchor)
         return Batch(
-            tuple(collate(view, self.tokenizer) for view in views), torch.tensor(labels), torch.tensor(has_partner)
+            tuple(view.collated(self.tokenizer) for view in views), torch.tensor(labels), torch.tensor(has_partner)
         )
 
 
 def collate(pictures: Sequence[Picture], tokenizer: Callable[[Sequence[str]], Captions]) -> View:
-    """Pictures of one size as a view: images in [-1, 1] and tokens."""
-    pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
-    image = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    return View(image.contiguous(), tokenizer([picture.caption for picture in pictures]))
+    """Pictures of one size as a view: pixels and tokens."""
+    view = Pictures(len(pictures), len(pictures[0].pixels))
+    for picture in pictures:
+        view.append(picture)
+    return view.collated(tokenizer)
+
+
+class Pictures:
+    """A view while its pictures come in: each is copied to its place at once, while it is in the processor's cache."""
+
+    def __init__(self, num_pictures: int, size: int) -> None:
+        self._pixels = np.empty((num_pictures, size, size, 3), np.uint8)
+        self._captions: list[str] = []
+
+    def append(self, picture: Picture) -> None:
+        """The next picture."""
+        self._pixels[len(self._captions)] = picture.pixels
+        self._captions.append(picture.caption)
+
+    def collated(self, tokenizer: Callable[[Sequence[str]], Captions]) -> View:
+        """The view: pixels and tokens."""
+        return View(torch.from_numpy(self._pixels).permute(0, 3, 1, 2), tokenizer(self._captions))

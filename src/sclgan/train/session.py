@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from torchvision.utils import save_image
 
 from sclgan import distributed
 from sclgan.data.captions import Vocabulary
+from sclgan.data.packed import Packed
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.stream import Streamed
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders
 from sclgan.files import replaced, write_atomically
@@ -28,8 +31,11 @@ log = logging.getLogger(__name__)
 GRID = 8  # captions and noises of a sample grid
 
 
-def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
+def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_workers: int = 0) -> None:
     """Phase 1 into the folder `out`. `encoders.safetensors` is the epoch with the best retrieval so far.
+
+    With `stream` the training pictures come from these shards instead, see `Streamed`; the recipe's source must be a
+    pack, which gives the vocabulary, the labels and the held-out rows.
 
     Raises:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `PairedBatches`.
@@ -40,7 +46,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     held_out: Source = construct(recipe.source, "test")
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
-    batches = _batches(recipe, source, vocabulary, settings, image_size)
+    batches = _batches(recipe, source, vocabulary, settings, image_size, stream)
     claim(out, recipe)
 
     torch.manual_seed(recipe.seed)
@@ -75,10 +81,13 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     distributed.barrier()
 
 
-def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_workers: int = 0) -> None:
+def train(
+    recipe: Recipe, out: Path, *, encoders: Path | None = None, stream: str | None = None, num_workers: int = 0
+) -> None:
     """Phase 2 into the folder `out`, with the pre-trained encoders of the folder `encoders`.
 
     Without them phase 1 runs first, into `out`/pretraining. The encoders that were used are copied into `out`.
+    `stream` is as in `pretrain`.
 
     Raises:
         ValueError: the recipe, the data, the encoders or the folder do not fit.
@@ -87,9 +96,9 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     _check(recipe)
     source: Source = construct(recipe.source, "train")
     claim(out, recipe)
-    _provide_encoders(recipe, out, encoders, num_workers)
+    _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, vocabulary = load_encoders(out, recipe)
-    batches = _batches(recipe, source, vocabulary, settings, recipe.image_size)
+    batches = _batches(recipe, source, vocabulary, settings, recipe.image_size, stream)
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -134,7 +143,7 @@ def _check(recipe: Recipe) -> None:
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
 
 
-def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers: int) -> None:
+def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:
     """Puts pre-trained encoders into the run folder, once: those given, or its own."""
     has_them = (out / ENCODERS).exists()
     distributed.barrier()  # every rank has looked before one writes
@@ -144,7 +153,7 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
         return
     if given is None:
         given = out / "pretraining"
-        pretrain(recipe, given, num_workers=num_workers)
+        pretrain(recipe, given, stream=stream, num_workers=num_workers)
     pair, vocabulary = load_encoders(given, recipe)
     if distributed.rank() == 0:
         save_encoders(out, pair, vocabulary)
@@ -152,9 +161,19 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
 
 
 def _batches(
-    recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training, image_size: int
-) -> PairedBatches:
-    return PairedBatches(
+    recipe: Recipe,
+    source: Source,
+    vocabulary: Vocabulary,
+    phase: Pretraining | Training,
+    image_size: int,
+    stream: str | None,
+) -> PairedBatches | Streamed:
+    make: Callable[..., PairedBatches | Streamed] = PairedBatches
+    if stream is not None:
+        if not isinstance(source, Packed):
+            raise ValueError(f"--stream needs a pack beside it, for vocabulary and labels, not '{source.name}': --data")
+        make = partial(Streamed, stream)
+    return make(
         source,
         vocabulary,
         num_views=phase.num_views,
