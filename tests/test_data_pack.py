@@ -302,17 +302,14 @@ def batches(packed: Packed) -> PairedBatches:
     return PairedBatches(packed, vocabulary, num_views=2, batch_size=4, image_size=SIZE, seed=0)
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_workers_read_what_one_process_reads(packed_birds, start):
+@pytest.mark.parametrize(("start", "num_workers"), [("fork", 2), ("spawn", 1)])
+def test_workers_read_what_one_process_reads(packed_birds, start, num_workers):
     packed = Packed("train", root=packed_birds)
     alone = batches(packed)
     expected = [alone[step].views[1].image for step in range(4)]  # files are open when the workers begin
+    context = multiprocessing.get_context(start)
     loader = DataLoader(
-        alone,
-        batch_size=None,
-        sampler=range(4),
-        num_workers=2,
-        multiprocessing_context=multiprocessing.get_context(start),
+        alone, batch_size=None, sampler=range(4), num_workers=num_workers, multiprocessing_context=context
     )
     for batch, image in zip(loader, expected, strict=True):
         assert torch.equal(batch.views[1].image, image)

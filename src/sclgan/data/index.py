@@ -136,8 +136,6 @@ class IndexWriter:
 
     def finish(self, final: Int[np.ndarray, " labels"], num_labels: int) -> None:
         """Writes the arrays; `final` holds the final number of each preliminary one, below `num_labels`."""
-        self.keys.file.close()
-        self.captions.file.close()
         table = np.array(self.pictures).reshape(-1, 3)
         pictures = np.empty(len(table), PICTURE)
         pictures["shard"], pictures["size"], pictures["offset"] = table.T
@@ -157,6 +155,11 @@ class IndexWriter:
         }
         for name, values in arrays.items():
             np.save(self.folder / f"{name}.npy", values, allow_pickle=False)
+
+    def close(self) -> None:
+        """Ends the files of texts."""
+        self.keys.file.close()
+        self.captions.file.close()
 
 
 class _TextWriter:

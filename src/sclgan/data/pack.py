@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import PIL
 
@@ -20,7 +20,7 @@ from sclgan.data.photos import decoded_bytes, margin, resized
 from sclgan.data.processes import in_order
 from sclgan.data.shard_folder import DATASET, Damaged, read_dataset, write_folder
 from sclgan.data.shards import is_png, write_shard
-from sclgan.data.types import Sample, Source
+from sclgan.data.types import Sample
 from sclgan.files import replaced, write_atomically
 
 log = logging.getLogger(__name__)
@@ -37,8 +37,16 @@ NOTES = {
 """Source and licence of the data sets by name; a pack repeats them."""
 
 
-class Packable(Source, Protocol):
-    """A data set that gives its rows as they are stored."""
+@runtime_checkable
+class Packable(Protocol):
+    """A data set that gives its rows as they are stored; see `Source` for the rest."""
+
+    name: str
+    split: str
+    label_names: Sequence[str]
+    keys: Sequence[str]
+
+    def __len__(self) -> int: ...
 
     def sample(self, index: int) -> Sample: ...
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -78,8 +79,8 @@ def write_folder(
     left_out: list[str] = []
     number_of: dict[int | str, int] = {}
     described: dict[str, Any] = {}
-    with replaced(root / "index") as folder:
-        writers = {split: IndexWriter(folder / split) for split in splits}
+    with replaced(root / "index") as folder, ExitStack() as stack:
+        writers = {split: stack.enter_context(closing(IndexWriter(folder / split))) for split in splits}
         for split, shards in splits.items():
             listed: list[dict[str, Any]] = []
             for shard, one in zip(shards, in_order(_scan, None, shards, num_workers), strict=True):
@@ -100,6 +101,7 @@ def write_folder(
         for split, writer in writers.items():
             names, final = _numbered(number_of, None if label_names is None else label_names[split])
             writer.finish(final, len(names))
+            writer.close()
             described[split] |= {"label_names": names, "index_sha256": _index_checksum(folder / split)}
     content = {"format": FORMAT, **about, "splits": described, "left_out": [*about.get("left_out", []), *left_out]}
     write_atomically(root / DATASET, json.dumps(content, indent=1, ensure_ascii=False).encode())

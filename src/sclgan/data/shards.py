@@ -153,7 +153,7 @@ def said(name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...], t
     if not isinstance(content, dict):
         raise ValueError(f"its .json holds no object but {str(content)[:40]!r}")
     captions = content.get("captions", content.get("caption", content.get("text", text)))
-    captions = [captions] if isinstance(captions, str) else captions
+    captions = [captions] if isinstance(captions, str) else [] if captions is None else captions
     if not isinstance(captions, list) or not all(isinstance(one, str) for one in captions):
         raise ValueError(f"its caption is {str(captions)[:40]!r}; expected a text, or a list of them")
     kept, _ = usable(captions)
