@@ -116,7 +116,7 @@ class Reference:
 def main() -> None:
     """Prints the table, and JSON with --json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quality", type=int, default=92)
+    parser.add_argument("--quality", type=int, default=90)
     parser.add_argument("--with-boxes", action="store_true", help="crop about a bird's box, as on CUB")
     parser.add_argument("--pillow", action="store_true", help="decode with Pillow, as where simplejpeg is missing")
     parser.add_argument("--json", type=Path, help="also append the figures to this file, a line each")

@@ -144,7 +144,7 @@ def test_packs_are_smaller_and_say_how_they_were_made(packed_birds):
     content = read_dataset(packed_birds)
     assert content["picture_bytes"] < content["original_bytes"]
     assert (content["image_size"], content["shorter_side"]) == (SIZE, 38)
-    assert "quality 92" in content["pictures"]
+    assert "quality 90" in content["pictures"]
     assert "4:2:0" in content["pictures"]
     assert "research" in content["source"]
     shards = content["splits"]["train"]["shards"]

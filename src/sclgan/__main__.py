@@ -101,7 +101,7 @@ def data_pack(
         UseAppendAction[tuple[str, ...]], arg(metavar="SPLIT", help="Repeat for several. Without it, all.")
     ] = (),
     root: Annotated[Path | None, arg(metavar="DIR", help="Where the data set lies, if not in its usual place.")] = None,
-    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 92,
+    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 90,
     samples_per_shard: Annotated[int, arg(metavar="N", help="Pictures in a shard.")] = 1000,
     damaged: Damaged = "fail",
     num_workers: Processes = 0,

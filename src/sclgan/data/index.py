@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar, overload
+from typing import SupportsIndex, TypeVar, overload
 
 import numpy as np
 from jaxtyping import Int
@@ -36,10 +36,10 @@ class Ragged(Sequence[Item]):
         return len(self.starts) - 1
 
     @overload
-    def __getitem__(self, index: int) -> Item: ...
+    def __getitem__(self, index: SupportsIndex) -> Item: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+    def __getitem__(self, index: SupportsIndex | slice) -> Item | Sequence[Item]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         first, last = self.starts[(place := range(len(self))[index]) : place + 2].tolist()

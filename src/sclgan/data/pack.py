@@ -25,7 +25,7 @@ from sclgan.files import replaced, write_atomically
 
 log = logging.getLogger(__name__)
 
-QUALITY = 92  # of JPEG; benchmarks/loading.py compares
+QUALITY = 90  # of JPEG; docs/large-data.md compares
 _CHROMA = "4:2:0"
 
 NOTES = {
