@@ -55,9 +55,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "recipes": {"recipe", "recipes", "gans", "encoders", "data", "losses.contrastive"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
         "recipe",

@@ -45,8 +45,10 @@ def test_views_have_their_own_caption_and_augmentation_and_one_label():
         colour = vocabulary.words.index(source.label_names[int(batch.labels[row])]) + 1
         assert colour in first.captions.tokens[row]
         assert colour in second.captions.tokens[row]
-    assert first.image.min() >= -1
-    assert first.image.max() <= 1
+    assert first.image.dtype == torch.uint8
+    floats = first.to(torch.device("cpu")).image
+    assert torch.equal(floats, first.image.float().div(127.5).sub(1))
+    assert floats.is_contiguous()
 
 
 def test_an_image_alone_with_its_label_is_paired_with_itself_and_that_is_logged_once(caplog):

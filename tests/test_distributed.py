@@ -177,7 +177,7 @@ def _take_steps(phase, recipe, source, tokenizer, settings, steps: int) -> None:
         seed=0,
     )
     for step in range(steps):
-        batch = batches[step]
+        batch = batches[step].to(torch.device("cpu"))
         views = tuple(View(view.image.double(), view.captions) for view in batch.views)
         phase.step(Batch(views, batch.labels, batch.has_partner), step + 1)
 

@@ -5,12 +5,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, cast
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from sclgan.recipe import Recipe
 
 # Commands import what they need when they run: help must not wait for torch.
 
@@ -23,6 +28,18 @@ OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrup
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
 Checkpoint = Annotated[str, arg(metavar="NAME", help="last, best (of the evaluations in training) or a step.")]
 Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
+Pack = Annotated[
+    Path | None,
+    arg(metavar="DIR", help="A folder of `sclgan data pack` or `index` to train on, instead of the recipe's data."),
+]
+Stream = Annotated[
+    str | None,
+    arg(metavar="URLS", help='Train on these shards, read in a stream, such as "https://server/{000..999}.tar".'),
+]
+Damaged = Annotated[
+    Literal["fail", "skip"], arg(help="What to do about damaged samples: end, or name them and leave them out.")
+]
+Processes = Annotated[int, arg(metavar="N", help="Processes that work beside each other.")]
 
 
 def recipes() -> None:
@@ -121,16 +138,104 @@ def data_pairs(
         print("\n".join(report.lines()))
 
 
-def pretrain(recipe: RecipeName, overrides: Overrides = (), *, out: OutFolder, num_workers: Workers = 0) -> None:
+def data_pack(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set that `sclgan data` lists.")],
+    *,
+    out: Annotated[Path, arg(metavar="DIR", help="The folder to make; an interrupted pack in it is continued.")],
+    size: Annotated[int, arg(metavar="N", help="Side of the training pictures in pixels.")],
+    split: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="SPLIT", help="Repeat for several. Without it, all.")
+    ] = (),
+    root: Annotated[Path | None, arg(metavar="DIR", help="Where the data set lies, if not in its usual place.")] = None,
+    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 90,
+    samples_per_shard: Annotated[int, arg(metavar="N", help="Pictures in a shard.")] = 1000,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Write once what training reads many times: pictures cropped and reduced, captions, labels, in tar shards.
+
+    Example: sclgan data pack cub --out packs/cub --size 256 --num-workers 8
+    """
+    from sclgan.data.pack import Packable, pack
+    from sclgan.data.sources import SOURCES, source
+
+    sources = [source(name, one, root=root) for one in split or SOURCES.get(name, (None, ("train",)))[1]]
+    left_out = pack(
+        cast("Sequence[Packable]", sources),
+        out,
+        size=size,
+        quality=quality,
+        samples_per_shard=samples_per_shard,
+        damaged=damaged,
+        num_workers=num_workers,
+    )
+    print_left_out(left_out)
+    print(f"packed in {out}: sclgan train RECIPE --data {out} --out RUN")
+
+
+def data_index(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of WebDataset shards (*.tar).")],
+    *,
+    name: Annotated[str | None, arg(help="Of the data set; without it the folder's.")] = None,
+    test: Annotated[str | None, arg(metavar="PATTERN", help='Shards held out for tests, such as "0009*.tar".')] = None,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Make an existing folder of WebDataset or img2dataset shards readable for training; the shards stay as they are.
+
+    Example: sclgan data index shards --test "0009*.tar"
+    """
+    from sclgan.data.shard_folder import index_folder
+
+    name = name or folder.resolve().name
+    print_left_out(index_folder(folder, name=name, test=test, damaged=damaged, num_workers=num_workers))
+    print(f"indexed {folder}: sclgan train RECIPE --data {folder} --out RUN")
+
+
+def data_verify(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of `sclgan data pack` or `data index`.")],
+    *,
+    num_workers: Processes = 0,
+) -> None:
+    """Compare all shards and the index of a pack with their checksums; what is wrong is named, and the exit code 1.
+
+    Example: sclgan data verify packs/cub
+    """
+    from sclgan.data.shard_folder import verify
+
+    problems = 0
+    for problem in verify(folder, num_workers=num_workers):
+        problems += 1
+        print(problem)
+    if problems:
+        raise ValueError(f"{folder} has {problems} problems: they are listed above")
+    print(f"{folder} is as it was written")
+
+
+def print_left_out(lines: Sequence[str]) -> None:
+    """Names what was left out, on stderr."""
+    for line in lines:
+        say(f"left out: {line}")
+    if lines:
+        say(f"left out {len(lines)} samples")
+
+
+def pretrain(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    out: OutFolder,
+    data: Pack = None,
+    stream: Stream = None,
+    num_workers: Workers = 0,
+) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
 
     Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
     """
-    from sclgan.recipe import override
-    from sclgan.recipes import recipe as named
     from sclgan.train.session import pretrain as run
 
-    run(override(named(recipe), overrides), out, num_workers=num_workers)
+    run(chosen(recipe, overrides, data), out, stream=stream, num_workers=num_workers)
     print_on_rank_0(f"encoders in {out}")
 
 
@@ -142,18 +247,28 @@ def train(
     encoders: Annotated[
         Path | None, arg(metavar="DIR", help="A folder of `sclgan pretrain`; without it phase 1 runs first.")
     ] = None,
+    data: Pack = None,
+    stream: Stream = None,
     num_workers: Workers = 0,
 ) -> None:
     """Train the GAN of a recipe (phase 2); pre-trains its encoders first where none are given.
 
     Example: sclgan train ssagan_emoji_scl --out runs/scl
     """
-    from sclgan.recipe import override
-    from sclgan.recipes import recipe as named
     from sclgan.train.session import train as run
 
-    run(override(named(recipe), overrides), out, encoders=encoders, num_workers=num_workers)
+    run(chosen(recipe, overrides, data), out, encoders=encoders, stream=stream, num_workers=num_workers)
     print_on_rank_0(f"run in {out}")
+
+
+def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
+    """The recipe of that name with fields replaced, on the pack `data` where one is given."""
+    from sclgan.data.packed import Packed
+    from sclgan.recipe import override
+    from sclgan.recipes import recipe
+
+    made = recipe(name)
+    return override(made if data is None else replace(made, source=partial(Packed, root=str(data))), overrides)
 
 
 def sample(
@@ -351,7 +466,7 @@ def print_on_rank_0(text: str) -> None:
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_").replace("_", " "): command
     for command in (
-        *(recipes, describe, data, data_check, data_pairs),
+        *(recipes, describe, data, data_check, data_pairs, data_pack, data_index, data_verify),
         *(pretrain, train, sample, evaluate, protocols, compare, import_),
     )
 }
@@ -391,7 +506,7 @@ def main() -> None:
 
 
 def one_command(arguments: Sequence[str]) -> list[str]:
-    """The arguments with a command of two words, such as `data check`, as one."""
+    """The arguments with a command of two words, such as `data pack`, as one."""
     two = " ".join(arguments[:2])
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 

@@ -91,8 +91,8 @@ class Vocabulary:
         Raises:
             ValueError: a caption is empty or holds no known word.
         """
-        tokens = torch.zeros(len(captions), self.max_words, dtype=torch.long)
-        lengths = torch.zeros(len(captions), dtype=torch.long)
+        tokens = np.zeros((len(captions), self.max_words), np.int64)
+        lengths = np.zeros(len(captions), np.int64)
         for row, caption in enumerate(captions):
             numbers = [self._number[word] for word in words_of(caption) if word in self._number][: self.max_words]
             if not numbers:
@@ -101,9 +101,9 @@ class Vocabulary:
                     f"caption {row + 1} of {len(captions)} {reason}: {caption!r}; "
                     f"write one with words of the training captions, such as {', '.join(self.words[:8])}"
                 )
-            tokens[row, : len(numbers)] = torch.tensor(numbers)
+            tokens[row, : len(numbers)] = numbers
             lengths[row] = len(numbers)
-        return Captions(tokens, lengths)
+        return Captions(torch.from_numpy(tokens), torch.from_numpy(lengths))
 
     def save(self, path: Path) -> None:
         """Writes the words as JSON."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from sclgan.data.needed import Needed, what_to_get
 from sclgan.data.photos import Photo, require, usable
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +113,10 @@ class Coco:
         `augment` crops at random and flips every other picture; without it the crop is in the middle.
         """
         return self.rows[index].picture(size, rng, augment=augment)
+
+    def sample(self, index: int) -> Sample:
+        """Row `index` as it is stored."""
+        return self.rows[index].sample(self.labels[index], self.split, self.keys[index])
 
     def captions(self) -> Iterator[str]:
         """Every caption of every row."""

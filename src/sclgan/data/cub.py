@@ -14,7 +14,7 @@ import numpy as np
 from sclgan.data.legacy_pickle import load
 from sclgan.data.needed import Needed, what_to_get
 from sclgan.data.photos import Photo, require, usable
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +114,10 @@ class Cub:
         `augment` crops at random and flips every other picture; without it the crop is in the middle.
         """
         return self.rows[index].picture(size, rng, augment=augment)
+
+    def sample(self, index: int) -> Sample:
+        """Row `index` as it is stored."""
+        return self.rows[index].sample(self.labels[index], self.split, self.keys[index])
 
     def captions(self) -> Iterator[str]:
         """Every caption of every row."""

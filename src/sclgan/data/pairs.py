@@ -90,10 +90,11 @@ class PairedBatches(Dataset[Batch]):
         return rows
 
     def __getitem__(self, step: int) -> Batch:
-        views: list[list[Picture]] = [[] for _ in range(self.num_views)]
+        own = self.rows(step)[own_rows(self.batch_size)]
+        views = [Pictures(len(own), self.image_size) for _ in range(self.num_views)]
         rows_of_views: list[list[int]] = [[] for _ in range(self.num_views)]
         labels = []
-        for epoch, anchor in self.rows(step)[own_rows(self.batch_size)]:
+        for epoch, anchor in own:
             rng = numpy_generator(self.seed, epoch, anchor)
             label, row = -1, anchor
             for number in range(self.num_views):
@@ -109,7 +110,7 @@ class PairedBatches(Dataset[Batch]):
         if self.partners.rule == "weighted":
             label_sets = torch.from_numpy(np.stack([self.partners.multi_hot(rows) for rows in rows_of_views]))
         return Batch(
-            tuple(collate(view, self.tokenizer) for view in views),
+            tuple(view.collated(self.tokenizer) for view in views),
             torch.tensor(labels),
             torch.tensor(has_partner),
             label_sets,
@@ -124,7 +125,25 @@ class PairedBatches(Dataset[Batch]):
 
 
 def collate(pictures: Sequence[Picture], tokenizer: Callable[[Sequence[str]], Captions]) -> View:
-    """Pictures of one size as a view: images in [-1, 1] and tokens."""
-    pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
-    image = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    return View(image.contiguous(), tokenizer([picture.caption for picture in pictures]))
+    """Pictures of one size as a view: pixels and tokens."""
+    view = Pictures(len(pictures), len(pictures[0].pixels))
+    for picture in pictures:
+        view.append(picture)
+    return view.collated(tokenizer)
+
+
+class Pictures:
+    """A view while its pictures come in: each is copied to its place at once, while it is in the processor's cache."""
+
+    def __init__(self, num_pictures: int, size: int) -> None:
+        self._pixels = np.empty((num_pictures, size, size, 3), np.uint8)
+        self._captions: list[str] = []
+
+    def append(self, picture: Picture) -> None:
+        """The next picture."""
+        self._pixels[len(self._captions)] = picture.pixels
+        self._captions.append(picture.caption)
+
+    def collated(self, tokenizer: Callable[[Sequence[str]], Captions]) -> View:
+        """The view: pixels and tokens."""
+        return View(torch.from_numpy(self._pixels).permute(0, 3, 1, 2), tokenizer(self._captions))

@@ -89,13 +89,20 @@ class Captions:
 
 @dataclass(frozen=True)
 class View:
-    """One image-text pair for each anchor of the batch. Images are in [-1, 1]."""
+    """One image-text pair for each anchor of the batch.
 
-    image: Float[Tensor, "b 3 h w"]
+    Images come as pixels of 0 to 255, a quarter of the bytes to move; on the device that `to` names they are floats
+    in [-1, 1].
+    """
+
+    image: Float[Tensor, "b 3 h w"] | UInt8[Tensor, "b 3 h w"]
     captions: Captions
 
     def to(self, device: torch.device) -> "View":
-        return View(self.image.to(device), self.captions.to(device))
+        image = self.image.to(device)
+        if image.dtype == torch.uint8:
+            image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
+        return View(image, self.captions.to(device))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.stream import Streamed
 from sclgan.data.types import Batch
 from sclgan.random import integer_seed
 from sclgan.train import checkpoint
@@ -55,7 +56,7 @@ class StoppedError(KeyboardInterrupt):
 
 def run(
     phase: Phase,
-    batches: PairedBatches,
+    batches: PairedBatches | Streamed,
     folder: Path,
     *,
     title: str,
@@ -68,7 +69,7 @@ def run(
     """Trains until `steps`, from the newest checkpoint in `folder` where there is one; 0 steps are the start alone.
 
     All randomness is a function of the seed and the step, so that the weights at the end are those of a run that was
-    never interrupted, bit for bit on the CPU with the same number of ranks.
+    never interrupted, bit for bit on the CPU with the same number of ranks. The order of a stream begins anew.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; a checkpoint was written, and calling again continues.
@@ -78,7 +79,10 @@ def run(
     start, seconds = _restore(phase, folder / "checkpoints", steps)
     if start == steps > 0:
         return
-    loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
+    if isinstance(batches, PairedBatches):
+        loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
+    else:
+        loader = DataLoader(batches.from_step(start), batch_size=None, num_workers=num_workers)
     images_a_step = batches.batch_size * batches.num_views
     began = time.monotonic()
     metrics = Metrics(folder, start or -1)
@@ -89,7 +93,7 @@ def run(
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
     ):
-        for step, batch in enumerate(loader, start + 1):
+        for step, batch in zip(range(start + 1, steps + 1), loader, strict=False):  # a stream has no end
             torch.manual_seed(integer_seed(batches.seed, step, distributed.rank()))  # for dropout
             try:
                 terms = phase.step(batch.to(device), step)

@@ -2,6 +2,8 @@
 
 import copy
 import logging
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,7 +11,9 @@ from torchvision.utils import save_image
 
 from sclgan import distributed
 from sclgan.data.captions import report_unknown
+from sclgan.data.packed import Packed
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.stream import Streamed
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
@@ -30,8 +34,11 @@ log = logging.getLogger(__name__)
 GRID = 8  # captions and noises of a sample grid
 
 
-def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
+def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_workers: int = 0) -> None:
     """Phase 1 into the folder `out`. `encoders.safetensors` is the epoch with the best retrieval so far.
+
+    With `stream` the training pictures come from these shards instead, see `Streamed`; the recipe's source must be a
+    pack, which gives the vocabulary, the labels and the held-out rows.
 
     Raises:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `PairedBatches`.
@@ -43,7 +50,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
     tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
-    batches = _batches(recipe, source, tokenizer, settings, image_size)
+    batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
     claim(out, recipe)
     if distributed.rank() == 0:
         report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
@@ -85,10 +92,13 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     distributed.barrier()
 
 
-def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_workers: int = 0) -> None:
+def train(
+    recipe: Recipe, out: Path, *, encoders: Path | None = None, stream: str | None = None, num_workers: int = 0
+) -> None:
     """Phase 2 into the folder `out`, with the pre-trained encoders of the folder `encoders`.
 
     Without them phase 1 runs first, into `out`/pretraining. The encoders that were used are copied into `out`.
+    `stream` is as in `pretrain`.
 
     Raises:
         ValueError: the recipe, the data, the encoders or the folder do not fit.
@@ -97,9 +107,9 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     _check(recipe)
     source: Source = construct(recipe.source, "train")
     claim(out, recipe)
-    _provide_encoders(recipe, out, encoders, num_workers)
+    _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
-    batches = _batches(recipe, source, tokenizer, settings, recipe.image_size)
+    batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
     if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
         report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
@@ -152,7 +162,7 @@ def _check(recipe: Recipe) -> None:
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
 
 
-def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers: int) -> None:
+def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:
     """Puts pre-trained encoders into the run folder, once: those given, or its own."""
     has_them = (out / ENCODERS).exists()
     distributed.barrier()  # every rank has looked before one writes
@@ -162,7 +172,7 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
         return
     if given is None:
         given = out / "pretraining"
-        pretrain(recipe, given, num_workers=num_workers)
+        pretrain(recipe, given, stream=stream, num_workers=num_workers)
     pair, tokenizer = load_encoders(given, recipe)
     if distributed.rank() == 0:
         save_encoders(out, pair, tokenizer)
@@ -170,9 +180,19 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
 
 
 def _batches(
-    recipe: Recipe, source: Source, tokenizer: Tokenizer, phase: Pretraining | Training, image_size: int
-) -> PairedBatches:
-    return PairedBatches(
+    recipe: Recipe,
+    source: Source,
+    tokenizer: Tokenizer,
+    phase: Pretraining | Training,
+    image_size: int,
+    stream: str | None,
+) -> PairedBatches | Streamed:
+    make: Callable[..., PairedBatches | Streamed] = PairedBatches
+    if stream is not None:
+        if not isinstance(source, Packed):
+            raise ValueError(f"--stream needs a pack beside it, for vocabulary and labels, not '{source.name}': --data")
+        make = partial(Streamed, stream)
+    return make(
         source,
         tokenizer,
         num_views=phase.num_views,
