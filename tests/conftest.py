@@ -12,6 +12,12 @@ import torch
 torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> None:
+    """Features that commands keep for the user stay within the tests, also those of processes that tests start."""
+    os.environ["SCLGAN_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A tiny run of the method, six steps of each phase, never interrupted; tests read it and copy it."""

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
     "encoders": {"encoders", "losses", "data.types"},
+    "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
         "gans.layers",
@@ -37,10 +38,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {
         "metrics",
         "encoders.lite0",
-        "encoders.inception",
+        "encoders.clip",
+        "encoders.clip_tokens",
+        "encoders.weight_files",
         "data.types",
         "data.grounds",
         "distributed",
+        "files",
         "random",
         "__init__",
     },
@@ -52,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"data.types", "data.pairs", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
     | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
         "recipe",
         "train.checkpoint",
@@ -62,7 +67,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "files",
         "random",
     },
-    "evaluation": {"run", "recipe", "metrics", "train.log", "data.types", "data.emoji", "distributed", "random"},
+    "curve_picture": {"metrics.curve", "files"},
+    "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
+    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji"}
+    | {"data.folder", "distributed", "files", "random"},
+    "folder_evaluation": {"run", "grading", "metrics", "data.folder", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
@@ -70,6 +79,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "__main__": {
         "experiments",
         "evaluation",
+        "folder_evaluation",
+        "grading",
+        "metrics.listing",
         "official",
         "pictures",
         "run",

@@ -451,7 +451,7 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
     assert [record["protocol"] for record in records] == [*names, *names]
     for record, again in zip(records[:3], records[3:], strict=True):
         assert (record["recipe"], record["step"], record["num_samples"], record["seed"]) == (PLAIN, 2, 24, 3)
-        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy"}
+        assert record["versions"].keys() == {"sclgan", "python", "torch", "numpy", "pillow"}
         assert (record["value"], record["interval"], record["floor"]) == (
             again["value"],
             again["interval"],
@@ -470,6 +470,15 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     twice = ("--protocol", "ground", "--protocol", "ground", "--num-images", 2)
     assert "a protocol is repeated" in refused("evaluate", plain, *twice)
     assert sorted(plain.iterdir()) == before
+
+
+def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCLGAN_WEIGHTS", str(tmp_path / "mine"))
+    shown = done("protocols").out
+    assert shown.startswith("fid\n")
+    assert "\nfd_lite0\n" in shown
+    assert f"Weights belong in {tmp_path / 'mine'}" in shown
+    assert not (tmp_path / "mine").exists()
 
 
 # Comparison

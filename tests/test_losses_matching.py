@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ranks import run_on_ranks
 from sclgan.distributed import own_rows
-from sclgan.losses.matching import attention_maps, cross_entropies, sentence_loss, word_scores, words_loss
+from sclgan.losses.matching import attention_maps, cross_entropies, info_nce, sentence_loss, word_scores, words_loss
 
 GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 LENGTHS = (3, 1, 4, 2)
@@ -82,6 +82,13 @@ def test_sentence_loss_is_the_plain_sum(labels: list[int] | None) -> None:
     assert [value.item() for value in found] == pytest.approx(slow_cross_entropies(logits, labels), abs=1e-10)
 
 
+def test_info_nce_is_the_plain_sum() -> None:
+    _, _, _, sentence, image = inputs()
+    logits = [[7 * cosine(code, text) for text in sentence.tolist()] for code in image.tolist()]
+    found = info_nce(sentence, image, torch.tensor(7.0, dtype=torch.float64))
+    assert found.item() == pytest.approx(sum(slow_cross_entropies(logits, None)) / 2, abs=1e-10)
+
+
 def test_attention_maps_are_the_plain_ones() -> None:
     words, mask, regions, _, _ = inputs()
     maps = attention_maps(words, mask, regions, gamma1=4.0)
@@ -131,7 +138,7 @@ def test_own_labels_are_no_labels() -> None:
 
 
 def loss_and_gradients() -> list[Tensor]:
-    """Both losses of this rank's rows and the gradients in its own inputs."""
+    """All losses of this rank's rows and the gradients in its own inputs."""
     rows = own_rows(4)
     words, mask, regions, sentence, image = (x[rows] for x in inputs())
     labels = torch.tensor([7, 2, 7, 1])[rows]
@@ -139,7 +146,8 @@ def loss_and_gradients() -> list[Tensor]:
     words, regions, sentence, image = leaves
     by_words = words_loss(words, mask, regions, labels, **GAMMAS)
     by_sentence = sentence_loss(sentence, image, labels, gamma3=10.0)
-    loss = torch.stack([by_words[0], 2 * by_words[1], 3 * by_sentence[0], 4 * by_sentence[1]]).sum()
+    of_clip = info_nce(sentence, image, torch.tensor(7.0, dtype=torch.float64))
+    loss = torch.stack([by_words[0], 2 * by_words[1], 3 * by_sentence[0], 4 * by_sentence[1], 5 * of_clip]).sum()
     loss.backward()
     return [loss.detach(), *(leaf.grad for leaf in leaves if leaf.grad is not None)]
 

@@ -13,9 +13,9 @@ from ranks import run_on_ranks
 from sclgan import distributed
 from sclgan.encoders.lite0 import WEIGHTS_SHA256
 from sclgan.metrics.evaluate import Result, evaluate
-from sclgan.metrics.features import Classifier, Lite0Extractor, quantise
+from sclgan.metrics.features import EXTRACTORS, Classifier, Lite0Extractor, quantise
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
+from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.metrics.reals import composition, label_of, measure_reals, row_of
 
 SIZE = 16
@@ -23,11 +23,17 @@ WITHOUT_GROUND = [name for name in PROTOCOLS if name != "ground"]
 
 
 class Means:
-    """An extractor of colours in a four by four grid, with a fixed random classifier."""
+    """An extractor of colours in a four by four grid, with a fixed random classifier and codes of captions."""
 
-    name: str = "lite0@128"
     weights_sha256: str = "0" * 64
     num_features: int = 48
+
+    def __init__(self, name: str = "lite0@128") -> None:
+        self.name = name
+
+    def texts(self, captions: Sequence[str]) -> Tensor:
+        _, words = encode(torch.zeros(len(captions), 3, SIZE, SIZE), captions)
+        return words @ torch.randn(4, 48, generator=torch.Generator().manual_seed(1))
 
     def __call__(self, images: Tensor) -> Tensor:
         return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 4).flatten(1)
@@ -79,7 +85,7 @@ def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
         Squares("test"),
         generated(num_samples, batch_size),
         num_reals=48,
-        extractors={"lite0@128": Means()},
+        extractors={name: Means(name) for name in EXTRACTORS},
         encode=encode,
         encoders_sha256="1" * 64,
     )
@@ -187,11 +193,11 @@ def test_inputs_that_cannot_be_graded_are_refused() -> None:
 
 def test_protocols_have_their_own_names_and_labels() -> None:
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
-    assert not any(name in ("fid", "kid", "is") for name in PROTOCOLS)
     assert PROTOCOLS["fd_lite0"].label(5_000) == "fd_lite0"
     with pytest.raises(ValueError, match="did you mean 'kid_lite0'"):
         protocol_named("kid_lite")
     assert isinstance(protocol_named("ground"), EvaluationProtocol)
+    assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
 
 
 def test_quantisation_rounds_and_clamps() -> None:

@@ -1,16 +1,25 @@
-"""Kernel distance, Inception-Score form, retrieval, diversity and ground: known values and torchmetrics."""
+"""The metrics on given features: known values, torchmetrics and torch-fidelity."""
+
+from types import SimpleNamespace
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
+from torch_fidelity.metric_prc import prc_features_to_metric
+from torchmetrics.functional.retrieval import retrieval_r_precision
 from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
+from torchmetrics.multimodal.clip_score import CLIPScore
 
+from sclgan.metrics.clip_score import clip_score
 from sclgan.metrics.diversity import IntraClassDiversity
 from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
-from sclgan.metrics.retrieval import r_precision, recall_at
+from sclgan.metrics.manifold import share_within
+from sclgan.metrics.retrieval import _rows_of_other_labels, r_precision, recall_at
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -49,6 +58,13 @@ def test_kernel_distance_is_unbiased_and_its_interval_covers() -> None:
     assert covered > 0.88
 
 
+def test_kernel_distance_equals_that_of_torch_fidelity() -> None:
+    x, y = normal(60, 16), 0.5 + normal(60, 16, seed=1)
+    options = {"kid_subsets": 1, "kid_subset_size": 60, "rng_seed": 0, "verbose": False}
+    expected = kid_features_to_metric(x.double(), y.double(), **options)["kernel_inception_distance_mean"]
+    assert kernel_distance_of_subsets(x, y, num_subsets=1, subset_size=60).value == pytest.approx(expected, rel=1e-9)
+
+
 def test_subsets_are_those_of_the_seed() -> None:
     x, y = normal(50, 4), normal(50, 4, seed=1)
     first, again, other = (
@@ -85,6 +101,16 @@ def test_inception_score_equals_that_of_torchmetrics() -> None:
     mean, _ = theirs.compute()
     ours = inception_score(logits.double().softmax(1), num_splits=5, seed=4)
     assert ours.value == pytest.approx(mean.item(), rel=1e-5)
+
+
+def test_inception_score_equals_that_of_torch_fidelity() -> None:
+    logits = normal(100, 12) * 3
+    shuffled = logits[torch.randperm(100, generator=torch.Generator().manual_seed(4))]
+    theirs = isc_features_to_metric(shuffled, splits=5, shuffle=False)
+    ours = inception_score(logits.softmax(1), num_splits=5, seed=4)
+    mean, deviation = theirs["inception_score_mean"], theirs["inception_score_std"]
+    assert ours.value == pytest.approx(mean, rel=1e-6)
+    assert ours.interval == pytest.approx((mean - deviation, mean + deviation), rel=1e-6)
 
 
 def test_sorted_classes_are_shuffled_before_splitting() -> None:
@@ -141,6 +167,89 @@ def test_mismatched_captions_have_other_labels() -> None:
         r_precision(codes, codes, torch.zeros(12, dtype=torch.long))
     with pytest.raises(ValueError, match="num_folds"):
         r_precision(codes, codes, labels, num_folds=13)
+
+
+def test_r_precision_equals_that_of_torchmetrics_on_the_same_candidates() -> None:
+    labels = torch.arange(120) % 7
+    texts = normal(120, 8)
+    images = texts + 0.9 * normal(120, 8, seed=1)
+    wrong = _rows_of_other_labels(labels, torch.Generator().manual_seed(3))
+    assert (labels[wrong] != labels[:, None]).all()
+    target = torch.tensor([True] + [False] * 99)
+    hits = [
+        retrieval_r_precision(torch.cosine_similarity(image[None], torch.cat([text[None], texts[rows]])), target)
+        for image, text, rows in zip(images, texts, wrong, strict=True)
+    ]
+    expected = float(torch.stack(hits).double().mean())
+    assert 0.1 < expected < 0.9
+    assert r_precision(images, texts, labels, seed=3).value == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("num_reals", "num_fakes", "width"), [(300, 200, 8), (1100, 1100, 3), (40, 50, 64)])
+def test_precision_and_recall_equal_those_of_torch_fidelity(num_reals: int, num_fakes: int, width: int) -> None:
+    reals, fakes = 5 + normal(num_reals, width), 5.3 + 0.7 * normal(num_fakes, width, seed=1)
+    expected = prc_features_to_metric(fakes.double(), reals.double(), verbose=False)
+    assert 0 < expected["recall"] < expected["precision"] < 1
+    assert share_within(fakes, reals).value == pytest.approx(expected["precision"], rel=1e-6)
+    assert share_within(reals, fakes).value == pytest.approx(expected["recall"], rel=1e-6)
+
+
+def test_precision_by_hand() -> None:
+    support = torch.tensor([[0.0], [1.0], [2.0], [10.0]])  # radii by the second neighbour: 2, 1, 2, 9
+    points = torch.tensor([[-2.0], [-2.1], [4.0], [1.5], [19.1]])
+    estimate = share_within(points, support, num_neighbours=2)
+    assert estimate.value == pytest.approx(3 / 5)
+    assert estimate.interval is not None
+    assert estimate.interval[0] < 3 / 5 < estimate.interval[1]
+
+
+def test_precision_refuses_what_it_cannot_use() -> None:
+    with pytest.raises(ValueError, match="needs at least 4 rows"):
+        share_within(normal(5, 4), normal(3, 4))
+    with pytest.raises(ValueError, match="same extractor"):
+        share_within(normal(5, 4), normal(5, 3))
+    with pytest.raises(ValueError, match="NaN"):
+        share_within(normal(5, 4) / 0, normal(5, 4))
+
+
+class Codes(nn.Module):
+    """What torchmetrics takes for CLIP: pictures are their own codes, captions name the row of theirs."""
+
+    config = SimpleNamespace()
+
+    def __init__(self, texts: Tensor) -> None:
+        super().__init__()
+        self.texts = texts
+
+    def get_image_features(self, pixels: Tensor) -> Tensor:
+        return pixels.flatten(1)
+
+    def get_text_features(self, rows: Tensor, _mask: Tensor) -> Tensor:
+        return self.texts[rows]
+
+
+def processed(images: list[Tensor] | None = None, text: list[str] | None = None, **_: object) -> dict[str, Tensor]:
+    if images is not None:
+        return {"pixel_values": torch.stack(images)}
+    rows = torch.tensor([int(one) for one in text or ()])
+    return {"input_ids": rows, "attention_mask": torch.ones(len(rows), 1)}
+
+
+def test_clip_score_equals_that_of_torchmetrics() -> None:
+    images, texts = normal(30, 3, 2, 2), normal(30, 12, seed=1)
+    texts += images.flatten(1)
+    theirs = CLIPScore(lambda: (Codes(texts), processed))
+    theirs.update(images, [str(row) for row in range(30)])
+    estimate = clip_score(images.flatten(1), texts)
+    assert 100 * estimate.value == pytest.approx(theirs.compute().item(), rel=1e-6)
+    assert estimate.interval is not None
+    assert estimate.interval[0] < estimate.value < estimate.interval[1]
+    assert clip_score(images.flatten(1), -images.flatten(1)).value == pytest.approx(-1)  # no clamp at 0
+    assert clip_score(images[:1].flatten(1), texts[:1]).interval is None
+    with pytest.raises(ValueError, match="no picture"):
+        clip_score(texts[:0], texts[:0])
+    with pytest.raises(ValueError, match="NaN"):
+        clip_score(texts / 0, texts)
 
 
 def test_diversity_equals_the_mean_over_pairs() -> None:

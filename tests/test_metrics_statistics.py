@@ -1,17 +1,17 @@
-"""Feature statistics and the Frechet distance: closed forms, torchmetrics, merging, ranks."""
+"""Feature statistics: NumPy, merging, blocks, ranks, files that pytorch-fid reads and writes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pytorch_fid.fid_score import compute_statistics_of_path
 from torch import Tensor
-from torchmetrics.image.fid import _compute_fid
 
 from ranks import run_on_ranks
 from sclgan.distributed import rank
-from sclgan.metrics.frechet import frechet_distance
-from sclgan.metrics.statistics import FeatureStatistics
+from sclgan.metrics.statistics import NUM_BLOCKS, PENDING, BlockStatistics, FeatureStatistics, Gaussian
 
 
 def features(num_samples: int, num_features: int, seed: int = 0) -> Tensor:
@@ -76,16 +76,66 @@ def test_ranks_give_the_statistics_of_one_process() -> None:
             torch.testing.assert_close(sigma, whole.sigma, rtol=1e-10, atol=1e-10)
 
 
-def test_saved_statistics_come_back(tmp_path: Path) -> None:
+def test_blocks_are_parts_of_the_whole_whatever_the_batches() -> None:
+    rows, indices = features(40, 5), torch.arange(40)
+    blocks = BlockStatistics(5)
+    for part in torch.split(torch.randperm(40, generator=torch.Generator().manual_seed(0)), 7):
+        blocks.update(rows[part], indices[part])
+    assert_same(blocks.whole(), statistics_of(rows))
+    for number, block in enumerate(blocks.blocks):
+        assert_same(block, statistics_of(rows[number::NUM_BLOCKS]))
+
+
+def test_more_rows_than_wait_at_once_are_added_in_parts() -> None:
+    rows = features(2 * PENDING + 3, 4)
+    assert_same(statistics_of(*torch.split(rows, 100)), statistics_of(rows))
+
+
+def test_saved_statistics_come_back_and_pytorch_fid_reads_them(tmp_path: Path) -> None:
     statistics = statistics_of(features(30, 4))
-    statistics.save(tmp_path / "reals.npz")
-    loaded = FeatureStatistics.load(tmp_path / "reals.npz")
-    assert_same(loaded, statistics)
-    loaded.update(features(5, 4, seed=1))
-    assert loaded.num_samples == 35
+    path = tmp_path / "new" / "reals.npz"
+    replace(statistics.gaussian, extractor="lite0@128", weights_sha256="0" * 64).save(path)
+    loaded = Gaussian.load(path)
+    assert torch.equal(loaded.mu, statistics.mu)
+    assert torch.equal(loaded.sigma, statistics.sigma)
+    assert (loaded.num_samples, loaded.extractor, loaded.weights_sha256) == (30, "lite0@128", "0" * 64)
+    mu, sigma = compute_statistics_of_path(str(path), model=None, batch_size=1, dims=4, device="cpu")
+    np.testing.assert_array_equal(mu, statistics.mu)
+    np.testing.assert_array_equal(sigma, statistics.sigma)
 
 
-def test_statistics_refuse_what_they_cannot_use(tmp_path: Path) -> None:
+def test_statistics_of_pytorch_fid_and_in_single_precision_are_read(tmp_path: Path) -> None:
+    rows = features(30, 4).double().numpy()
+    np.savez_compressed(tmp_path / "theirs.npz", mu=rows.mean(0), sigma=np.cov(rows, rowvar=False))
+    np.savez(tmp_path / "single.npz", mu=rows.mean(0).astype("f4"), sigma=np.cov(rows, rowvar=False).astype("f4"))
+    theirs, single = (Gaussian.load(tmp_path / f"{name}.npz") for name in ("theirs", "single"))
+    torch.testing.assert_close(theirs.sigma, statistics_of(torch.from_numpy(rows)).sigma)
+    assert (theirs.num_samples, theirs.extractor) == (None, None)
+    torch.testing.assert_close(single.mu, theirs.mu, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"mu": np.zeros(2)}, "lacks \\['sigma'\\]"),
+        ({"mu": np.zeros(2), "sigma": np.eye(3)}, "expected d and d x d"),
+        ({"mu": np.zeros(2), "sigma": np.full((2, 2), np.nan)}, "NaN or infinity"),
+        ({"mu": np.array([{"a": 1}]), "sigma": np.eye(1)}, "no file of statistics"),
+        (b"PK no zip", "no file of statistics"),
+        (b"", "no file of statistics"),
+    ],
+)
+def test_a_file_that_holds_no_statistics_is_named(tmp_path: Path, content: object, expected: str) -> None:
+    path = tmp_path / "x.npz"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        np.savez(path, **content)
+    with pytest.raises(ValueError, match=f"x.npz.* {expected}|x.npz: .*{expected}"):
+        Gaussian.load(path)
+
+
+def test_statistics_refuse_what_they_cannot_use() -> None:
     with pytest.raises(ValueError, match="at least 2 samples"):
         _ = statistics_of(features(1, 4)).sigma
     with pytest.raises(ValueError, match="4 columns"):
@@ -94,43 +144,3 @@ def test_statistics_refuse_what_they_cannot_use(tmp_path: Path) -> None:
         FeatureStatistics(5).merge(FeatureStatistics(4))
     with pytest.raises(ValueError, match="NaN or infinite"):
         FeatureStatistics(1).update(torch.tensor([[float("nan")]]))
-    np.savez(tmp_path / "foreign.npz", mu=np.zeros(2), sigma=np.eye(2))
-    with pytest.raises(ValueError, match="num_samples"):
-        FeatureStatistics.load(tmp_path / "foreign.npz")
-
-
-def test_distance_of_gaussians_with_commuting_covariances() -> None:
-    mu = torch.tensor([1.0, -2.0, 0.5])
-    a, b = torch.tensor([4.0, 1.0, 0.25]), torch.tensor([1.0, 9.0, 0.0])
-    expected = mu.square().sum() + (a.sqrt() - b.sqrt()).square().sum()
-    assert frechet_distance(mu, a.diag(), torch.zeros(3), b.diag()) == pytest.approx(expected.item(), rel=1e-12)
-
-
-def test_distance_in_one_dimension() -> None:
-    one = torch.ones(1, 1)
-    assert frechet_distance(torch.tensor([3.0]), 4 * one, torch.tensor([1.0]), 25 * one) == pytest.approx(4 + 9)
-
-
-def test_distance_is_zero_to_itself_symmetric_and_invariant_under_rotation() -> None:
-    a, b = statistics_of(features(80, 6)), statistics_of(features(80, 6, seed=1))
-    distance = frechet_distance(a.mu, a.sigma, b.mu, b.sigma)
-    assert frechet_distance(a.mu, a.sigma, a.mu, a.sigma) == pytest.approx(0, abs=1e-8)
-    assert frechet_distance(b.mu, b.sigma, a.mu, a.sigma) == pytest.approx(distance, rel=1e-9)
-    turn, _ = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64))
-    turned = frechet_distance(turn @ a.mu, turn @ a.sigma @ turn.T, turn @ b.mu, turn @ b.sigma @ turn.T)
-    assert turned == pytest.approx(distance, rel=1e-9)
-
-
-@pytest.mark.parametrize("num_samples", [300, 20])  # 20 samples of 64 features: covariances of rank 19
-def test_distance_equals_that_of_torchmetrics(num_samples: int) -> None:
-    a, b = statistics_of(features(num_samples, 64)), statistics_of(features(num_samples, 64, seed=1))
-    ours = frechet_distance(a.mu, a.sigma, b.mu, b.sigma)
-    assert ours == pytest.approx(_compute_fid(a.mu, a.sigma, b.mu, b.sigma).item(), rel=1e-6)
-
-
-def test_distance_refuses_what_it_cannot_compare() -> None:
-    eye = torch.eye(2)
-    with pytest.raises(ValueError, match="same extractor"):
-        frechet_distance(torch.zeros(2), eye, torch.zeros(3), torch.eye(3))
-    with pytest.raises(ValueError, match="NaN"):
-        frechet_distance(torch.zeros(2), eye, torch.tensor([0.0, float("nan")]), eye)

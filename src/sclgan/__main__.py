@@ -21,6 +21,7 @@ Overrides = Annotated[
 ]
 OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
+Checkpoint = Annotated[str, arg(metavar="NAME", help="last, best (of the evaluations in training) or a step.")]
 Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
 
 
@@ -117,6 +118,7 @@ def sample(
     out: Annotated[Path, arg(metavar="FILE", help="The picture to write: a row for each caption (PNG).")],
     num_images: Annotated[int, arg(metavar="N", help="Pictures of each caption.")] = 8,
     seed: Annotated[int, arg(help="Of the noise.")] = 0,
+    checkpoint: Checkpoint = "last",
     attention: Annotated[
         bool, arg(help="Also write FILE_attention.png: where the first picture of each caption reads its words.")
     ] = False,
@@ -132,7 +134,7 @@ def sample(
 
     if not captions:
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
-    opened = open_run(run)
+    opened = open_run(run, checkpoint)
     for caption in captions:
         if unknown := opened.vocabulary.unknown_words(caption):
             print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
@@ -149,23 +151,97 @@ def sample(
 
 
 def evaluate(
-    run: RunFolder,
+    path: Annotated[Positional[Path], arg(metavar="RUN", help="A run folder, or any folder of pictures.")],
     *,
     protocol: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(metavar="NAME", help="A named protocol; repeat for several. Without it, all that fit the data."),
+        arg(
+            metavar="NAME",
+            help="A named protocol; repeat for several. Without it, all that fit the data and whose weights are here.",
+        ),
     ] = (),
-    num_images: Annotated[int | None, arg(metavar="N", help="Instead of the protocol's number of pictures.")] = None,
-    seed: Annotated[int, arg(help="Of captions and noise.")] = 0,
+    reals: Annotated[
+        str | None,
+        arg(
+            metavar="REALS",
+            help="Real pictures: a folder, an .npz of statistics (also of pytorch-fid or clean-fid) or a data set's "
+            "name. Of a run they are the held-out ones of its data unless given.",
+        ),
+    ] = None,
+    num_images: Annotated[int | None, arg(metavar="N", help="Instead of the protocol's, or all of a folder.")] = None,
+    seed: Annotated[int, arg(help="Of captions, noise and choice.")] = 0,
+    checkpoint: Checkpoint = "last",
+    encoders: Annotated[
+        Path | None, arg(metavar="DIR", help="Pre-trained encoders that give a folder with captions its R-precision.")
+    ] = None,
+    save_statistics: Annotated[
+        Path | None, arg(metavar="FILE", help="Write mean and covariance of the graded pictures' features as .npz.")
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="Write Frechet distance against number of samples as PNG and JSON, and its limit."),
+    ] = None,
+    save_pictures: Annotated[
+        Path | None, arg(metavar="DIR", help="Write the pictures of a run as PNG, with captions in metadata.jsonl.")
+    ] = None,
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help="Where records go instead of evaluations.jsonl in the folder.")
+    ] = None,
+    num_workers: Annotated[int | None, arg(metavar="N", help="Threads that decode files; a core each.")] = None,
 ) -> None:
-    """Measure a run by named protocols, against held-out real pictures; results go to RUN/evaluations.jsonl.
+    """Measure a run, or any folder of pictures, by named protocols against real pictures.
+
+    Captions of a folder are the "text" of metadata.jsonl, or KEY.txt beside KEY.png; labels its folders' names.
 
     Example: sclgan evaluate runs/scl --protocol fd_lite0 --protocol kid_lite0
     """
-    from sclgan.evaluation import evaluate_run, line
+    from sclgan.evaluation import evaluate_run
+    from sclgan.folder_evaluation import evaluate_folder
+    from sclgan.grading import line
+    from sclgan.run import RECIPE
 
-    for result in evaluate_run(run, protocol, num_images=num_images, seed=seed):
+    if (path / RECIPE).exists():
+        if encoders is not None or num_workers is not None:
+            raise ValueError("--encoders and --num-workers are for folders of pictures: a run has its own encoders")
+        results = evaluate_run(
+            path,
+            protocol,
+            num_images=num_images,
+            seed=seed,
+            checkpoint=checkpoint,
+            reals=reals,
+            save_statistics=save_statistics,
+            curve=curve,
+            save_pictures=save_pictures,
+            out=out,
+        )
+    elif checkpoint != "last" or save_pictures is not None:
+        raise ValueError(f"--checkpoint and --save-pictures are for runs, and {path} has no {RECIPE}")
+    else:
+        results = evaluate_folder(
+            path,
+            protocol,
+            reals=reals,
+            encoders=encoders,
+            num_images=num_images,
+            seed=seed,
+            save_statistics=save_statistics,
+            curve=curve,
+            out=out,
+            num_workers=num_workers,
+        )
+    for result in results:
         print_on_rank_0(line(result))
+
+
+def protocols() -> None:
+    """List the evaluation protocols: what each fixes, where it is used, and whether its weights are here.
+
+    Example: sclgan protocols
+    """
+    from sclgan.metrics.listing import listing
+
+    print(listing())
 
 
 def compare(
@@ -226,7 +302,7 @@ def print_on_rank_0(text: str) -> None:
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_"): command
-    for command in (recipes, describe, data, pretrain, train, sample, evaluate, compare, import_)
+    for command in (recipes, describe, data, pretrain, train, sample, evaluate, protocols, compare, import_)
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate"}
 

@@ -1,96 +1,119 @@
 """Evaluation of a run: generate from held-out captions once, grade under every protocol, keep the record."""
 
-import hashlib
 import json
-import logging
-import platform
-import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from PIL import Image
 
 from sclgan import distributed
 from sclgan.data.emoji import Emoji
+from sclgan.data.folder import METADATA
 from sclgan.data.types import Source
-from sclgan.metrics.evaluate import Result, evaluate
+from sclgan.files import write_atomically
+from sclgan.grading import (
+    BATCH,
+    RECORDS,
+    append_records,
+    choose,
+    composed_reals,
+    encode_with,
+    finish,
+    given_reals,
+    kind_of_reals,
+    sha256_of,
+    shown,
+)
+from sclgan.metrics.evaluate import Result, grade, measure_fakes
+from sclgan.metrics.fitting import Offer
 from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named
+from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import composition, label_of
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.run import ENCODERS, Run, open_run, to_uint8
-from sclgan.train.log import ProgressLine
 
-log = logging.getLogger(__name__)
-
-BATCH = 64
 SPLIT = "test"
-RECORDS = "evaluations.jsonl"
 
 
 def evaluate_run(
-    folder: Path, protocols: Sequence[str] = (), *, num_images: int | None = None, seed: int = 0
+    folder: Path,
+    protocols: Sequence[str] = (),
+    *,
+    num_images: int | None = None,
+    seed: int = 0,
+    checkpoint: str = "last",
+    reals: str | None = None,
+    save_statistics: Path | None = None,
+    curve: Path | None = None,
+    save_pictures: Path | None = None,
+    out: Path | None = None,
 ) -> list[Result]:
     """Grades a run under the named protocols, or all that fit its data, and appends the results to its records.
 
     Captions are those of held-out real pictures, each with its own noise: functions of (seed, number), the same for
     every run, batch size and number of ranks. As many real pictures are measured as are generated, of photographs at
-    most all; `num_images` replaces the protocols' number.
+    most all; `num_images` replaces the protocols' number. `reals` compares with others, see `given_reals`.
+    `checkpoint` is "last", "best" or a step. `save_statistics` is an npz to write, `curve` a PNG,
+    `save_pictures` a new folder for the graded pictures, `out` the file of the records.
 
     Raises:
-        ValueError: no such protocol, or fewer than 2 images.
-        FileNotFoundError: `folder` is no trained run.
+        ValueError: no such protocol, or one that does not fit; fewer than 2 images.
+        FileNotFoundError: `folder` is no trained run, or one without that checkpoint.
     """
-    run = open_run(folder)
+    run = open_run(folder, checkpoint)
     source: Source = construct(run.recipe.source, SPLIT)
-    chosen = [protocol_named(name) for name in protocols] or _fitting(source, num_images)
+    offer = Offer(
+        reals=kind_of_reals(reals) if reals else "pictures",
+        captions=True,
+        several_a_label=num_images is None or num_images > len(source),
+        encoders=True,
+        emoji=isinstance(source, Emoji),
+    )
+    chosen = choose(protocols_named(protocols), offer)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
-
-    @torch.no_grad()
-    def encode(
-        images: UInt8[Tensor, "b 3 h w"], captions: Sequence[str]
-    ) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
-        pixels = images.to(distributed.device()).float() / 127.5 - 1
-        return run.encoders.encode_image(pixels).image, run.encode(captions).sentence
-
-    # A photograph is there once, an emoji anew on every ground.
-    num_reals = num_samples if isinstance(source, Emoji) else min(num_samples, len(source))
-    results = evaluate(
-        chosen,
-        source,
-        generated(run, source, num_samples, seed=seed),
-        num_reals=num_reals,
-        floor=isinstance(source, Emoji) or num_reals + num_samples <= len(source),
-        seed=seed,
-        encode=encode,
-        encoders_sha256=hashlib.sha256((folder / ENCODERS).read_bytes()).hexdigest(),
+    fakes = shown(generated(run, source, num_samples, seed=seed), f"generating for {run.recipe.name}", num_samples)
+    if save_pictures is not None:
+        fakes = saved(fakes, save_pictures)
+    measured = measure_fakes(chosen, fakes, seed=seed, keep_features=curve is not None)
+    if reals is None:
+        real = composed_reals(measured, source, encode=encode_with(run.encoders, run.encode))
+    else:
+        real = given_reals(reals, measured)
+    results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
+    results = finish(results, measured, real, save_statistics=save_statistics, curve=curve)
+    append_records(
+        out or folder / RECORDS, results, {"recipe": run.recipe.name, "step": run.step, "checkpoint": checkpoint}
     )
-    if distributed.rank() == 0:
-        with (folder / RECORDS).open("a") as file:
-            for result in results:
-                record = {"recipe": run.recipe.name, "step": run.step, **result.to_json(), "machine": machine()}
-                file.write(json.dumps(record) + "\n")
     return results
 
 
-def _fitting(source: Source, num_images: int | None) -> list[EvaluationProtocol]:
-    """The protocols that mean something for these data and so many images."""
-    kept: list[EvaluationProtocol] = []
-    left_out: list[EvaluationProtocol] = []
-    for protocol in PROTOCOLS.values():
-        only_emoji = protocol.metric == "ground" and not isinstance(source, Emoji)
-        one_a_label = protocol.metric == "diversity" and num_images is not None and num_images <= len(source)
-        (left_out if only_emoji or one_a_label else kept).append(protocol)
-    if left_out and distributed.rank() == 0:
-        log.info("left out, since they do not fit: %s", ", ".join(protocol.name for protocol in left_out))
-    return kept
+def saved(batches: Iterator[GeneratedBatch], folder: Path) -> Iterator[GeneratedBatch]:
+    """The batches, each also written: NUMBER.png, and captions and labels in metadata.jsonl, as `PictureFolder` reads.
+
+    Raises:
+        ValueError: the folder holds something.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f"{folder} holds something: --save-pictures names a new folder")
+    distributed.barrier()  # every rank has looked before one writes
+    folder.mkdir(parents=True, exist_ok=True)
+    entries: list[tuple[int, dict[str, Any]]] = []
+    for batch in batches:
+        pixels = batch.images.permute(0, 2, 3, 1).cpu().numpy()
+        rows = zip(batch.indices.tolist(), pixels, batch.captions, batch.labels.tolist(), strict=True)
+        for index, picture, caption, label in rows:
+            name = f"{index:06d}.png"
+            Image.fromarray(picture).save(folder / name)
+            entries.append((index, {"file_name": name, "text": caption, "label": label}))
+        yield batch
+    every = sorted((entry for part in distributed.gather_objects(entries) for entry in part), key=lambda e: e[0])
+    if distributed.rank() == 0:
+        write_atomically(folder / METADATA, "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
@@ -104,37 +127,18 @@ def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
 def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Iterator[GeneratedBatch]:
     """This rank's share of the samples, in batches."""
     share = range(num_samples)[distributed.rank() :: distributed.world_size()]
-    with ProgressLine(f"generating for {run.recipe.name}", total=len(share), done=0, unit_images=1) as progress:
-        for start in range(0, len(share), BATCH):
-            numbers = share[start : start + BATCH]
-            drawn = [composition(source, i, run.recipe.image_size, seed, num_samples=num_samples) for i in numbers]
-            rows, pictures = zip(*drawn, strict=True)
-            captions = [picture.caption for picture in pictures]
-            text = run.encode(captions)
-            fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
-            yield GeneratedBatch(
-                indices=torch.tensor(list(numbers)),
-                images=to_uint8(fake.image),
-                captions=captions,
-                labels=torch.tensor([label_of(source, row) for row in rows]),
-                image_codes=run.gan.embed(fake).image,
-                text_codes=text.sentence,
-            )
-            progress.advance(start + len(numbers))
-
-
-def machine() -> str:
-    """The accelerator, or the processor and the threads used on it."""
-    if torch.cuda.is_available():
-        return f"{distributed.world_size()} x {torch.cuda.get_device_name()}"
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
-    return f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
-
-
-def line(result: Result) -> str:
-    """A result for the terminal."""
-    interval = "" if result.interval is None else f" [{result.interval[0]:.4g}, {result.interval[1]:.4g}]"
-    floor = "" if result.floor is None else f", real pictures {result.floor:.4g}"
-    weights = "" if result.weights_sha256 is None else f", {result.extractor} sha256 {result.weights_sha256[:12]}"
-    count = f"n {result.num_samples}"
-    return f"{result.label}: {result.value:.4g}{interval} ({result.better} is better{floor}; {count}{weights})"
+    for start in range(0, len(share), BATCH):
+        numbers = share[start : start + BATCH]
+        drawn = [composition(source, i, run.recipe.image_size, seed, num_samples=num_samples) for i in numbers]
+        rows, pictures = zip(*drawn, strict=True)
+        captions = [picture.caption for picture in pictures]
+        text = run.encode(captions)
+        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
+        yield GeneratedBatch(
+            indices=torch.tensor(list(numbers)),
+            images=to_uint8(fake.image),
+            captions=captions,
+            labels=torch.tensor([label_of(source, row) for row in rows]),
+            image_codes=run.gan.embed(fake).image,
+            text_codes=text.sentence,
+        )

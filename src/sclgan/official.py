@@ -5,7 +5,6 @@ which is told by the tensors in it, and sizes by their shapes. Files are read as
 """
 
 import logging
-import pickle
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from sclgan.data import legacy_pickle
 from sclgan.data.captions import Vocabulary
 from sclgan.encoders.base import Encoders
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
+from sclgan.encoders.weight_files import State, read_states
 from sclgan.files import replaced
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.base import TextToImageGAN
@@ -36,7 +36,6 @@ from sclgan.train import checkpoint
 log = logging.getLogger(__name__)
 
 Kind = Literal["attngan", "dmgan", "ssagan", "damsm"]
-State = dict[str, Tensor]
 
 GANS: dict[str, Any] = {"attngan": AttnGAN, "dmgan": DMGAN, "ssagan": SSAGAN}
 DATA = {5450: "cub", 27297: "coco"}
@@ -120,44 +119,6 @@ def vocabulary_words(path: Path) -> list[str]:
     if {str(word): int(number) for word, number in by_word.items()} != {word: n for n, word in numbers.items()}:
         raise ValueError(f"{path} contradicts itself: ixtoword and wordtoix differ; get the published file again")
     return [numbers[number] for number in range(1, len(numbers))]
-
-
-def read_states(path: Path) -> list[State]:
-    """The state dicts of a weights file: one, or those of a file that nests them, without prefixes of DataParallel.
-
-    Raises:
-        ValueError: the file is damaged, or asks for a class that plain weights do not need.
-    """
-    try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-    except FileNotFoundError:
-        raise
-    except pickle.UnpicklingError as error:
-        if asked := re.search(r"GLOBAL (\S+)", str(error)):
-            raise ValueError(
-                f"{path} asks for {asked[1]}, which is no tensor: it is not loaded. Published weights hold tensors "
-                "only; do not trust this copy, or have its owner save the state dict alone"
-            ) from None
-        raise ValueError(f"{path} holds no weights that torch.save wrote: get the file again") from error
-    except Exception as error:  # damaged files end in almost any error
-        raise ValueError(
-            f"{path} is no whole file of weights ({type(error).__name__}: {error}): get it again"
-        ) from error
-    states = _states(content)
-    if not states:
-        raise ValueError(f"{path} holds no state dict but {type(content).__name__}: give a file of named tensors")
-    return states
-
-
-def _states(content: object) -> list[State]:
-    if not isinstance(content, Mapping) or not content:
-        return []
-    if any(isinstance(value, Mapping) for value in content.values()):
-        return [state for value in content.values() for state in _states(value)]
-    state = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-    while state and all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return [state] if state else []
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,12 @@ class Training:
     """Steps between checkpoints."""
     grid_every: int = 1000
     """Steps between sample grids."""
+    evaluate_every: int = 2000
+    """Steps between evaluations; 0 is none."""
+    evaluate_protocols: tuple[str, ...] = ("fd_lite0", "kid_lite0")
+    """What they measure; by the first the best checkpoint is kept."""
+    evaluate_images: int = 1000
+    """Pictures that each of them draws."""
     log_every: int = 20
     """Steps that one record of the metrics averages."""
 
@@ -259,6 +265,7 @@ TINY = (
     "pretraining.log_every=1",
     "training.steps=2",
     "training.log_every=1",
+    "training.evaluate_every=0",
     "encoders.code_size=16",
     "encoders.embedding_size=16",
     "encoders.backbone.image_size=32",

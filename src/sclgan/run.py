@@ -57,7 +57,7 @@ def _differences(old: object, new: object, path: str = "") -> list[str]:
         return [
             line
             for name in sorted(old.keys() | new.keys())
-            if name not in ("about", "steps", "checkpoint_every", "grid_every", "log_every")
+            if name not in ("about", "steps") and not name.startswith("evaluate_") and not name.endswith("_every")
             for line in _differences(old.get(name), new.get(name), f"{path}.{name}".strip("."))
         ]
     return [] if old == new else [f"{path} is {old} there, {new} here"]
@@ -164,20 +164,25 @@ def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
     return (image.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def open_run(folder: Path) -> Run:
-    """Opens the newest checkpoint of a run.
+def open_run(folder: Path, name: str = "last") -> Run:
+    """Opens a checkpoint of a run: the "last", the "best" of the evaluations in training, or that of a step.
 
     Raises:
-        FileNotFoundError: no run folder, or a run without a checkpoint.
+        FileNotFoundError: no run folder, or a run without that checkpoint.
         ValueError: its files are damaged or of another recipe.
     """
     recipe = saved_recipe(folder)
-    newest = checkpoint.latest(folder / "checkpoints")
+    checkpoints = folder / "checkpoints"
+    newest = checkpoint.latest(checkpoints)
     if newest is None or not (newest / "averaged_generator.safetensors").exists():
         raise FileNotFoundError(f"{folder} has no GAN checkpoint yet: `sclgan train {recipe.name} --out {folder}`")
+    path, best = checkpoint.named(checkpoints, name), checkpoint.best_score(checkpoints)
+    if path is None:
+        kept = ", ".join([*(["best"] if best else []), *map(str, checkpoint.steps(checkpoints))])
+        raise FileNotFoundError(f"{folder} has no checkpoint '{name}': it has {kept}")
     encoders, vocabulary = load_encoders(folder, recipe)
     gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
-    checkpoint.load_weights(newest / "averaged_generator.safetensors", gan.generator)
+    checkpoint.load_weights(path / "averaged_generator.safetensors", gan.generator)
     gan.generator.to(distributed.device()).requires_grad_(False).eval()
-    step = checkpoint.steps(folder / "checkpoints")[-1]
+    step = int(best["step"]) if best and name == "best" else int(path.name.removeprefix("step_"))
     return Run(folder, recipe, step, encoders, vocabulary, gan)

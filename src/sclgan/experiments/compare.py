@@ -160,8 +160,9 @@ def _curves(runs: Sequence[Run], names: Sequence[str], terms: dict[str, str], ph
         folder = run.folder / "pretraining" if phase == "pretraining" else run.folder
         num_views = getattr(run.recipe, phase).num_views
         records = read_metrics(folder)
-        for term, title in terms.items():
-            shared = term == "contrast" or term.endswith("/contrast") or term.startswith("retrieval/")
+        evaluated = dict.fromkeys(name for record in records for name in record if name.startswith("evaluation/"))
+        for term, title in {**terms, **{name: name.removeprefix("evaluation/") for name in evaluated}}.items():
+            shared = term == "contrast" or term.endswith("/contrast") or term.startswith(("retrieval/", "evaluation/"))
             points = [(r["step"], r[term] / (1 if shared else num_views)) for r in records if term in r]
             if points:
                 panels.setdefault(title, []).append(Curve(name, number, points))

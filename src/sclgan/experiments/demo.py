@@ -33,6 +33,7 @@ SMALL = (
     "training.steps=1000",
     "training.checkpoint_every=250",
     "training.grid_every=250",
+    "training.evaluate_every=500",
     "pretraining.steps=360",
     "pretraining.checkpoint_every=100",
 )

@@ -1,6 +1,7 @@
-"""The image-text matching losses of DAMSM: words against regions, sentences against images.
+"""The image-text matching losses: DAMSM's, words against regions and sentences against images, and CLIP's.
 
-Xu et al. 2018, "AttnGAN", section 3.2 (DAMSM); the values are those of the paper's code, see `word_scores`.
+Xu et al. 2018, "AttnGAN", section 3.2 (DAMSM); the values are those of the paper's code, see `word_scores`. Radford et
+al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", figure 3 (`info_nce`).
 """
 
 import torch
@@ -56,6 +57,20 @@ def sentence_loss(
     sentence = gather_rows(sentence)
     norms = torch.outer(torch.linalg.vector_norm(image, dim=1), torch.linalg.vector_norm(sentence, dim=1))
     return cross_entropies(gamma3 * (image @ sentence.T) / norms.clamp(min=EPSILON), labels)
+
+
+def info_nce(
+    sentence: Float[Tensor, "b d"], image: Float[Tensor, "b d"], scale: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """CLIP's loss: every image finds its caption among all, every caption its image.
+
+        mean of  cross_entropies(scale * cos(image_j, sentence_i))
+
+    Every rank scores its own images against every rank's captions, as in `words_loss`.
+    """
+    sentence = gather_rows(F.normalize(sentence, dim=1))
+    by_image, by_text = cross_entropies(scale * F.normalize(image, dim=1) @ sentence.T)
+    return (by_image + by_text) / 2
 
 
 def cross_entropies(

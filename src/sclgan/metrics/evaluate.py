@@ -6,19 +6,23 @@ Features -> statistics -> value, with everything that moves the value in the rec
 import platform
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL
 import torch
 
 import sclgan
 from sclgan import distributed
 from sclgan.data.types import Source
+from sclgan.metrics.curve import KeptFeatures
 from sclgan.metrics.features import EXTRACTORS, Extractor
-from sclgan.metrics.measures import Encode, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch, Measure, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol, protocol_named
-from sclgan.metrics.reals import Reals, measure_reals, update_all
+from sclgan.metrics.reals import NO_REALS, Reals, measure_reals, update_all
+from sclgan.metrics.statistics import Gaussian
 
 RUN_ENCODERS = "the run's own encoders"
 
@@ -30,6 +34,7 @@ class Result:
     `floor` is what other real pictures score under the same protocol: the value to aim at, not always the best
     possible. `interval` is of the kind `interval_kind`. `seconds` are those of the whole pass, shared by its results.
     `label` is the heading of its column: the protocol's name only if the number of samples is the protocol's.
+    `num_reals` is None where a file of statistics does not say it; `reals_sha256` is that of such a file.
     """
 
     protocol: str
@@ -40,10 +45,11 @@ class Result:
     floor: float | None
     better: str
     num_samples: int
-    num_reals: int
+    num_reals: int | None
     num_floor: int
     source: str
     split: str
+    reals_sha256: str | None
     extractor: str | None
     weights_sha256: str | None
     seed: int
@@ -53,6 +59,57 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Numbers, strings, lists and dictionaries only."""
         return asdict(self) | {"interval": None if self.interval is None else list(self.interval)}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Generated pictures of every rank, as the protocols keep them.
+
+    `sizes` are those of the pictures, (height, width). `curves` by protocol keep all features, where they were wanted.
+    """
+
+    protocols: tuple[EvaluationProtocol, ...]
+    extractors: Mapping[str, Extractor]
+    measures: Mapping[str, Measure]
+    curves: Mapping[str, KeptFeatures]
+    num_samples: int
+    sizes: frozenset[tuple[int, int]]
+    seed: int
+    began: float
+
+    @property
+    def size(self) -> int:
+        """The side of the pictures in pixels.
+
+        Raises:
+            ValueError: they have different sizes, or are not square.
+        """
+        height, width = min(self.sizes)
+        if len(self.sizes) > 1 or height != width:
+            raise ValueError(
+                f"generated pictures have sizes {sorted(self.sizes)[:5]}; real ones can be composed at one square "
+                "size alone: give real pictures as files, or generate at one size"
+            )
+        return height
+
+    def without_comparisons(self) -> "Measured":
+        """The protocols that need no real pictures."""
+        kept = tuple(p for p in self.protocols if not self.measures[p.name].needs_reference)
+        return replace(self, protocols=kept, measures={p.name: self.measures[p.name] for p in kept}, curves={})
+
+    def statistics(self) -> Gaussian:
+        """Mean and covariance of the features of the only Frechet distance among the protocols.
+
+        Raises:
+            ValueError: there is none, or several.
+        """
+        found = [measure for measure in self.measures.values() if isinstance(measure, Frechet)]
+        if len(found) != 1:
+            raise ValueError(
+                f"statistics are those of one Frechet distance, and {len(found)} were measured: "
+                "name one with --protocol, such as fd_lite0"
+            )
+        return found[0].gaussian
 
 
 def evaluate(
@@ -66,57 +123,112 @@ def evaluate(
     extractors: Mapping[str, Extractor] | None = None,
     encode: Encode | None = None,
     encoders_sha256: str | None = None,
+    cache: Path | None = None,
 ) -> list[Result]:
     """Grades generated pictures under each protocol; every rank calls it with its own batches and gets all results.
 
     `fakes` is consumed once, lazily. `reals` is the held-out split, of which `num_reals` compositions at the size of
     the fakes are measured (and as many more as there are fakes, unless `floor` is False), or what `measure_reals`
-    returned before. `extractors` by name default to new ones on this rank's device. `encode` gives real pictures a
-    floor in R-precision; `encoders_sha256` goes into its record.
+    returned before. `extractors` by name default to new ones on this rank's
+    device. `encode` gives real pictures a floor in R-precision; `encoders_sha256` goes into its record. `cache` is a
+    folder that keeps the features of real pictures.
 
     Raises:
-        ValueError: a name is unknown or repeated; there are no fakes, of different sizes, or a sample twice; `reals`
-            were measured for other protocols, another size or seed; a metric refuses its input.
+        ValueError: a name is unknown or repeated; there are no fakes, or a sample twice; real pictures cannot be
+            composed at their size, or were measured for other protocols, another size or seed; a metric refuses its
+            input.
     """
-    started = time.perf_counter()
-    chosen = [protocol_named(p) if isinstance(p, str) else p for p in protocols]
+    measured = measure_fakes(protocols, fakes, seed=seed, extractors=extractors)
+    if not isinstance(reals, Reals):
+        num_floor = measured.num_samples if floor else 0
+        options: dict[str, Any] = {"size": measured.size, "num_reals": num_reals, "num_floor": num_floor, "seed": seed}
+        reals = measure_reals(measured.protocols, reals, measured.extractors, encode=encode, cache=cache, **options)
+    return grade(measured, reals, encoders_sha256=encoders_sha256)
+
+
+def measure_fakes(
+    protocols: Sequence[EvaluationProtocol | str],
+    fakes: Iterable[GeneratedBatch],
+    *,
+    seed: int = 0,
+    extractors: Mapping[str, Extractor] | None = None,
+    keep_features: bool = False,
+) -> Measured:
+    """One pass over this rank's batches, each given to the measure of every protocol; all ranks get the same.
+
+    `keep_features` holds the features of Frechet distances for `curve.bias_curve`: 246 MB for 30,000 x 2,048.
+
+    Raises:
+        ValueError: a name is unknown or repeated; there are no fakes, or a sample twice; a metric refuses its input.
+    """
+    began = time.perf_counter()
+    chosen = tuple(protocol_named(p) if isinstance(p, str) else p for p in protocols)
     if len({p.name for p in chosen}) < len(chosen):
         raise ValueError(f"a protocol is repeated: {[p.name for p in chosen]}")
     extractors = _extractors(chosen, extractors)
     measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
+    curves = {
+        p.name: KeptFeatures(p.extractor)
+        for p in chosen
+        if keep_features and p.metric == "frechet" and p.extractor is not None
+    }
+    indices: list[int] = []
+    sizes: set[tuple[int, int]] = set()
+    for batch in fakes:
+        update_all([*measures.values(), *curves.values()], batch, extractors)
+        indices += batch.indices.tolist()
+        sizes.add((batch.images.shape[2], batch.images.shape[3]))
+    parts = distributed.gather_objects((indices, sizes))
+    every_index = [index for part, _ in parts for index in part]
+    if not every_index:
+        raise ValueError("there is no generated picture: the iterator of fakes was empty on every rank")
+    if len(set(every_index)) < len(every_index):
+        raise ValueError("a sample was given twice: number `indices` over all batches and ranks, and drop the padding")
+    return Measured(
+        chosen,
+        extractors,
+        {name: measure.over_ranks() for name, measure in measures.items()},
+        {name: kept.over_ranks() for name, kept in curves.items()},
+        len(every_index),
+        frozenset().union(*(part for _, part in parts)),
+        seed,
+        began,
+    )
 
-    num_samples, size = _measure_fakes(measures, fakes, extractors)
-    whole = {name: measure.over_ranks() for name, measure in measures.items()}
-    if not isinstance(reals, Reals):
-        num_floor = num_samples if floor else 0
-        options: dict[str, Any] = {"size": size, "num_reals": num_reals, "num_floor": num_floor, "seed": seed}
-        reals = measure_reals(chosen, reals, extractors, encode=encode, **options)
-    _check_reals(reals, whole, size, seed)
 
-    estimates = {name: measure.estimate(reals.references.get(name)) for name, measure in whole.items()}
-    seconds = time.perf_counter() - started
+def grade(measured: Measured, reals: Reals, *, encoders_sha256: str | None = None) -> list[Result]:
+    """The values of what was measured, against real pictures where a protocol compares with them.
+
+    Raises:
+        ValueError: `reals` were measured for other protocols, another size or seed; a metric refuses its input.
+    """
+    _check_reals(reals, measured)
+    estimates = {name: measure.estimate(reals.references.get(name)) for name, measure in measured.measures.items()}
+    seconds = time.perf_counter() - measured.began
     results = []
-    for protocol in chosen:
+    for protocol in measured.protocols:
         estimate = estimates[protocol.name]
-        extractor = None if protocol.extractor is None else extractors[protocol.extractor]
+        extractor = None if protocol.extractor is None else measured.extractors[protocol.extractor]
         grades_itself = protocol.metric == "r_precision"
+        compares = measured.measures[protocol.name].needs_reference
         results.append(
             Result(
                 protocol=protocol.name,
-                label=protocol.label(num_samples),
+                label=protocol.label(measured.num_samples),
                 value=estimate.value,
                 interval=estimate.interval,
                 interval_kind=estimate.kind,
                 floor=reals.floors.get(protocol.name),
                 better=protocol.better,
-                num_samples=num_samples,
-                num_reals=reals.num_reals if whole[protocol.name].needs_reference else 0,
+                num_samples=measured.num_samples,
+                num_reals=reals.num_reals if compares else 0,
                 num_floor=reals.num_floor if protocol.name in reals.floors else 0,
                 source=reals.source,
                 split=reals.split,
+                reals_sha256=reals.sha256,
                 extractor=extractor.name if extractor else RUN_ENCODERS if grades_itself else None,
                 weights_sha256=extractor.weights_sha256 if extractor else encoders_sha256 if grades_itself else None,
-                seed=seed,
+                seed=measured.seed,
                 seconds=seconds,
                 versions=_versions(),
             )
@@ -135,36 +247,16 @@ def _extractors(
     return {name: given[name] for name in sorted(names)}
 
 
-def _measure_fakes(
-    measures: Mapping[str, Measure], fakes: Iterable[GeneratedBatch], extractors: Mapping[str, Extractor]
-) -> tuple[int, int]:
-    """Feeds this rank's batches to the measures; returns the number of samples on all ranks and their size."""
-    indices: list[int] = []
-    sizes: set[tuple[int, ...]] = set()
-    for batch in fakes:
-        update_all(measures.values(), batch, extractors)
-        indices += batch.indices.tolist()
-        sizes.add(tuple(batch.images.shape[2:]))
-    parts = distributed.gather_objects((indices, sizes))
-    every_index = [index for part, _ in parts for index in part]
-    every_size = set().union(*(part for _, part in parts))
-    if not every_index:
-        raise ValueError("there is no generated picture: the iterator of fakes was empty on every rank")
-    if len(set(every_index)) < len(every_index):
-        raise ValueError("a sample was given twice: number `indices` over all batches and ranks, and drop the padding")
-    if len(every_size) > 1 or any(height != width for height, width in every_size):
-        raise ValueError(f"generated pictures have sizes {sorted(every_size)}; expected one square size")
-    return len(every_index), every_size.pop()[0]
-
-
-def _check_reals(reals: Reals, measures: Mapping[str, Measure], size: int, seed: int) -> None:
-    if (reals.size, reals.seed) != (size, seed):
+def _check_reals(reals: Reals, measured: Measured) -> None:
+    comparing = {name for name, measure in measured.measures.items() if measure.needs_reference}
+    if comparing and reals is NO_REALS:
+        raise ValueError(f"{sorted(comparing)} compare with real pictures, and none were given")
+    if reals.size is not None and (reals.size, reals.seed) != (measured.size, measured.seed):
         raise ValueError(
             f"real pictures were measured at {reals.size} px with seed {reals.seed}, "
-            f"the fakes have {size} px and seed {seed}: measure the real pictures again"
+            f"the fakes have {measured.size} px and seed {measured.seed}: measure the real pictures again"
         )
-    missing = {name for name, measure in measures.items() if measure.needs_reference} - reals.references.keys()
-    if missing:
+    if missing := comparing - reals.references.keys():
         raise ValueError(
             f"real pictures were not measured for {sorted(missing)}: pass these protocols to measure_reals"
         )
@@ -176,4 +268,5 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": str(torch.__version__),
         "numpy": np.__version__,
+        "pillow": PIL.__version__,
     }

@@ -4,15 +4,29 @@ Parmar et al. 2022, "On Aliased Resizing and Surprising Subtleties in GAN Evalua
 and the quantisation move the values as much as a year of research, so they belong to the extractor.
 """
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from sclgan.encoders.lite0 import Lite0
-
-CHUNK = 20  # images a forward: on a CPU larger maps leave the cache and halve the speed
+from sclgan.metrics import weights
+from sclgan.metrics.extractors import (
+    VIT_B_32,
+    VIT_L_14,
+    CLIPExtractor,
+    DINOExtractor,
+    InceptionExtractor,
+    Lite0Extractor,
+    prepare_clean,
+    prepare_legacy,
+    prepare_tf1,
+)
+from sclgan.metrics.protocol import EvaluationProtocol
 
 
 @runtime_checkable
@@ -40,6 +54,13 @@ class Classifier(Extractor, Protocol):
     def probabilities(self, features: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]: ...
 
 
+@runtime_checkable
+class Matcher(Extractor, Protocol):
+    """An extractor that puts captions into the space of its features."""
+
+    def texts(self, captions: Sequence[str]) -> Float[Tensor, "b d"]: ...
+
+
 def quantise(images: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
     """Images in [-1, 1] as 8-bit pixels: round((x + 1) / 2 * 255), values outside the range clamped.
 
@@ -48,32 +69,51 @@ def quantise(images: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
     return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-class Lite0Extractor:
-    """Pooled features of EfficientNet-Lite0 with ImageNet weights, 1280 numbers an image.
+_TF = partial(InceptionExtractor, weights="inception-2015", poolings="tensorflow")
+_TORCHVISION = partial(InceptionExtractor, weights="inception-torchvision", poolings="torchvision")
+_FROM_FILES: Mapping[str, partial[Any]] = {
+    "inception@tf1": partial(_TF, prepare=prepare_tf1),
+    "inception@clean": partial(_TF, prepare=prepare_clean),
+    "inception@t2i_legacy": partial(_TORCHVISION, prepare=prepare_legacy),
+    "clip-vit-b-32": partial(CLIPExtractor, weights="clip-vit-b-32", sizes=VIT_B_32),
+    "clip-vit-l-14": partial(CLIPExtractor, weights="clip-vit-l-14", sizes=VIT_L_14),
+    "dino-resnet-50": partial(DINOExtractor, weights="dino-resnet-50"),
+}
 
-    Any image size; resized to `image_size` in floating point, bilinear with half-pixel centres, antialiased where it
-    shrinks, not quantised again.
-    """
-
-    num_features: int = 1280
-
-    def __init__(self, *, image_size: int = 128, device: torch.device | None = None) -> None:
-        self.name = f"lite0@{image_size}"
-        self.network = Lite0(image_size=image_size)
-        self.weights_sha256 = self.network.weights_sha256
-        self.device = device or torch.device("cpu")
-        self.network.to(self.device)
-
-    @torch.no_grad()
-    def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 1280"]:
-        chunks = torch.split(images, CHUNK) if self.device.type == "cpu" else (images,)
-        pooled = [self.network(chunk.to(self.device).float() / 127.5 - 1)[1] for chunk in chunks]
-        return torch.cat(pooled).float().cpu()
-
-    @torch.no_grad()
-    def probabilities(self, features: Float[Tensor, "b 1280"]) -> Float[Tensor, "b 1000"]:
-        """Softmax over the 1000 ImageNet classes, bias included."""
-        return self.network.logits(features.to(self.device)).softmax(dim=1).cpu()
+CUB_CLASSIFIER = (
+    "StackGAN's classifier of 50 bird classes is a TensorFlow 1 checkpoint (birds_valid299/model.ckpt, linked from "
+    "https://github.com/hanzhanggit/StackGAN-inception-model), which this package cannot read, and another network's "
+    "score would not be comparable: save 30,000 pictures as PNG and run inception_score.py of that page on them"
+)
 
 
-EXTRACTORS = {"lite0@128": Lite0Extractor}
+def _cub_classifier(*, device: torch.device | None = None) -> NoReturn:
+    del device
+    raise FileNotFoundError(CUB_CLASSIFIER)
+
+
+EXTRACTORS: Mapping[str, Callable[..., Extractor]] = MappingProxyType(
+    {
+        "lite0@128": Lite0Extractor,
+        "inception-cub": _cub_classifier,
+        **{name: partial(extractor, name) for name, extractor in _FROM_FILES.items()},
+    }
+)
+"""By name, as protocols give it; called with `device=...`."""
+
+
+def weights_of(extractor: str) -> str | None:
+    """The file that an extractor needs, by its name in `weights.FILES`; None where none is needed."""
+    return str(_FROM_FILES[extractor].keywords["weights"]) if extractor in _FROM_FILES else None
+
+
+def available(protocol: EvaluationProtocol) -> str | None:
+    """Why this protocol cannot be used here and what to do, or None if its weights and packages are there."""
+    if protocol.extractor is None:
+        return None
+    if protocol.extractor == "inception-cub":
+        return CUB_CLASSIFIER
+    if protocol.extractor.startswith("clip") and find_spec("open_clip") is None:
+        return "CLIP needs the package open_clip_torch: pip install 'sclgan[clip]'"
+    file = weights_of(protocol.extractor)
+    return None if file is None else weights.problem(file)

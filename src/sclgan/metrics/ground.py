@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sclgan import distributed
 from sclgan.data.grounds import GROUNDS, ground_of, named_ground
+from sclgan.metrics.proportion import proportion
 from sclgan.metrics.statistics import Estimate
 
 CHANCE = 1 / len(GROUNDS)
@@ -42,7 +43,7 @@ class GroundAccuracy:
         return whole
 
     def estimate(self) -> Estimate:
-        """The share, with Wilson's 95 % interval of a proportion.
+        """The share, with the interval of a proportion.
 
         Raises:
             ValueError: no caption names a ground.
@@ -50,8 +51,4 @@ class GroundAccuracy:
         n = self._num_counted
         if n == 0:
             raise ValueError("no caption names a ground: this metric is for the emoji source only")
-        share, z = self._num_right / n, 1.96
-        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-        half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-        kind = f"95 % Wilson interval over {n} pictures"
-        return Estimate(share, (max(0.0, centre - half), min(1.0, centre + half)), kind)
+        return proportion(self._num_right, n, "pictures")

@@ -51,14 +51,11 @@ def kernel_distance_of_subsets(
     if not 2 <= subset_size <= min(len(x), len(y)):
         raise ValueError(f"subset_size is {subset_size}, the sets have {len(x)} and {len(y)} rows; choose 2 to fewest")
     generator = torch.Generator().manual_seed(seed)
-    values = []
-    for _ in range(num_subsets):
+    values = torch.empty(num_subsets, dtype=torch.float64)
+    for i in range(num_subsets):
         rows_x, rows_y = (torch.randperm(len(z), generator=generator)[:subset_size] for z in (x, y))
-        values.append(kernel_distance(x[rows_x], y[rows_y]).value)
-    mean, deviation = (
-        float(torch.tensor(values).double().mean()),
-        float(torch.tensor(values).double().std(correction=0)),
-    )
+        values[i] = kernel_distance(x[rows_x], y[rows_y]).value
+    mean, deviation = float(values.mean()), float(values.std(correction=0))
     kind = f"one standard deviation over {num_subsets} subsets of {subset_size}"
     return Estimate(mean, (mean - deviation, mean + deviation), kind)
 

@@ -4,7 +4,7 @@ The metrics themselves stand in their own files; here is only what each needs to
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -12,15 +12,17 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from sclgan import distributed
+from sclgan.metrics.clip_score import clip_score
 from sclgan.metrics.diversity import IntraClassDiversity
-from sclgan.metrics.features import Classifier, Extractor
-from sclgan.metrics.frechet import frechet_distance
+from sclgan.metrics.features import Classifier, Extractor, Matcher
+from sclgan.metrics.frechet import frechet_estimate
 from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
-from sclgan.metrics.kernel import kernel_distance
+from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
+from sclgan.metrics.manifold import share_within
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.retrieval import r_precision
-from sclgan.metrics.statistics import Estimate, FeatureStatistics
+from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
     """An empty accumulator for the protocol.
 
     Raises:
-        ValueError: the Inception-Score form is asked of an extractor that does not classify.
+        ValueError: the Inception-Score form is asked of an extractor that does not classify, a comparison with
+            captions of one that does not read them.
     """
     extractor = None if protocol.extractor is None else extractors[protocol.extractor]
     match protocol.metric, extractor:
@@ -77,13 +80,21 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
         case "r_precision", _:
             return _RPrecision(protocol.num_folds, seed)
         case "frechet", extractor if extractor is not None:
-            return _Frechet(extractor)
+            return Frechet(extractor)
         case "kernel", extractor if extractor is not None:
             return _Kernel(extractor)
+        case "kernel_subsets", extractor if extractor is not None:
+            return _Subsets(extractor, protocol.num_folds, seed)
+        case "precision" | "recall", extractor if extractor is not None:
+            return _Within(extractor, fakes_in_reals=protocol.metric == "precision")
         case "diversity", extractor if extractor is not None:
             return _Diversity(extractor.name, seed)
         case "inception_score", extractor if isinstance(extractor, Classifier):
             return _InceptionScore(extractor, protocol.num_folds, seed)
+        case "clip_score", extractor if isinstance(extractor, Matcher):
+            return _CLIPScore(extractor)
+        case "clip_r_precision", extractor if isinstance(extractor, Matcher):
+            return _RPrecision(protocol.num_folds, seed, matcher=extractor)
     raise ValueError(f"protocol {protocol.name!r}: metric {protocol.metric!r} cannot use extractor {extractor}")
 
 
@@ -114,27 +125,35 @@ class _Rows:
         return {name: torch.cat(parts) for name, parts in self.columns.items()}
 
 
-class _Frechet:
+class Frechet:
+    """Mean and covariance of features: of pictures that were seen, or as `known` from a file."""
+
     needs_reference: bool = True
 
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor = extractor
-        self.statistics = FeatureStatistics(extractor.num_features)
+    def __init__(
+        self, extractor: Extractor, statistics: BlockStatistics | None = None, *, known: Gaussian | None = None
+    ) -> None:
+        self.extractor, self.known = extractor, known
+        self.statistics = statistics or BlockStatistics(extractor.num_features)
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """Mean and covariance of all pictures."""
+        if self.known is not None:
+            return self.known
+        whole = self.statistics.whole().gaussian
+        return replace(whole, extractor=self.extractor.name, weights_sha256=self.extractor.weights_sha256)
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
-        del batch
-        self.statistics.update(features[self.extractor.name])
+        self.statistics.update(features[self.extractor.name], batch.indices)
 
-    def over_ranks(self) -> "_Frechet":
-        whole = _Frechet(self.extractor)
-        whole.statistics = self.statistics.over_ranks()
-        return whole
+    def over_ranks(self) -> "Frechet":
+        return Frechet(self.extractor, self.statistics.over_ranks(), known=self.known)
 
     def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _Frechet):
+        if not isinstance(reference, Frechet):
             raise ValueError("the Frechet distance needs the statistics of real pictures")
-        ours, theirs = self.statistics, reference.statistics
-        return Estimate(frechet_distance(theirs.mu, theirs.sigma, ours.mu, ours.sigma))
+        return frechet_estimate(reference.gaussian, self.statistics)
 
 
 class _Kernel:
@@ -153,6 +172,47 @@ class _Kernel:
         if not isinstance(reference, _Kernel):
             raise ValueError("the kernel distance needs the features of real pictures")
         return kernel_distance(reference.rows.whole()["features"], self.rows.whole()["features"])
+
+
+class _Subsets:
+    needs_reference: bool = True
+
+    def __init__(self, extractor: Extractor, num_subsets: int, seed: int, rows: _Rows | None = None) -> None:
+        self.extractor, self.num_subsets, self.seed, self.rows = extractor, num_subsets, seed, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.rows.add(batch.indices, features=features[self.extractor.name])
+
+    def over_ranks(self) -> "_Subsets":
+        return _Subsets(self.extractor, self.num_subsets, self.seed, self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        if not isinstance(reference, _Subsets):
+            raise ValueError("the kernel distance needs the features of real pictures")
+        reals, fakes = (rows.whole()["features"] for rows in (reference.rows, self.rows))
+        subset_size = min(1000, len(reals), len(fakes))  # a trial run of few samples; the interval's kind says it
+        return kernel_distance_of_subsets(
+            reals, fakes, num_subsets=self.num_subsets, subset_size=subset_size, seed=self.seed
+        )
+
+
+class _Within:
+    needs_reference: bool = True
+
+    def __init__(self, extractor: Extractor, *, fakes_in_reals: bool, rows: _Rows | None = None) -> None:
+        self.extractor, self.fakes_in_reals, self.rows = extractor, fakes_in_reals, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.rows.add(batch.indices, features=features[self.extractor.name])
+
+    def over_ranks(self) -> "_Within":
+        return _Within(self.extractor, fakes_in_reals=self.fakes_in_reals, rows=self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        if not isinstance(reference, _Within):
+            raise ValueError("precision and recall need the features of real pictures")
+        reals, fakes = (rows.whole()["features"] for rows in (reference.rows, self.rows))
+        return share_within(fakes, reals) if self.fakes_in_reals else share_within(reals, fakes)
 
 
 class _InceptionScore:
@@ -175,27 +235,51 @@ class _InceptionScore:
 
 
 class _RPrecision:
+    """Of the batch's codes, or of a matcher's."""
+
     needs_reference: bool = False
 
-    def __init__(self, num_folds: int, seed: int, rows: _Rows | None = None) -> None:
-        self.num_folds, self.seed, self.rows = num_folds, seed, rows or _Rows()
+    def __init__(self, num_folds: int, seed: int, *, matcher: Matcher | None = None, rows: _Rows | None = None) -> None:
+        self.num_folds, self.seed, self.matcher, self.rows = num_folds, seed, matcher, rows or _Rows()
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
-        del features
-        if batch.image_codes is None or batch.text_codes is None:
+        if self.matcher is not None:
+            images, texts = features[self.matcher.name], self.matcher.texts(batch.captions)
+        elif batch.image_codes is None or batch.text_codes is None:
             raise ValueError(
                 "R-precision needs image_codes and text_codes in every batch: encode pictures and captions"
             )
-        self.rows.add(batch.indices, images=batch.image_codes, texts=batch.text_codes, labels=batch.labels)
+        else:
+            images, texts = batch.image_codes, batch.text_codes
+        self.rows.add(batch.indices, images=images, texts=texts, labels=batch.labels)
 
     def over_ranks(self) -> "_RPrecision":
-        return _RPrecision(self.num_folds, self.seed, self.rows.over_ranks())
+        return _RPrecision(self.num_folds, self.seed, matcher=self.matcher, rows=self.rows.over_ranks())
 
     def estimate(self, reference: Measure | None) -> Estimate:
         del reference
         rows = self.rows.whole()
         num_folds = min(self.num_folds, len(rows["labels"]))  # as above
         return r_precision(rows["images"], rows["texts"], rows["labels"], num_folds=num_folds, seed=self.seed)
+
+
+class _CLIPScore:
+    needs_reference: bool = False
+
+    def __init__(self, matcher: Matcher, rows: _Rows | None = None) -> None:
+        self.matcher, self.rows = matcher, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        texts = self.matcher.texts(batch.captions)
+        self.rows.add(batch.indices, images=features[self.matcher.name], texts=texts)
+
+    def over_ranks(self) -> "_CLIPScore":
+        return _CLIPScore(self.matcher, self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        del reference
+        rows = self.rows.whole()
+        return clip_score(rows["images"], rows["texts"])
 
 
 class _Diversity:

@@ -3,9 +3,12 @@
 Every picture is a function of (seed, index), so that any number of ranks measures the same set.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -14,8 +17,10 @@ from torch import Tensor
 from sclgan import distributed
 from sclgan.data.types import Picture, Source
 from sclgan.metrics.features import Extractor
-from sclgan.metrics.measures import Encode, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.measures import Encode, Features, Frechet, GeneratedBatch, Measure, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol
+from sclgan.metrics.remembered import Remembered
+from sclgan.metrics.statistics import Gaussian
 from sclgan.random import numpy_generator
 
 
@@ -26,16 +31,30 @@ class Reals:
     `references` by protocol name are what fakes are compared with. `floors` are what other real pictures score when
     they stand in for fakes; `num_floor` of them. Where there are too few rows for both (fewer than num_reals +
     num_floor) the two sets share rows, composed anew, and the floor is that of a generator that knows these rows.
+    `size` and `seed` are what they were composed with, None where they are files. `sha256` is that of a file of
+    statistics.
     """
 
     references: Mapping[str, Measure]
     floors: Mapping[str, float]
-    num_reals: int
+    num_reals: int | None
     num_floor: int
-    size: int
-    seed: int
+    size: int | None
+    seed: int | None
     source: str
     split: str
+    sha256: str | None = None
+
+
+NO_REALS = Reals({}, {}, 0, 0, None, None, "", "")
+"""Where no protocol compares with real pictures."""
+
+
+@runtime_checkable
+class Updated(Protocol):
+    """What takes batches."""
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None: ...
 
 
 def row_of(num_rows: int, index: int, seed: int, *, num_samples: int) -> int:
@@ -72,11 +91,13 @@ def measure_reals(
     seed: int,
     batch_size: int = 64,
     encode: Encode | None = None,
+    cache: Path | None = None,
 ) -> Reals:
     """Measures samples [0, num_reals) as the reference and the next `num_floor` as stand-ins for fakes.
 
     Without `encode` R-precision has no floor. `num_floor=0` leaves all floors out. Where a row always gives the same
-    picture, as photographs do, choose `num_reals` no larger than the number of rows.
+    picture, as photographs do, choose `num_reals` no larger than the number of rows. `cache` is a folder in which
+    their features are kept and looked for.
 
     Raises:
         ValueError: the source has no rows.
@@ -90,7 +111,7 @@ def measure_reals(
         chosen: Sequence[EvaluationProtocol], start: int, stop: int, encode: Encode | None
     ) -> dict[str, Measure]:
         measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
-        used = {name: extractors[name] for name in {p.extractor for p in chosen} if name is not None}
+        used = _used(chosen, extractors, cache)
         if measures:
             for batch in _batches(source, range(start, stop), stop, size, seed, batch_size, encode):
                 update_all(measures.values(), batch, used)
@@ -102,11 +123,76 @@ def measure_reals(
     return Reals(references, floors, num_reals, num_floor, size, seed, source.name, source.split)
 
 
-def update_all(measures: Iterable[Measure], batch: GeneratedBatch, extractors: Mapping[str, Extractor]) -> None:
+def measure_pictures(
+    protocols: Sequence[EvaluationProtocol],
+    batches: Iterable[GeneratedBatch],
+    extractors: Mapping[str, Extractor],
+    *,
+    seed: int,
+    source: str,
+    cache: Path | None = None,
+) -> Reals:
+    """Measures real pictures that are files, this rank's batches of them; there are no floors.
+
+    Raises:
+        ValueError: there are fewer than two.
+    """
+    compared = [p for p in protocols if new_measure(p, extractors, seed).needs_reference]
+    measures = {p.name: new_measure(p, extractors, seed) for p in compared}
+    used = _used(compared, extractors, cache)
+    num_own = 0
+    for batch in batches:
+        update_all(measures.values(), batch, used)
+        num_own += len(batch.indices)
+    num_reals = sum(distributed.gather_objects(num_own))
+    if num_reals < 2:
+        raise ValueError(f"{source} holds {num_reals} real pictures: nothing can be compared with fewer than 2")
+    references = {name: measure.over_ranks() for name, measure in measures.items()}
+    return Reals(references, {}, num_reals, 0, None, None, source, "")
+
+
+def known_statistics(protocols: Sequence[EvaluationProtocol], path: Path, extractors: Mapping[str, Extractor]) -> Reals:
+    """Statistics of real pictures from an npz, of this package, pytorch-fid or clean-fid; for Frechet distances alone.
+
+    Raises:
+        ValueError: it is no such file, or its features are not those of a protocol's extractor.
+    """
+    known = Gaussian.load(path)
+    references: dict[str, Measure] = {}
+    for protocol in protocols:
+        if protocol.metric == "frechet" and protocol.extractor is not None:
+            extractor = extractors[protocol.extractor]
+            if len(known.mu) != extractor.num_features:
+                raise ValueError(
+                    f"{path} has {len(known.mu)} features, {protocol.name} has {extractor.num_features}: "
+                    "the statistics are those of another network"
+                )
+            for theirs, ours in (
+                (known.extractor, extractor.name),
+                (known.weights_sha256, extractor.weights_sha256),
+            ):
+                if theirs not in (None, ours):
+                    raise ValueError(f"{path} was made with {theirs}, {protocol.name} uses {ours}: measure it again")
+            references[protocol.name] = Frechet(extractor, known=known)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Reals(references, {}, known.num_samples, 0, None, None, str(path), "", sha256)
+
+
+def update_all(
+    measures: Iterable[Updated], batch: GeneratedBatch, extractors: Mapping[str, Extractor | Remembered]
+) -> None:
     """Gives one batch to every measure; each extractor runs once."""
     features = {name: extractor(batch.images) for name, extractor in extractors.items()}
     for measure in measures:
         measure.update(batch, features)
+
+
+def _used(
+    protocols: Sequence[EvaluationProtocol], extractors: Mapping[str, Extractor], cache: Path | None
+) -> dict[str, Extractor | Remembered]:
+    """The extractors of the protocols, which remember where there is a cache."""
+    chosen = {name: extractors[name] for name in sorted({p.extractor for p in protocols if p.extractor is not None})}
+    return {name: Remembered(one, cache) if cache is not None else one for name, one in chosen.items()}
 
 
 def _batches(

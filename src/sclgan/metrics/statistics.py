@@ -3,15 +3,22 @@
 Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance": the pairwise update, in float64.
 """
 
+import io
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from sclgan import distributed
+from sclgan.files import write_atomically
+
+NUM_BLOCKS = 8
+PENDING = 512  # rows added at once: the product of few rows spends its time on reading the covariance
 
 
 @dataclass(frozen=True)
@@ -23,21 +30,78 @@ class Estimate:
     kind: str = "none"
 
 
+@dataclass(frozen=True)
+class Gaussian:
+    """Mean and covariance of features, and of which ones as far as that is known."""
+
+    mu: Float64[Tensor, " d"]
+    sigma: Float64[Tensor, "d d"]
+    num_samples: int | None = None
+    extractor: str | None = None
+    weights_sha256: str | None = None
+
+    def save(self, path: Path) -> None:
+        """Writes npz: `mu` and `sigma`, which pytorch-fid and clean-fid read, and what else is known."""
+        known = {
+            name: np.array(value)
+            for name in ("num_samples", "extractor", "weights_sha256")
+            if (value := getattr(self, name)) is not None
+        }
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, mu=self.mu.numpy(), sigma=self.sigma.numpy(), **known)
+        write_atomically(path, buffer.getvalue())
+
+    @staticmethod
+    def load(path: Path) -> "Gaussian":
+        """Reads what `save`, pytorch-fid or clean-fid wrote.
+
+        Raises:
+            ValueError: the file is no npz, lacks `mu` or `sigma`, or they are no mean and covariance.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                content = {name: file[name] for name in file.files}
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
+            raise ValueError(f"{path} is no file of statistics ({error}); expected an npz with mu and sigma") from error
+        missing = {"mu", "sigma"} - content.keys()
+        if missing:
+            raise ValueError(f"{path} lacks {sorted(missing)}; expected an npz of feature statistics")
+        mu, sigma = (torch.from_numpy(content[name].astype(np.float64)) for name in ("mu", "sigma"))
+        if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
+            raise ValueError(f"{path}: mu is {tuple(mu.shape)} and sigma {tuple(sigma.shape)}; expected d and d x d")
+        if not (mu.isfinite().all() and sigma.isfinite().all()):
+            raise ValueError(f"{path} holds NaN or infinity: compute the statistics again")
+        return Gaussian(
+            mu,
+            sigma,
+            int(content["num_samples"]) if "num_samples" in content else None,
+            str(content["extractor"]) if "extractor" in content else None,
+            str(content["weights_sha256"]) if "weights_sha256" in content else None,
+        )
+
+
 class FeatureStatistics:
     """Running mean and covariance of rows.
 
     n = n_a + n_b,   delta = mean_b - mean_a
     mean    = mean_a + delta n_b / n
     scatter = scatter_a + scatter_b + delta delta^T n_a n_b / n,     sigma = scatter / (n - 1)
+
+    Holds the covariance and at most `PENDING` rows more, whatever the number of samples.
     """
 
     def __init__(self, num_features: int) -> None:
         self.num_samples = 0
+        self._num_features = num_features
         self._mean = torch.zeros(num_features, dtype=torch.float64)
-        self._scatter = torch.zeros(num_features, num_features, dtype=torch.float64)
+        self._scatter = torch.zeros(0, 0, dtype=torch.float64)  # made with the first rows
+        self._pending: list[Tensor] = []
 
     @property
     def mu(self) -> Float64[Tensor, " d"]:
+        self._flush()
         return self._mean
 
     @property
@@ -49,7 +113,13 @@ class FeatureStatistics:
         """
         if self.num_samples < 2:
             raise ValueError(f"a covariance needs at least 2 samples, got {self.num_samples}")
+        self._flush()
         return self._scatter / (self.num_samples - 1)
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """Mean, covariance and number of samples."""
+        return Gaussian(self.mu, self.sigma, self.num_samples)
 
     def update(self, features: Float[Tensor, "b d"]) -> None:
         """Adds rows.
@@ -57,62 +127,95 @@ class FeatureStatistics:
         Raises:
             ValueError: the rows have another width; a feature is not finite.
         """
-        if features.shape[1] != len(self._mean):
-            raise ValueError(f"features have {features.shape[1]} columns, these statistics {len(self._mean)}")
+        if features.shape[1] != self._num_features:
+            raise ValueError(f"features have {features.shape[1]} columns, these statistics {self._num_features}")
         if not features.isfinite().all():
             raise ValueError("a feature is NaN or infinite: look at the generator's output before measuring it")
-        if len(features) == 0:
-            return
-        rows = features.detach().cpu().double()
-        mean = rows.mean(0)
-        rows = rows - mean
-        self._add(len(rows), mean, rows.T @ rows)
+        self._pending.append(features.detach().cpu())
+        self.num_samples += len(features)
+        if sum(map(len, self._pending)) >= PENDING:
+            self._flush()
 
     def merge(self, other: "FeatureStatistics") -> None:
         """Adds the rows that `other` has seen."""
-        if len(other.mu) != len(self.mu):
-            raise ValueError(f"cannot merge statistics of {len(other.mu)} features into {len(self.mu)}")
-        if other.num_samples:
-            self._add(other.num_samples, other._mean, other._scatter)
+        if other._num_features != self._num_features:
+            raise ValueError(f"cannot merge statistics of {other._num_features} features into {self._num_features}")
+        self._flush()
+        other._flush()
+        self._add(other.num_samples, other._mean, other._scatter, before=self.num_samples)
+        self.num_samples += other.num_samples
 
     def over_ranks(self) -> "FeatureStatistics":
         """The statistics of every rank's rows, the same on every rank; these stay as they are."""
+        self._flush()
+        d = self._num_features
         device = distributed.device() if distributed.world_size() > 1 else torch.device("cpu")
-        mean, scatter = self._mean.to(device), self._scatter.to(device)
+        scatter = self._scatter if self.num_samples else torch.zeros(d, d, dtype=torch.float64)
+        mean, scatter = self._mean.to(device), scatter.to(device)
         num_samples = distributed.sum_over_ranks(torch.tensor(float(self.num_samples), dtype=torch.float64).to(device))
         total_mean = distributed.sum_over_ranks(mean * self.num_samples) / num_samples.clamp(min=1)
         delta = mean - total_mean
         total_scatter = distributed.sum_over_ranks(scatter + self.num_samples * delta[:, None] * delta[None, :])
-        whole = FeatureStatistics(len(mean))
+        whole = FeatureStatistics(d)
         whole.num_samples = int(num_samples.item())
         whole._mean, whole._scatter = total_mean.cpu(), total_scatter.cpu()
         return whole
 
-    def save(self, path: Path) -> None:
-        """Writes `mu`, `sigma` and `num_samples` as npz; the literature's readers know the first two names."""
-        np.savez(path, mu=self.mu.numpy(), sigma=self.sigma.numpy(), num_samples=np.int64(self.num_samples))
+    def _flush(self) -> None:
+        """Adds the rows that wait."""
+        if not self._pending:
+            return
+        rows = torch.cat(self._pending).double().numpy()
+        self._pending = []
+        if len(rows) == 0:
+            return
+        mean = rows.mean(axis=0)
+        rows -= mean
+        scatter = torch.from_numpy(rows.T @ rows)  # NumPy computes one half of such a product and copies it
+        self._add(len(rows), torch.from_numpy(mean), scatter, before=self.num_samples - len(rows))
 
-    @staticmethod
-    def load(path: Path) -> "FeatureStatistics":
-        """Reads what `save` wrote.
-
-        Raises:
-            ValueError: the file has no `num_samples`, so that its covariance cannot be merged.
-        """
-        with np.load(path, allow_pickle=False) as file:
-            missing = {"mu", "sigma", "num_samples"} - set(file.files)
-            if missing:
-                raise ValueError(f"{path} lacks {sorted(missing)}; expected a file written by FeatureStatistics.save")
-            statistics = FeatureStatistics(len(file["mu"]))
-            statistics.num_samples = int(file["num_samples"])
-            statistics._mean = torch.from_numpy(file["mu"].astype(np.float64))
-            statistics._scatter = torch.from_numpy(file["sigma"].astype(np.float64)) * (statistics.num_samples - 1)
-            return statistics
-
-    def _add(self, num_samples: int, mean: Tensor, scatter: Tensor) -> None:
-        total = self.num_samples + num_samples
+    def _add(self, num_samples: int, mean: Tensor, scatter: Tensor, *, before: int) -> None:
+        if num_samples == 0:
+            return
+        if before == 0:
+            self._mean, self._scatter = mean.clone(), scatter.clone()
+            return
+        total = before + num_samples
         delta = mean - self._mean
         self._mean = self._mean + delta * (num_samples / total)
         self._scatter += scatter
-        self._scatter.addr_(delta, delta, alpha=self.num_samples * num_samples / total)
-        self.num_samples = total
+        self._scatter.addr_(delta, delta, alpha=before * num_samples / total)
+
+
+class BlockStatistics:
+    """Statistics of `NUM_BLOCKS` parts of the samples apart, from which intervals are made.
+
+    Sample i belongs to part i modulo `NUM_BLOCKS`, on any number of ranks. Holds a covariance for each part: 268 MB
+    for 2,048 features.
+    """
+
+    def __init__(self, num_features: int) -> None:
+        self.blocks = [FeatureStatistics(num_features) for _ in range(NUM_BLOCKS)]
+
+    def update(self, features: Float[Tensor, "b d"], indices: Int[Tensor, " b"]) -> None:
+        """Adds rows, the samples numbered `indices`."""
+        for number, block in enumerate(self.blocks):
+            block.update(features[(indices % NUM_BLOCKS == number).to(features.device)])
+
+    def over_ranks(self) -> "BlockStatistics":
+        """Those of every rank's rows, the same on every rank; these stay as they are."""
+        whole = BlockStatistics(0)
+        whole.blocks = [block.over_ranks() for block in self.blocks]
+        return whole
+
+    def whole(self) -> FeatureStatistics:
+        """The statistics of all samples."""
+        return merged(self.blocks)
+
+
+def merged(parts: Sequence[FeatureStatistics]) -> FeatureStatistics:
+    """The statistics of all parts together; the parts stay as they are."""
+    whole = FeatureStatistics(parts[0]._num_features)
+    for part in parts:
+        whole.merge(part)
+    return whole

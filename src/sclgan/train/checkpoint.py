@@ -1,6 +1,7 @@
 """Checkpoints: a folder a step, whole or absent. Weights as safetensors; the rest as a file of plain tensors."""
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -63,9 +64,41 @@ def latest(folder: Path) -> Path | None:
     return folder / f"step_{found[-1]:08d}" if found else None
 
 
+def named(folder: Path, name: str) -> Path | None:
+    """The checkpoint called "last" (the newest), "best" (see `save_best`) or by its step, if it is there.
+
+    Raises:
+        ValueError: it is called otherwise.
+    """
+    if name == "last":
+        return latest(folder)
+    if name != "best" and not name.isdecimal():
+        raise ValueError(f"no checkpoint is called '{name}': write last, best or a step, such as 4000")
+    path = folder / (name if name == "best" else f"step_{int(name):08d}")
+    return path if path.is_dir() else None
+
+
+def save_best(folder: Path, generator: nn.Module, score: Mapping[str, Any]) -> None:
+    """Writes `folder`/best: the averaged generator, and what it scored as best.json; replaces the one before.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; the one before is untouched.
+    """
+    with replaced(folder / "best") as temporary:
+        temporary.mkdir()
+        save_weights(temporary / "averaged_generator.safetensors", generator)
+        (temporary / "best.json").write_text(json.dumps(dict(score)) + "\n")
+
+
+def best_score(folder: Path) -> dict[str, Any] | None:
+    """What the best checkpoint scored: step, protocol, value; None without one."""
+    path = folder / "best" / "best.json"
+    return json.loads(path.read_text()) if path.exists() else None
+
+
 def remove_partial(folder: Path) -> None:
     """Removes what a killed process left half-written."""
-    for path in folder.glob(".step_*.partial"):
+    for path in folder.glob(".*.partial"):
         shutil.rmtree(path)
 
 

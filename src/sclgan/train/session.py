@@ -17,8 +17,9 @@ from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, construct
-from sclgan.run import ENCODERS, claim, load_encoders, save_encoders
+from sclgan.run import ENCODERS, Run, claim, load_encoders, save_encoders
 from sclgan.train import loop
+from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.log import read_metrics
 from sclgan.train.pretrain import PretrainingPhase, retrieval
@@ -105,7 +106,10 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
         steps=settings.steps,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        hooks=[loop.Hook(settings.grid_every, grid.save)],
+        hooks=[
+            loop.Hook(settings.grid_every, grid.save),
+            *evaluations(Run(out, recipe, 0, pair, vocabulary, grid.gan)),
+        ],
         num_workers=num_workers,
     )
     distributed.barrier()
@@ -122,6 +126,7 @@ def _check(recipe: Recipe) -> None:
         if "contrast" in weights and settings.num_views < 2:
             raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
+    protocols_of(recipe.training)
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - {"contrast"}, gan.generator_term_names),
         "discriminator_weights": (

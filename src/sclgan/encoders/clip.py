@@ -1,0 +1,283 @@
+"""CLIP: a vision transformer and a causal text transformer with a common space, as GALIP uses them.
+
+Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision"; Tao et al. 2023, "GALIP".
+The transformers are open_clip's; every way in and out of them is here.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from sclgan.data.types import Captions
+from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
+from sclgan.encoders.clip_library import cached_weights, open_clip
+from sclgan.encoders.clip_tokens import NUM_TOKENS
+from sclgan.encoders.weight_files import State, read_states
+from sclgan.losses.matching import info_nce
+from sclgan.losses.terms import Terms
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # in OpenAI's files beside the weights
+LARGEST_SCALE = 100.0
+
+Trained = Literal["all", "last_blocks", "norms_and_biases", "projections", "nothing"]
+
+
+@dataclass(frozen=True)
+class CLIPImageCodes(ImageCodes):
+    """Image codes with the features after some blocks of the vision transformer, one feature vector a patch."""
+
+    layers: Float[Tensor, "b k c r s"]
+
+
+class CLIP(Encoders):
+    """The encoder pair. The sizes are those of ViT-B/32; `code_size` is the text transformer's width too.
+
+    `weights` is a file (OpenAI's ViT-B-32.pt or open_clip's), or "openai" for OpenAI's in the caches of open_clip, or
+    None for random ones. `trained` says which parameters pre-training changes: "last_blocks" are the last
+    `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into the common
+    space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the others where
+    `weights` names a file that has them.
+
+    Raises:
+        ModuleNotFoundError: open_clip is not installed.
+        FileNotFoundError: there are no such weights.
+        ValueError: the file is damaged or holds a network of other sizes; sizes do not divide.
+    """
+
+    def __init__(
+        self,
+        num_tokens: int = NUM_TOKENS,
+        *,
+        weights: str | None,
+        trained: Trained = "all",
+        num_trained_blocks: int = 1,
+        reference_input: bool = False,
+        code_size: int = 512,
+        context_length: int = 77,
+        num_text_blocks: int = 12,
+        num_text_heads: int = 8,
+        image_size: int = 224,
+        patch_size: int = 32,
+        image_width: int = 768,
+        num_image_blocks: int = 12,
+        num_image_heads: int = 12,
+    ) -> None:
+        super().__init__()
+        for what, whole, part in (
+            ("image_size into patches", image_size, patch_size),
+            ("image_width into heads", image_width, num_image_heads),
+            ("code_size into heads", code_size, num_text_heads),
+        ):
+            if whole % part:
+                raise ValueError(f"{what}: {whole} is not a multiple of {part}")
+        self.code_size, self.context_length = code_size, context_length
+        self.image_size, self.image_width, self.num_image_blocks = image_size, image_width, num_image_blocks
+        self.grid_size = image_size // patch_size
+        self.reference_input = reference_input
+        library = open_clip().model
+        self.clip = library.CLIP(
+            code_size,
+            library.CLIPVisionCfg(
+                layers=num_image_blocks,
+                width=image_width,
+                head_width=image_width // num_image_heads,
+                patch_size=patch_size,
+                image_size=image_size,
+            ),
+            library.CLIPTextCfg(
+                context_length=context_length,
+                vocab_size=num_tokens,
+                width=code_size,
+                heads=num_text_heads,
+                layers=num_text_blocks,
+            ),
+            quick_gelu=True,
+        )
+        self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
+        if weights is not None:
+            path = cached_weights() if weights == "openai" else Path(weights)
+            self._load(path)
+        names = _trained_names(self.clip, trained, num_trained_blocks)
+        for name, parameter in self.clip.named_parameters():
+            parameter.requires_grad_(name in names)
+        if weights is not None:
+            self.frozen_prefixes = tuple(f"clip.{name}" for name in self.clip.state_dict() if name not in names)
+
+    def encode_text(self, captions: Captions) -> TextCodes:
+        """The sentence is the projected state at the end sign; words are all states, signs included, unprojected.
+
+            x = ln_final( transformer( embedding + position ) )    words = x    sentence = x[end sign] @ text_projection
+
+        Words are 0 at padding: the transformer is causal, so what follows the end sign is not computed at all.
+
+        Raises:
+            ValueError: a caption has no token, or more than there are; more tokens than the context has.
+        """
+        clip, tokens, lengths = self.clip, captions.tokens, captions.lengths.cpu()
+        num_tokens = tokens.shape[1]
+        if num_tokens > self.context_length:
+            raise ValueError(f"captions have {num_tokens} tokens, the context is {self.context_length}: shorten them")
+        if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= num_tokens:
+            raise ValueError(f"captions must have 1 to {num_tokens} tokens, lengths are {lengths.tolist()}")
+        longest = int(lengths.max())
+        x = clip.token_embedding(tokens[:, :longest]) + clip.positional_embedding[:longest]
+        causal = clip.attn_mask[:longest, :longest]
+        for block in clip.transformer.resblocks:
+            x = block(x, attn_mask=causal)
+        x = clip.ln_final(x)  # [b t d]
+        lengths = captions.lengths.to(x.device)
+        sentence = x[torch.arange(len(x), device=x.device), lengths - 1] @ clip.text_projection
+        mask = torch.arange(num_tokens, device=x.device) < lengths[:, None]
+        words = F.pad(x.masked_fill(~mask[:, :longest, None], 0), (0, 0, 0, num_tokens - longest))
+        return TextCodes(sentence=sentence, words=words.transpose(1, 2), mask=mask)
+
+    def encode_image(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int] = ()) -> CLIPImageCodes:
+        """Codes of images in [-1, 1] of any size, with the features after the `blocks` (numbered from 0).
+
+        `regions` are the patches projected as if each were the class token, which CLIP was not trained for.
+        """
+        visual = self.clip.visual
+        x, layers = self._tokens(image, blocks, stop=self.num_image_blocks)
+        codes = visual.ln_post(x) @ visual.proj  # [b 1+n d]
+        return CLIPImageCodes(image=codes[:, 0], regions=self._as_map(codes[:, 1:]), layers=layers)
+
+    def features(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int]) -> Float[Tensor, "b k c r s"]:
+        """`encode_image(image, blocks).layers` alone: later blocks are not computed."""
+        return self._tokens(image, blocks, stop=max(blocks) + 1)[1]
+
+    def bridge(
+        self, features: Float[Tensor, "b c r s"], prompts: Float[Tensor, "b k c"], *, first_block: int
+    ) -> Float[Tensor, "b c r s"]:
+        """A feature map through the vision transformer as if its places were patches (Tao et al. 2023, section 3.2).
+
+        Block `first_block` + i sees prompt i as one more token, the last; its output is dropped.
+        """
+        x = self._embedded(features.flatten(2).transpose(1, 2))
+        for index, block in enumerate(self.clip.visual.transformer.resblocks, start=-first_block):
+            if 0 <= index < prompts.shape[1]:
+                x = block(torch.cat([x, prompts[:, index, None]], dim=1))[:, :-1]
+            else:
+                x = block(x)
+        return self._as_map(x[:, 1:])
+
+    def clip_input(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
+        """Images in [-1, 1] as CLIP's vision transformer takes them: its size, normalised by CLIP's statistics.
+
+            u = resize(image)        x = (u / 2 + 1 / 2 - mean) / deviation
+
+        The resize is bicubic and antialiased, as CLIP's own; images of CLIP's size are not resized.
+
+        Reference quirk, with `reference_input`: GALIP's code maps [-1, 1] to [0.5, 1], doing it twice, and resizes to
+        the nearest pixel. Kept for released weights.
+        """
+        size = (self.image_size, self.image_size)
+        image = image.to(self.clip.visual.conv1.weight.dtype)
+        if self.reference_input:
+            image = (F.interpolate(image, size, mode="nearest") if image.shape[2:] != size else image) / 2 + 0.5
+        elif image.shape[2:] != size:
+            image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True)
+        mean, deviation = self.get_buffer("mean"), self.get_buffer("deviation")
+        return torch.addcmul((0.5 - mean) / deviation, image, 0.5 / deviation)
+
+    def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
+        """CLIP's loss, `infonce`, with its learned scale, which is held below 100.
+
+        Rows of one label are rivals as any others: that is CLIP's loss, and what labels have to say is the contrast's.
+        """
+        del labels
+        scale = self.clip.logit_scale
+        with torch.no_grad():  # CLIP's way: the parameter itself, so that its gradient can lead back
+            scale.clamp_(0, math.log(LARGEST_SCALE))
+        return {"infonce": info_nce(text.sentence, image.image, scale.exp())}
+
+    def text_parameters(self) -> list[nn.Parameter]:
+        """The trainable parameters of the text transformer and its projection."""
+        return [p for name, p in self._trainable() if not name.startswith("visual.") and name != "logit_scale"]
+
+    def trainable_parameters(self) -> list[nn.Parameter]:
+        """All parameters that pre-training changes."""
+        return [p for _, p in self._trainable()]
+
+    def _trainable(self) -> list[tuple[str, nn.Parameter]]:
+        return [(name, p) for name, p in self.clip.named_parameters() if p.requires_grad]
+
+    def _tokens(
+        self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int], *, stop: int
+    ) -> tuple[Float[Tensor, "b t c"], Float[Tensor, "b k c r s"]]:
+        """Class token and patches after block `stop` - 1, and the patches after each of `blocks`."""
+        if not all(0 <= index < self.num_image_blocks for index in blocks):
+            raise ValueError(f"blocks {list(blocks)} are not all among 0 to {self.num_image_blocks - 1}")
+        patches = self.clip.visual.conv1(self.clip_input(image)).flatten(2).transpose(1, 2)
+        x = self._embedded(patches)
+        after = []
+        for block in self.clip.visual.transformer.resblocks[:stop]:
+            x = block(x)
+            after.append(x)
+        layers = torch.stack([self._as_map(after[index][:, 1:]) for index in blocks], dim=1) if blocks else None
+        if layers is None:
+            layers = x.new_empty(len(x), 0, self.image_width, self.grid_size, self.grid_size)
+        return x, layers
+
+    def _embedded(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b t c"]:
+        """The transformer's input: class token in front, positions added, normalised."""
+        visual = self.clip.visual
+        itself = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        out: Tensor = visual.ln_pre(torch.cat([itself, patches], dim=1) + visual.positional_embedding)
+        return out
+
+    def _as_map(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b c r s"]:
+        return patches.transpose(1, 2).view(len(patches), -1, self.grid_size, self.grid_size)
+
+    def _load(self, path: Path) -> None:
+        states = read_states(path)
+        found = states[0] if len(states) == 1 else {}
+        given: State = {name: x.float() for name, x in found.items() if name not in NO_WEIGHTS}
+        own = self.clip.state_dict()
+        problems = {
+            "lacks": sorted(own.keys() - given.keys()),
+            "has unknown": sorted(given.keys() - own.keys()),
+            "has of another shape": [
+                f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
+                for name in sorted(own.keys() & given.keys())
+                if given[name].shape != own[name].shape
+            ],
+        }
+        if any(problems.values()):
+            listed = "; ".join(
+                f"it {what} {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
+                for what, names in problems.items()
+                if names
+            )
+            raise ValueError(f"{path} does not hold this CLIP: {listed}. Give OpenAI's ViT-B-32.pt, or fitting sizes")
+        self.clip.load_state_dict(given)
+
+
+def _trained_names(clip: nn.Module, trained: Trained, num_blocks: int) -> set[str]:
+    """The names of the parameters that pre-training changes."""
+    names = [name for name, _ in clip.named_parameters()]
+    projections = {"visual.proj", "text_projection"}
+    if trained == "nothing":
+        return set()
+    if trained == "all":
+        return set(names)
+    if trained == "projections":
+        chosen = projections
+    elif trained == "norms_and_biases":
+        chosen = {name for name in names if "ln_" in name or name.endswith("bias")}
+    else:
+        chosen = projections | {name for name in names if name.startswith(("ln_final.", "visual.ln_post."))}
+        for prefix in ("transformer.resblocks.", "visual.transformer.resblocks."):
+            of_tower = {name: int(name.removeprefix(prefix).split(".")[0]) for name in names if name.startswith(prefix)}
+            first = max(of_tower.values()) + 1 - num_blocks
+            chosen |= {name for name, index in of_tower.items() if index >= first}
+    return chosen | {"logit_scale"}

@@ -1,0 +1,64 @@
+"""Captions to CLIP's tokens: byte pairs between a start and an end sign.
+
+Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", section 2.4. The merges
+are OpenAI's, as they come with open_clip.
+"""
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sclgan.data.types import Captions
+from sclgan.encoders.clip_library import open_clip
+from sclgan.files import write_atomically
+
+NUM_TOKENS = 49408
+
+
+class CLIPTokenizer:
+    """Calling it tokenises captions: start sign, byte pairs of the lower-cased text, end sign, padding with 0.
+
+    What does not fit into `context_length` tokens is cut, the last token being the end sign. Lengths count both signs.
+    There is no unknown word.
+    """
+
+    num_tokens = NUM_TOKENS
+
+    def __init__(self, *, context_length: int = 77) -> None:
+        if context_length < 3:
+            raise ValueError(f"context_length must be at least 3, two signs and a token, not {context_length}")
+        self.context_length = context_length
+
+    def __call__(self, captions: Sequence[str]) -> Captions:
+        """Tokens [b context_length] and lengths.
+
+        Raises:
+            ValueError: a caption is empty.
+        """
+        for row, caption in enumerate(captions):
+            if not caption.strip():
+                raise ValueError(f"caption {row + 1} of {len(captions)} is empty: {caption!r}; write one")
+        tokens = _byte_pairs()(list(captions), self.context_length)
+        return Captions(tokens, (tokens == NUM_TOKENS - 1).int().argmax(dim=1) + 1)
+
+    def save(self, path: Path) -> None:
+        """Writes what it takes to make it again as JSON."""
+        write_atomically(path, json.dumps({"tokens": "clip", "context_length": self.context_length}).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "CLIPTokenizer":
+        """Reads what `save` wrote."""
+        try:
+            content = json.loads(path.read_text())
+            if content["tokens"] != "clip":
+                raise KeyError(content["tokens"])
+            return cls(context_length=content["context_length"])
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not describe CLIP's tokens ({error!r}): pre-train again") from error
+
+
+@cache
+def _byte_pairs() -> Any:
+    return open_clip().tokenizer.SimpleTokenizer()

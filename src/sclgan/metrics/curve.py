@@ -1,0 +1,105 @@
+"""How the Frechet distance depends on the number of samples, and its limit at infinitely many.
+
+Chong & Forsyth 2020, "Effectively Unbiased FID and Inception Score and where to find them" (arXiv 1911.07023),
+section 3: the bias is nearly linear in 1 / number of samples, so a line through values at several numbers ends, at 0,
+in the value without bias.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.metrics.frechet import frechet_distances
+from sclgan.metrics.measures import Features, GeneratedBatch
+from sclgan.metrics.statistics import Estimate, FeatureStatistics, Gaussian
+from sclgan.random import integer_seed
+
+NUM_POINTS = 8
+SMALLEST_SHARE = 0.2  # of the samples: below, the bias is not linear any more
+
+
+class KeptFeatures:
+    """The features of every sample, in the order of their numbers: 4 bytes a number, 246 MB for 30,000 x 2,048."""
+
+    def __init__(self, extractor: str) -> None:
+        self.extractor = extractor
+        self._indices: list[Tensor] = []
+        self._rows: list[Tensor] = []
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        """Adds the rows of a batch."""
+        self._indices.append(batch.indices.cpu())
+        self._rows.append(features[self.extractor].detach().cpu())
+
+    def over_ranks(self) -> "KeptFeatures":
+        """Those of every rank, the same on every rank; these stay as they are."""
+        own = (torch.cat(self._indices), torch.cat(self._rows)) if self._indices else None
+        parts = [part for part in distributed.gather_objects(own) if part is not None]
+        whole = KeptFeatures(self.extractor)
+        if parts:
+            indices, rows = (torch.cat(column) for column in zip(*parts, strict=True))
+            order = indices.argsort()
+            whole._indices, whole._rows = [indices[order]], [rows[order]]
+        return whole
+
+    @property
+    def rows(self) -> Float[Tensor, "n d"]:
+        """All of them."""
+        return torch.cat(self._rows)
+
+
+@dataclass(frozen=True)
+class BiasCurve:
+    """Values at several numbers of samples, and the line through them in 1 / number.
+
+    value(n) = limit + slope / n
+
+    `limit` holds the value at infinitely many samples. Its interval is that of the line's intercept; the subsets
+    share samples, so it is a guide only.
+    """
+
+    num_samples: tuple[int, ...]
+    values: tuple[float, ...]
+    limit: Estimate
+    slope: float
+
+
+def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0) -> BiasCurve:
+    """The distance of random subsets from the reals, of a fifth to all of the samples, evenly spaced in 1 / number.
+
+    Subsets are drawn anew for each number, without replacement.
+
+    Raises:
+        ValueError: too few samples for a curve.
+    """
+    n = len(features)
+    smallest = round(SMALLEST_SHARE * n)
+    if smallest < 2:
+        raise ValueError(f"a curve needs at least {round(2 / SMALLEST_SHARE)} samples, there are {n}")
+    inverse = torch.linspace(1 / smallest, 1 / n, NUM_POINTS, dtype=torch.float64)
+    numbers = sorted({round(1 / x) for x in inverse.tolist()})
+
+    def subset(number: int) -> Gaussian:
+        generator = torch.Generator().manual_seed(integer_seed(seed, number))
+        statistics = FeatureStatistics(features.shape[1])
+        statistics.update(features[torch.randperm(n, generator=generator)[:number]])
+        return statistics.gaussian
+
+    values = frechet_distances(reals, map(subset, numbers))
+    limit, slope, error = _line(1 / torch.tensor(numbers).double(), torch.tensor(values).double())
+    kind = "95 %, standard error of the line's intercept; the subsets share samples"
+    half = 1.96 * error
+    return BiasCurve(tuple(numbers), tuple(values), Estimate(limit, (limit - half, limit + half), kind), slope)
+
+
+def _line(x: Float[Tensor, " m"], y: Float[Tensor, " m"]) -> tuple[float, float, float]:
+    """Intercept and slope by least squares, and the standard error of the intercept."""
+    centred = x - x.mean()
+    slope = (centred * y).sum() / centred.square().sum()
+    intercept = y.mean() - slope * x.mean()
+    residual = (y - intercept - slope * x).square().sum() / max(len(x) - 2, 1)
+    error = (residual * (1 / len(x) + x.mean() ** 2 / centred.square().sum())).sqrt()
+    return float(intercept), float(slope), float(error)

@@ -1,0 +1,162 @@
+"""The weights of the metrics' networks: local files of known name and SHA-256. Nothing is ever downloaded.
+
+A value without the hash of its network cannot be compared; so a file is verified before it is used, and its hash
+stands in every result.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+
+from sclgan.files import write_atomically
+
+ENVIRONMENT = "SCLGAN_WEIGHTS"
+HASHES = "hashes.json"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What to get and from where. `names` are the file names it goes by, each with its SHA-256 as far as it is known:
+    the whole, the beginning, or nothing where its authors publish none. `url` is the first name's address, `page`
+    the official page that describes it. `size` is in MB. `caches` are the folders of other programs that keep it.
+    """
+
+    names: Mapping[str, str]
+    size: int
+    url: str
+    page: str
+    serves: str
+    caches: tuple[str, ...] = ()
+
+
+TORCH_HUB = "the cache of torch.hub"
+OPENAI_CLIP = "~/.cache/clip"
+INCEPTION_2015 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
+FILES: Mapping[str, WeightsFile] = MappingProxyType(
+    {
+        "inception-2015": WeightsFile(
+            names={  # as pytorch-fid and as torch-fidelity name it; the same bytes
+                "pt_inception-2015-12-05-6726825d.pth": INCEPTION_2015,
+                "weights-inception-2015-12-05-6726825d.pth": INCEPTION_2015,
+            },
+            size=96,
+            url="https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/pt_inception-2015-12-05-6726825d.pth",
+            page="https://github.com/mseitzer/pytorch-fid/releases/tag/fid_weights",
+            serves="TensorFlow's Inception of 2015 as ported to PyTorch: the literature's FID, KID and Inception Score",
+            caches=(TORCH_HUB,),
+        ),
+        "inception-torchvision": WeightsFile(
+            names={"inception_v3_google-0cc3c7bd.pth": "0cc3c7bd", "inception_v3_google-1a9a5a14.pth": "1a9a5a14"},
+            size=109,
+            url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+            page="https://docs.pytorch.org/vision/stable/models/inception.html",
+            serves="torchvision's Inception-v3: the FID of DM-GAN, DF-GAN and GALIP",
+            caches=(TORCH_HUB,),
+        ),
+        "clip-vit-b-32": WeightsFile(
+            names={"ViT-B-32.pt": "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"},
+            size=354,
+            url="https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
+            page="https://github.com/openai/CLIP",
+            serves="OpenAI's CLIP ViT-B/32: CLIP score, R-precision, features",
+            caches=(OPENAI_CLIP,),
+        ),
+        "clip-vit-l-14": WeightsFile(
+            names={"ViT-L-14.pt": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"},
+            size=933,
+            url="https://openaipublic.azureedge.net/clip/models/b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836/ViT-L-14.pt",
+            page="https://github.com/openai/CLIP",
+            serves="OpenAI's CLIP ViT-L/14: a CLIP score of another network than the one that GALIP trains with",
+            caches=(OPENAI_CLIP,),
+        ),
+        "dino-resnet-50": WeightsFile(
+            names={"dino_resnet50_pretrain.pth": ""},
+            size=94,
+            url="https://dl.fbaipublicfiles.com/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth",
+            page="https://github.com/facebookresearch/dino",
+            serves="DINO's ResNet-50, trained without labels: features that no class of ImageNet has shaped",
+            caches=(TORCH_HUB,),
+        ),
+    }
+)
+
+
+def weights_folder() -> Path:
+    """Where weights belong: the folder that the environment variable SCLGAN_WEIGHTS names, else ~/.cache/sclgan."""
+    named = os.environ.get(ENVIRONMENT)
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "sclgan"
+
+
+def verified(key: str) -> tuple[Path, str]:
+    """The file of these weights and its SHA-256.
+
+    Raises:
+        FileNotFoundError: it is in none of the folders; the message says what to get and where to put it.
+        ValueError: the file there is not the one that is known.
+    """
+    weights = FILES[key]
+    for folder in _folders(weights):
+        for name, known in weights.names.items():
+            path = folder / name
+            if path.is_file():
+                found = _sha256(path)
+                if not found.startswith(known):
+                    raise ValueError(
+                        f"{path} has SHA-256 {found}, expected {known}{'' if len(known) == 64 else '...'}: "
+                        f"it is damaged or another file; get {weights.url} again"
+                    )
+                return path, found
+    known = next(iter(weights.names.values()))
+    sha256 = f", SHA-256 {known}{'' if len(known) == 64 else '...'}" if known else ""
+    raise FileNotFoundError(
+        f"{' or '.join(weights.names)} is missing: get {weights.url} ({weights.size} MB{sha256}; described at "
+        f"{weights.page}) and put it in {weights_folder()} (another folder: set {ENVIRONMENT})"
+    )
+
+
+def problem(key: str) -> str | None:
+    """Why these weights cannot be used, or None if they can."""
+    try:
+        verified(key)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def _folders(weights: WeightsFile) -> list[Path]:
+    caches = {
+        TORCH_HUB: Path(torch.hub.get_dir()) / "checkpoints",
+        OPENAI_CLIP: Path(OPENAI_CLIP).expanduser(),
+    }
+    return [weights_folder(), *(caches[name] for name in weights.caches)]
+
+
+def _sha256(path: Path) -> str:
+    """The hash of a file, computed anew where its size or time changed since it was noted down."""
+    status = path.stat()
+    notes = weights_folder() / HASHES
+    known = _read(notes)
+    state = [status.st_size, status.st_mtime_ns]
+    name = str(path.resolve())
+    if known.get(name, [])[:2] != state:
+        with path.open("rb") as file:
+            known[name] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
+        with suppress(OSError):  # a folder that is not ours to write to: the hash is computed each time
+            write_atomically(notes, json.dumps(known, indent=1).encode())
+    return str(known[name][2])
+
+
+def _read(notes: Path) -> dict[str, list[int | str]]:
+    try:
+        content = json.loads(notes.read_text())
+        return {name: state for name, state in content.items() if len(state) == 3}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}

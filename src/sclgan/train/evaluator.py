@@ -1,0 +1,81 @@
+"""Evaluation while the GAN trains: a small protocol every so many steps, and the best checkpoint by it.
+
+Pictures and features stay in memory. Captions and noise are functions of the recipe's seed, the same each time, so
+that values of different steps are comparable; the training draws no random number from here.
+"""
+
+import logging
+
+from sclgan import distributed
+from sclgan.data.types import Source
+from sclgan.evaluation import SPLIT, generated
+from sclgan.grading import composed_reals
+from sclgan.metrics.evaluate import Result, grade, measure_fakes
+from sclgan.metrics.features import EXTRACTORS, available
+from sclgan.metrics.protocol import EvaluationProtocol, protocols_named
+from sclgan.metrics.reals import Reals
+from sclgan.recipe import Training, construct
+from sclgan.run import Run
+from sclgan.train import checkpoint
+from sclgan.train.loop import Hook
+
+log = logging.getLogger(__name__)
+
+
+def protocols_of(settings: Training) -> list[EvaluationProtocol]:
+    """What the evaluations of a training measure; none where there are none.
+
+    Raises:
+        ValueError: no such protocol, none at all, or fewer than 2 images.
+    """
+    if settings.evaluate_every == 0:
+        return []
+    protocols = protocols_named(settings.evaluate_protocols)
+    if not protocols or settings.evaluate_every < 0 or settings.evaluate_images < 2:
+        raise ValueError("training: evaluations need a protocol and at least 2 images; evaluate_every=0 makes none")
+    return protocols
+
+
+def evaluations(run: Run) -> list[Hook]:
+    """The hook that the recipe of `run` asks for; none, and a word why, where a protocol's weights are missing.
+
+    `run.gan` draws with the averaged generator as it is when the hook is called.
+    """
+    settings = run.recipe.training
+    protocols = protocols_of(settings)
+    missing = {p.name: reason for p in protocols if (reason := available(p)) is not None}
+    if missing and distributed.rank() == 0:
+        log.info("no evaluation in training: %s", "; ".join(f"{name}: {why}" for name, why in missing.items()))
+    return [Hook(settings.evaluate_every, Evaluator(run, protocols))] if protocols and not missing else []
+
+
+class Evaluator:
+    """Grades the averaged generator and keeps the best one; every rank calls it."""
+
+    def __init__(self, run: Run, protocols: list[EvaluationProtocol]) -> None:
+        self.run, self.protocols = run, protocols
+        self.source: Source = construct(run.recipe.source, SPLIT)
+        names = sorted({p.extractor for p in protocols if p.extractor is not None})
+        self.extractors = {name: EXTRACTORS[name](device=distributed.device()) for name in names}
+        self._reals: Reals | None = None
+
+    def __call__(self, step: int) -> dict[str, float]:
+        """The value of each protocol by its label, for the records."""
+        recipe = self.run.recipe
+        fakes = generated(self.run, self.source, recipe.training.evaluate_images, seed=recipe.seed)
+        measured = measure_fakes(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
+        if self._reals is None:
+            self._reals = composed_reals(measured, self.source, num_floor=0)
+        results = grade(measured, self._reals)
+        if distributed.rank() == 0:
+            self._keep_best(results[0], step)
+        return {f"evaluation/{result.label}": result.value for result in results}
+
+    def _keep_best(self, result: Result, step: int) -> None:
+        """Saves the generator where it is better than the best; values of another protocol are no comparison."""
+        folder = self.run.folder / "checkpoints"
+        best = checkpoint.best_score(folder)
+        sign = 1 if result.better == "higher" else -1
+        if best is None or best["protocol"] != result.label or sign * result.value > sign * best["value"]:
+            score = {"step": step, "protocol": result.label, "value": result.value, "better": result.better}
+            checkpoint.save_best(folder, self.run.gan.generator, score)
