@@ -53,7 +53,10 @@ def measure(name: str, precision: str) -> None:
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     median = statistics.median(seconds[1:])
-    print(f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}", flush=True)
+    print(
+        f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}",
+        flush=True,
+    )
 
 
 def main() -> None:

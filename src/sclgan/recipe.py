@@ -205,6 +205,13 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
     raise ValueError(f"'{path}' cannot be set from the command line; copy the recipe and change it there")
 
 
+def has_field(node: Any, path: str) -> bool:
+    """Whether an assignment can set this field of a recipe: GANs and encoders differ in theirs."""
+    name, _, rest = path.partition(".")
+    options = _children(node)
+    return name in options and (not rest or has_field(options[name][0], rest))
+
+
 def to_json(recipe: Recipe) -> str:
     """The resolved recipe as JSON; constructors become {"call": "module.name", arguments}."""
     return json.dumps(_plain(recipe), indent=2)

@@ -17,7 +17,7 @@ from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, construct
-from sclgan.run import ENCODERS, Run, claim, load_encoders, save_encoders
+from sclgan.run import ENCODERS, Run, claim, load_encoders, pretraining_parts, save_encoders
 from sclgan.train import loop
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
@@ -42,7 +42,7 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, vocabulary, settings, image_size)
-    claim(out, recipe)
+    claim(out, recipe, pretraining_parts)
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
