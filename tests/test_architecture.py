@@ -75,7 +75,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
-    | {"data.types", "data.emoji"},
+    | {"data.types", "data.emoji", "distributed", "random"},
     "__main__": {
         "experiments",
         "evaluation",

@@ -205,11 +205,15 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
     raise ValueError(f"'{path}' cannot be set from the command line; copy the recipe and change it there")
 
 
-def has_field(node: Any, path: str) -> bool:
-    """Whether an assignment can set this field of a recipe: GANs and encoders differ in theirs."""
+def value_at(node: Any, path: str) -> Any:
+    """The value that an assignment to this path of a recipe replaces.
+
+    Raises:
+        KeyError: there is no such field: GANs and encoders differ in theirs.
+    """
     name, _, rest = path.partition(".")
-    options = _children(node)
-    return name in options and (not rest or has_field(options[name][0], rest))
+    value = _children(node)[name][0]
+    return value_at(value, rest) if rest else value
 
 
 def to_json(recipe: Recipe) -> str:

@@ -189,6 +189,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
     if not found:
         raise ValueError(f"no records in {', '.join(map(str, folders))}: metrics.jsonl is empty or not there")
     figure = drawn(found)
+    figure.supxlabel("step; terms that are summed over views are shown a view", fontsize=8)
     handles = [
         Line2D([], [], color=COLORS[number % len(COLORS)], label=name) for number, name in enumerate(_names(folders))
     ]

@@ -1,7 +1,7 @@
 """A table from its runs to its files: what is missing is run, and table.md, table.csv and index.html are written."""
 
-import logging
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,6 @@ from sclgan.experiments.tables import Table, table, title
 from sclgan.files import write_atomically
 from sclgan.recipe import construct
 from sclgan.run import open_run, resolved
-
-log = logging.getLogger(__name__)
 
 NUM_CAPTIONS, NUM_NOISES = 6, 3
 
@@ -77,7 +75,8 @@ def make_table(
         here = [group.data for group in wanted.groups if group.data not in absent]
         wanted = table(name, data=here or data, gans=gans)
         runs = [run for run in runs if run.name.split("_")[1] not in absent]
-    notes = _notes(wanted, num_seeds=num_seeds, budget=budget, assignments=assignments, num_images=num_images)
+    options = {"data": data, "gans": gans, "set": assignments}
+    notes = _notes(wanted, num_seeds=num_seeds, budget=budget, options=options, num_images=num_images)
 
     def write() -> None:
         if distributed.rank() == 0:
@@ -103,24 +102,24 @@ def _write(made: Report, out: Path) -> None:
 
 
 def _notes(
-    wanted: Table, *, num_seeds: int, budget: int | None, assignments: Sequence[str], num_images: int | None
+    wanted: Table, *, num_seeds: int, budget: int | None, options: Mapping[str, Sequence[str]], num_images: int | None
 ) -> list[str]:
     """How the table was made."""
     if budget is None:
         length = (
-            "Every row takes its recipe's number of steps; rows with two views or twice the batch see twice as many "
+            "Every row takes its recipe's number of steps: rows with two views or twice the batch see twice as many "
+            "images as the plain row, and as many as each other."
         )
-        length += "images in them as the plain row, and as many as each other."
     else:
         length = (
-            f"Every row sees {budget:,} images while the GAN trains, so rows with two views or twice the batch take "
+            f"Every row sees {budget:,} images while its GAN trains: rows with two views or twice the batch take half "
+            "the steps of the plain row, and as many as each other. Pre-training takes its recipe's steps."
         )
-        length += "half the steps of the plain row, and as many as each other. Pre-training takes its recipe's steps."
-    command = [f"sclgan table {wanted.name} --seeds {num_seeds}"]
-    command += [f"--budget {budget}"] if budget is not None else []
-    command += [f"--set {one}" for one in assignments]
-    command += [f"--num-images {num_images}"] if num_images is not None else []
-    return [f"Made with {' '.join(command)}.", length]
+    command = ["sclgan", "table", wanted.name, "--seeds", str(num_seeds)]
+    command += ["--budget", str(budget)] if budget is not None else []
+    command += [word for name, values in options.items() for value in values for word in (f"--{name}", value)]
+    command += ["--num-images", str(num_images)] if num_images is not None else []
+    return [f"Made with {shlex.join(command)}.", length]
 
 
 @dataclass(frozen=True)

@@ -199,7 +199,7 @@ def costs(made: Report) -> list[dict[str, Any]]:
 
 def markdown(made: Report) -> str:
     """The whole report but curves and samples."""
-    lines = [f"# {made.table.title}", "", *(f"- {note}" for note in [*made.notes, seeds_note(made)]), ""]
+    lines = [f"# {made.table.title}", "", *(f"- {note}" for note in [*made.notes, seeds_note(made)])]
     lines += [f"- failed: {who}: {why}" for who, why in made.failed.items()]
     for data in made.data():
         lines += ["", f"## {data}", "", *_summary(made, data)]
@@ -241,17 +241,19 @@ def summary_text(entry: Entry) -> str:
 
 def _detail(made: Report, results: GroupResults) -> list[str]:
     than = made.table.compared_with
-    heads = ["row", "protocol", "mean", f"{CONFIDENCE:.0%} interval", "by seed"]
+    heads = ["protocol", "row", "mean", f"{CONFIDENCE:.0%} interval", "by seed"]
     heads += [part for called in than.values() for part in (f"against {called}", "p")]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name, entries in results.entries.items():
-        for label, entry in entries.items():
-            ends = "one seed" if entry.interval is None else f"{entry.interval[0]:.4g} to {entry.interval[1]:.4g}"
-            by_seed = ", ".join(f"{value:.4g}" for value in entry.values.values())
-            cells = [title(name), f"`{label}`", f"{entry.mean:.4g}", ends, by_seed]
-            for one in than:
-                cells += [change_text(entry.comparisons.get(one)), p_text(entry.comparisons.get(one))]
-            lines.append(f"| {' | '.join(cells)} |")
+    for column in made.columns[results.group.data]:
+        for name, entries in results.entries.items():
+            if column.label in entries:
+                entry = entries[column.label]
+                ends = "one seed" if entry.interval is None else "{:.4g} to {:.4g}".format(*entry.interval)
+                by_seed = ", ".join(f"{value:.4g}" for value in entry.values.values())
+                cells = [f"`{column.label}`", title(name), f"{entry.mean:.4g}", ends, by_seed]
+                for one in than:
+                    cells += [change_text(entry.comparisons.get(one)), p_text(entry.comparisons.get(one))]
+                lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

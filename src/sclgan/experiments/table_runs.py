@@ -222,8 +222,9 @@ def said_once(logger: logging.Logger) -> Iterator[None]:
     said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        return message not in said and not said.add(message)
+        num_said = len(said)
+        said.add(record.getMessage())
+        return len(said) > num_said
 
     logger.addFilter(is_new)
     try:

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sclgan.recipe import Recipe, has_field, override
+from sclgan.recipe import Recipe, override, value_at
 from sclgan.recipes import RECIPES
 from sclgan.recipes.variants import VARIANTS
 
@@ -115,7 +115,7 @@ def title(name: str) -> str:
 
 
 def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: int | None = None) -> Recipe:
-    """The recipe of a row and a seed, with those fields set that it has, its GAN trained on `budget` images.
+    """The recipe of a row and a seed, with the assignments that concern it, its GAN trained on `budget` images.
 
     An image counts once for each time that it is seen: views x batch x steps.
 
@@ -132,13 +132,41 @@ def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: in
 
 
 def fitting(name: str, assignments: Sequence[str]) -> list[str]:
-    """The assignments to fields that the recipe has: GANs differ in theirs."""
-    base = KNOWN[name]()
-    return [one for one in assignments if has_field(base, one.partition("=")[0])]
+    """What assignments to the fields of all rows mean for the recipe of this name.
+
+    It is left out where the recipe has no such field, and where it would undo what makes the row: a field in which it
+    differs from the row that it is made of stays as it is, but a batch stays twice the batch, and 0 steps of
+    pre-training stay 0.
+    """
+    own, base = KNOWN[name](), KNOWN[_made_of(name)]()
+    meant = []
+    for one in assignments:
+        path, _, value = one.partition("=")
+        try:
+            mine = value_at(own, path)
+        except KeyError:
+            continue
+        try:
+            others = value_at(base, path)
+        except KeyError:
+            others = mine
+        if path == "pretraining.steps":
+            meant += [one] if mine else []
+        elif mine == others:
+            meant.append(one)
+        elif path.endswith(".batch_size") and value.isdecimal():
+            meant.append(f"{path}={int(value) * mine // others}")
+    return meant
+
+
+def _made_of(name: str) -> str:
+    """The row that a row is made of: of an ablation the method's, of any other the plain one."""
+    method, _, difference = name.partition("-")
+    return method if difference else "_".join(name.split("_")[:2])
 
 
 def check(names: Sequence[str], assignments: Sequence[str]) -> None:
-    """Refuses an assignment that fits none of the recipes.
+    """Refuses an assignment to a field that none of the recipes has.
 
     Raises:
         ValueError: it sets nothing in any of them.

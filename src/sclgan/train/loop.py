@@ -78,6 +78,8 @@ def run(
     images_a_step = batches.batch_size * batches.num_views
     began = time.monotonic()
     metrics = Metrics(folder, start)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     with (
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
@@ -101,6 +103,8 @@ def run(
                 record["images"] = step * images_a_step
                 record["images_per_second"] = progress.images_per_second()
                 record["seconds"] = seconds + time.monotonic() - began
+                if device.type == "cuda":
+                    record["peak_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
                 progress.show({name: record[name] for name in terms})
             for hook in hooks:
                 if step % hook.every == 0 or step == steps:
