@@ -202,7 +202,7 @@ def _cost(run: Run) -> dict[str, Any]:
     return cost
 
 
-def cost_of(folder: Path) -> dict[str, float] | None:
+def cost_of(folder: Path) -> dict[str, Any] | None:
     """Images and seconds of a phase, and on an accelerator its memory in GiB; None where nothing is recorded."""
     timed = [record for record in read_metrics(folder) if "seconds" in record]
     if not timed:
