@@ -77,7 +77,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "official_sizes": {"encoders.weight_files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
-    | {"data.types", "data.emoji"},
+    | {"data.types", "data.emoji", "distributed", "random"},
     "__main__": {
         "experiments",
         "evaluation",

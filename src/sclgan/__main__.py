@@ -419,6 +419,81 @@ def compare(
     print(compare_runs(runs, out, seed=seed))
 
 
+def table(
+    name: Annotated[Positional[Literal["main", "labels", "ablation"]], arg(metavar="NAME", help="Which table.")],
+    *,
+    out: Annotated[Path, arg(metavar="DIR", help="Folder of the table and its runs; what is there is not run again.")],
+    seeds: Annotated[int, arg(metavar="N", help="Runs of each row, with seeds 0 to N - 1.")] = 3,
+    budget: Annotated[
+        int | None, arg(metavar="IMAGES", help="Images that each GAN trains on, instead of its recipe's steps.")
+    ] = None,
+    data: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="NAME", help="A data set; repeat for several. Without it, all whose files are here."),
+    ] = (),
+    gans: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="NAME", help="A GAN; repeat for several. Without it, all.")
+    ] = (),
+    set_: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(name="set", metavar="FIELD=VALUE", help="A field of every recipe that has it; repeat for several."),
+    ] = (),
+    num_images: Annotated[int | None, arg(metavar="N", help="Pictures to grade, instead of each protocol's.")] = None,
+    jobs: Annotated[int | None, arg(metavar="N", help="Runs side by side. Without it, one for each GPU.")] = None,
+    num_workers: Workers = 0,
+) -> None:
+    """Run the rows of a table of the paper, over several seeds, and write it as Markdown, CSV and a page.
+
+    Example: sclgan table main --out tables/main --seeds 3 --data emoji --budget 200000
+    """
+    from sclgan.experiments.table_page import make_table
+
+    page = make_table(
+        name,
+        out,
+        num_seeds=seeds,
+        budget=budget,
+        data=data,
+        gans=gans,
+        assignments=set_,
+        num_images=num_images,
+        jobs=jobs,
+        num_workers=num_workers,
+    )
+    print_on_rank_0(str(page))
+
+
+def figure(
+    name: Annotated[Positional[Literal["qualitative", "embedding", "loss"]], arg(metavar="NAME", help="Which figure.")],
+    runs: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="RUN", help="Run folders; embedding and loss take those of `sclgan pretrain` too."),
+    ],
+    *,
+    out: Annotated[Path, arg(metavar="FILE", help="The figure to write; .png, .pdf or .svg.")],
+    caption: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="CAPTION", help="A column of qualitative; repeat for several. Without it, held-out captions."),
+    ] = (),
+    labels: Annotated[int, arg(metavar="N", help="Labels that embedding shows.")] = 8,
+    split: Annotated[str, arg(help="The split whose pictures embedding shows.")] = "test",
+    seed: Annotated[int, arg(help="Of the noise, and of captions and labels that are chosen.")] = 0,
+) -> None:
+    """Draw a figure: samples of several runs, embeddings of two, or losses.
+
+    Example: sclgan figure qualitative runs/plain runs/scl --out figure.pdf
+    """
+    from sclgan.experiments import figures
+
+    if name == "qualitative":
+        figures.qualitative(runs, out, captions=caption, seed=seed)
+    elif name == "embedding":
+        figures.embedding(runs, out, num_labels=labels, split=split, seed=seed)
+    else:
+        figures.loss(runs, out)
+    print(out)
+
+
 def import_(
     files: Annotated[
         Positional[tuple[Path, ...]],
@@ -467,10 +542,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_").replace("_", " "): command
     for command in (
         *(recipes, describe, data, data_check, data_pairs, data_pack, data_index, data_verify),
-        *(pretrain, train, sample, evaluate, protocols, compare, import_),
+        *(pretrain, train, sample, evaluate, protocols, compare, table, figure, import_),
     )
 }
-DISTRIBUTED = {"pretrain", "train", "evaluate"}
+DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}
 
 
 def main() -> None:

@@ -219,6 +219,17 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
     raise ValueError(f"'{path}' cannot be set from the command line; copy the recipe and change it there")
 
 
+def value_at(node: Any, path: str) -> Any:
+    """The value that an assignment to this path of a recipe replaces.
+
+    Raises:
+        KeyError: there is no such field: GANs and encoders differ in theirs.
+    """
+    name, _, rest = path.partition(".")
+    value = _children(node)[name][0]
+    return value_at(value, rest) if rest else value
+
+
 def to_json(recipe: Recipe) -> str:
     """The resolved recipe as JSON; constructors become {"call": "module.name", arguments}."""
     return json.dumps(_plain(recipe), indent=2)

@@ -7,9 +7,10 @@ grids/                        samples at fixed noise    evaluations.jsonl       
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -29,17 +30,28 @@ log = logging.getLogger(__name__)
 RECIPE, ENCODERS = "recipe.json", "encoders.safetensors"
 
 
-def claim(folder: Path, recipe: Recipe) -> None:
+def resolved(recipe: Recipe) -> dict[str, Any]:
+    """Everything that a recipe decides, as JSON."""
+    content: dict[str, Any] = json.loads(to_json(recipe))
+    return content
+
+
+def pretraining_parts(recipe: Recipe) -> dict[str, Any]:
+    """What phase 1 depends on, as JSON: not the name, not the GAN and its training."""
+    return {name: part for name, part in resolved(recipe).items() if name not in ("name", "about", "gan", "training")}
+
+
+def claim(folder: Path, recipe: Recipe, parts: Callable[[Recipe], dict[str, Any]] = resolved) -> None:
     """Makes `folder` the run of `recipe`, or checks that it is, so that one run never continues another.
 
-    Steps and cadences may differ: they say how long and how often, not what.
+    `parts` of the recipe decide the run. Steps and cadences may differ: they say how long and how often, not what.
 
     Raises:
         ValueError: the folder holds a run of another recipe, or something else.
     """
     path = folder / RECIPE
     if path.exists() and any(folder.rglob("*.safetensors")):  # before, nothing was trained that could be lost
-        differences = _differences(json.loads(to_json(from_json(path.read_text()))), json.loads(to_json(recipe)))
+        differences = _differences(parts(from_json(path.read_text())), parts(recipe))
         if differences:
             raise ValueError(f"{folder} holds another run: {'; '.join(differences)}. Give another --out")
     elif folder.is_dir() and any(folder.iterdir()) and not path.exists():

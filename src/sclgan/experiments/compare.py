@@ -20,8 +20,8 @@ from sclgan.evaluation import SPLIT, read_evaluations
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
 from sclgan.metrics.reals import composition
-from sclgan.recipe import construct, to_json
-from sclgan.run import Run, open_run
+from sclgan.recipe import construct
+from sclgan.run import Run, open_run, resolved
 from sclgan.train.log import read_metrics, round_to
 
 NUM_CAPTIONS = 10
@@ -77,27 +77,27 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"compare takes different run folders, got {[str(folder) for folder in folders]}")
     runs = [open_run(folder) for folder in folders]
-    if len({(json.dumps(plain["source"]), plain["image_size"]) for plain in map(_plain, runs)}) > 1:
+    if (
+        len({(json.dumps(plain["source"]), plain["image_size"]) for plain in (resolved(run.recipe) for run in runs)})
+        > 1
+    ):
         raise ValueError("the runs were trained on different data or sizes: they share no captions and no results")
     names = _names(runs)
     source: Source = construct(runs[0].recipe.source, SPLIT)
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        files("sclgan.experiments").joinpath("compare.html.jinja").read_text()
-    )
-    page = template.render(
+    page = rendered(
+        "compare.html.jinja",
         names=names,
         runs=runs,
         abouts=[run.recipe.about for run in runs],
         results=_results(runs),
-        rows=_rows(runs, source, seed),
+        rows=sample_rows(runs, source, seed),
         num_noises=NUM_NOISES,
         side=2 * runs[0].recipe.image_size,
-        pretraining=_curves(runs, names, PRETRAINING, "pretraining"),
-        training=_curves(runs, names, LOSSES, "training"),
+        pretraining=svg(panels(_histories(runs, names, "pretraining"), PRETRAINING)),
+        training=svg(panels(_histories(runs, names, "training"), LOSSES)),
         costs=[_cost(run) for run in runs],
-        differences=_differences(runs),
-        credits=_credits(source),
-        colors=COLORS,
+        differences=differences([resolved(run.recipe) for run in runs]),
+        credits=credits_of(source),
         seed=seed,
     )
     path = out / "index.html"
@@ -105,9 +105,15 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
     return path
 
 
-def _plain(run: Run) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(to_json(run.recipe))
-    return content
+def rendered(template: str, **values: Any) -> str:
+    """A page from a template of this package, which may use the others."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(lambda name: files("sclgan.experiments").joinpath(name).read_text()),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(colors=COLORS, **values)
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
@@ -132,19 +138,22 @@ def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
     return rows
 
 
-def _rows(runs: Sequence[Run], source: Source, seed: int) -> list[Row]:
+def sample_rows(
+    runs: Sequence[Run], source: Source, seed: int, *, num_captions: int = NUM_CAPTIONS, num_noises: int = NUM_NOISES
+) -> list[Row]:
+    """Captions of held-out pictures, and what each run draws for them from the same noises."""
     size = runs[0].recipe.image_size
-    pictures = [composition(source, i, size, seed, num_samples=NUM_CAPTIONS)[1] for i in range(NUM_CAPTIONS)]
+    pictures = [composition(source, i, size, seed, num_samples=num_captions)[1] for i in range(num_captions)]
     captions = [picture.caption for picture in pictures]
     samples = []
     for run in runs:
-        drawn = run.sample(captions, num_images=NUM_NOISES, seed=seed).permute(0, 2, 3, 1).numpy()
+        drawn = run.sample(captions, num_images=num_noises, seed=seed).permute(0, 2, 3, 1).numpy()
         samples.append([embedded(image) for image in drawn])
     return [
         Row(
             picture.caption,
             embedded(picture.pixels),
-            [of_run[NUM_NOISES * i : NUM_NOISES * (i + 1)] for of_run in samples],
+            [of_run[num_noises * i : num_noises * (i + 1)] for of_run in samples],
         )
         for i, picture in enumerate(pictures)
     ]
@@ -157,37 +166,60 @@ def embedded(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _curves(runs: Sequence[Run], names: Sequence[str], terms: dict[str, str], phase: str) -> str:
-    """One picture with a panel for each term that a run recorded."""
-    panels: dict[str, list[Curve]] = {}
-    for number, (run, name) in enumerate(zip(runs, names, strict=True)):
-        folder = run.folder / "pretraining" if phase == "pretraining" else run.folder
-        num_views = getattr(run.recipe, phase).num_views
-        records = read_metrics(folder)
+@dataclass(frozen=True)
+class History:
+    """The records of one phase of a run. Its curves have the run's name and the colour `number`."""
+
+    name: str
+    number: int
+    folder: Path
+    num_views: int
+
+
+def _histories(runs: Sequence[Run], names: Sequence[str], phase: str) -> list[History]:
+    return [
+        History(name, number, run.folder / ("pretraining" if phase == "pretraining" else ""), views)
+        for number, (run, name) in enumerate(zip(runs, names, strict=True))
+        for views in [getattr(run.recipe, phase).num_views]
+    ]
+
+
+def panels(histories: Sequence[History], terms: dict[str, str]) -> dict[str, list[Curve]]:
+    """A panel for each term that a run recorded, by its title; terms that are summed over views are shown a view."""
+    found: dict[str, list[Curve]] = {}
+    for history in histories:
+        records = read_metrics(history.folder)
         evaluated = dict.fromkeys(name for record in records for name in record if name.startswith("evaluation/"))
         for term, title in {**terms, **{name: name.removeprefix("evaluation/") for name in evaluated}}.items():
             scores = term.startswith(("retrieval/", "zero_shot/", "evaluation/"))
             shared = term == "contrast" or term.endswith("/contrast") or scores
-            points = [(r["step"], r[term] / (1 if shared else num_views)) for r in records if term in r]
+            points = [(r["step"], r[term] / (1 if shared else history.num_views)) for r in records if term in r]
             if points:
-                panels.setdefault(title, []).append(Curve(name, number, points))
-    return svg(panels)
+                found.setdefault(title, []).append(Curve(history.name, history.number, points))
+    return found
 
 
 def _cost(run: Run) -> dict[str, Any]:
     """Images and seconds of both phases, as far as they are recorded."""
-    cost: dict[str, Any] = {}
-    for phase, folder in (("pretraining", run.folder / "pretraining"), ("training", run.folder)):
-        timed = [record for record in read_metrics(folder) if "seconds" in record]
-        if timed:
-            cost[phase] = {"images": int(timed[-1]["images"]), "seconds": round(timed[-1]["seconds"])}
+    folders = {"pretraining": run.folder / "pretraining", "training": run.folder}
+    cost: dict[str, Any] = {phase: spent for phase, folder in folders.items() if (spent := cost_of(folder))}
     cost["parameters"] = sum(p.numel() for p in run.gan.generator.parameters())
     return cost
 
 
-def _differences(runs: Sequence[Run]) -> list[tuple[str, list[str]]]:
-    """The recipe's fields in which the runs differ, with the value of each."""
-    flat = [_flat(_plain(run)) for run in runs]
+def cost_of(folder: Path) -> dict[str, Any] | None:
+    """Images and seconds of a phase, and on an accelerator its memory in GiB; None where nothing is recorded."""
+    timed = [record for record in read_metrics(folder) if "seconds" in record]
+    if not timed:
+        return None
+    peaks = [record["peak_memory_gib"] for record in timed if "peak_memory_gib" in record]
+    memory = {"peak_memory_gib": max(peaks)} if peaks else {}
+    return {"images": int(timed[-1]["images"]), "seconds": round(timed[-1]["seconds"])} | memory
+
+
+def differences(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The fields in which resolved recipes differ, with the value of each."""
+    flat = [_flat(recipe) for recipe in recipes]
     fields = [f for f in dict.fromkeys(name for of_run in flat for name in of_run) if f not in ("name", "about")]
     rows = [(name, [str(of_run.get(name, "-")) for of_run in flat]) for name in fields]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
@@ -200,7 +232,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return {name: leaf for key, item in items for name, leaf in _flat(item, f"{path}.{key}".strip(".")).items()}
 
 
-def _credits(source: Source) -> list[str]:
+def credits_of(source: Source) -> list[str]:
     """Who drew the pictures on the page, where the data set asks for it."""
     if not isinstance(source, Emoji):
         return []

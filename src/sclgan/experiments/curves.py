@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860")
+COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974", "#64b5cd")
 """Of the runs, in order; seaborn's "deep" palette, told apart by most colour-blind readers."""
 
 COLUMNS = 4
@@ -27,8 +27,16 @@ def svg(panels: Mapping[str, Sequence[Curve]]) -> str:
     """The panels as an SVG element, empty where there are none."""
     if not panels:
         return ""
+    with mpl.rc_context({"svg.hashsalt": "sclgan", "svg.fonttype": "none"}):
+        buffer = io.StringIO()
+        drawn(panels).savefig(buffer, format="svg", metadata={"Date": None})
+    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+
+
+def drawn(panels: Mapping[str, Sequence[Curve]]) -> Figure:
+    """The panels as a figure."""
     rows = -(-len(panels) // COLUMNS)
-    with mpl.rc_context({"svg.hashsalt": "sclgan", "font.size": 8, "svg.fonttype": "none"}):
+    with mpl.rc_context({"font.size": 8}):
         figure = Figure(figsize=(3 * COLUMNS, 2.1 * rows), layout="constrained")
         for place, (title, curves) in enumerate(panels.items()):
             axes = figure.add_subplot(rows, COLUMNS, place + 1)
@@ -39,6 +47,4 @@ def svg(panels: Mapping[str, Sequence[Curve]]) -> str:
             axes.set_title(title, fontsize=9)
             axes.spines[["top", "right"]].set_visible(False)
             axes.grid(alpha=0.25)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.DOTALL)
+    return figure

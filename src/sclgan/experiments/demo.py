@@ -6,18 +6,16 @@ Interrupted and repeated it continues. The sizes are chosen for minutes, not for
 """
 
 import os
-import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
 from sclgan.evaluation import read_evaluations
 from sclgan.experiments.compare import compare_runs
+from sclgan.experiments.workers import Command, CommandError, FolderLock, Workers
 from sclgan.metrics.ground import CHANCE
 
 SMALL = (
@@ -51,38 +49,27 @@ NUM_IMAGES = 1000
 def run(out: Path, overrides: Sequence[str] = ()) -> Path:
     """Trains, grades and compares the rows in `out`, with fields of both recipes replaced; returns the page.
 
-    On a CPU the rows run side by side, each on one thread: two threads in one small network spend much of their time
-    waiting for each other, above all on a machine that does something else as well.
+    On a CPU the rows run side by side, each on one thread.
 
     Raises:
-        RowError: a command of a row failed, and said why.
+        CommandError: a command of a row failed, and said why.
     """
     side_by_side = 1 if torch.cuda.is_available() else min(len(ROWS), os.cpu_count() or 1)
-    with ThreadPoolExecutor(side_by_side) as rows:
-        list(rows.map(lambda name: _row(name, out / name, overrides), ROWS))
+    jobs = {name: _commands(name, out / name, overrides) for name in ROWS}
+    with FolderLock(out) as lock:
+        Workers(side_by_side, held=lock.descriptor).run(jobs, _ended)
     return compare_runs([out / name for name in ROWS], out)
 
 
-class RowError(Exception):
-    """A command of a row ended with the exit code `code`."""
-
-    def __init__(self, command: Sequence[str], code: int) -> None:
-        super().__init__(f"`{shlex.join(command)}` ended with exit code {code}; repeat to continue")
-        self.code = code
+def _commands(name: str, folder: Path, overrides: Sequence[str]) -> list[Command]:
+    train = ["train", name, *SMALL, *ROWS[name], *overrides, "--out", str(folder)]
+    evaluate = ["evaluate", str(folder), "--num-images", str(NUM_IMAGES)]
+    return [train] if read_evaluations(folder) else [train, evaluate]
 
 
-def _row(name: str, folder: Path, overrides: Sequence[str]) -> None:
-    fields = [*SMALL, *ROWS[name], *overrides]
-    _sclgan("train", name, *fields, "--out", str(folder))
-    if not read_evaluations(folder):
-        _sclgan("evaluate", str(folder), "--num-images", str(NUM_IMAGES))
-
-
-def _sclgan(*arguments: str) -> None:
-    one_thread = {} if torch.cuda.is_available() else {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-m", "sclgan", *arguments], env=os.environ | one_thread, check=False)
-    if done.returncode:
-        raise RowError(["sclgan", *arguments], done.returncode)
+def _ended(_row: str, error: CommandError | None) -> None:
+    if error is not None:
+        raise error
 
 
 def main() -> None:
@@ -93,8 +80,8 @@ def main() -> None:
     try:
         page = run(out, sys.argv[2:])
     except KeyboardInterrupt:
-        sys.exit(130)  # the commands got the signal as well and stopped at a checkpoint
-    except RowError as error:
+        sys.exit(130)  # the commands stopped at a checkpoint
+    except CommandError as error:
         print(error, file=sys.stderr)
         sys.exit(error.code)
     print(table(out))

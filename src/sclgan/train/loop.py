@@ -89,6 +89,8 @@ def run(
     if start == 0:
         done = [hook.action(0) or {} for hook in hooks if hook.at_start]
         metrics.write(0, {name: value for record in done for name, value in record.items()})
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     with (
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
@@ -112,6 +114,8 @@ def run(
                 record["images"] = step * images_a_step
                 record["images_per_second"] = progress.images_per_second()
                 record["seconds"] = seconds + time.monotonic() - began
+                if device.type == "cuda":
+                    record["peak_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
                 progress.show({name: record[name] for name in terms})
             for hook in hooks:
                 if step % hook.every == 0 or step == steps:

@@ -20,7 +20,7 @@ from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
-from sclgan.run import ENCODERS, Run, claim, encoders_class, load_encoders, save_encoders
+from sclgan.run import ENCODERS, Run, claim, encoders_class, load_encoders, pretraining_parts, save_encoders
 from sclgan.train import loop
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
@@ -51,7 +51,7 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
     tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
-    claim(out, recipe)
+    claim(out, recipe, pretraining_parts)
     if distributed.rank() == 0:
         report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
 
