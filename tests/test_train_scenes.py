@@ -37,6 +37,6 @@ def test_the_stacked_gans_train_on_scenes(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.split("_")[1] == "scenes"])
 def test_scenes_play_the_role_of_coco(name):
     made = RECIPES[name]()
-    assert made.encoders.keywords["mask_same_label"] is False
-    assert made.label_rule == "shared"
+    assert made.encoders.keywords.get("mask_same_label", False) is False
+    assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(name.split("_")[-1], "shared")
     assert max(map(len, construct(override(made, ["source.num_scenes=50"]).source, "train").labels)) > 2

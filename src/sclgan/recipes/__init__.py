@@ -56,9 +56,9 @@ def table() -> str:
     rows: dict[tuple[str, ...], dict[str, str]] = {}
     for name, (gan, data, *variant) in parts.items():
         rows.setdefault((gan, *variant), {})[data] = name
-    lines = [f"{'':<22}" + "".join(f"{data:<20}" for data in columns)]
+    lines = [f"{'':<24}" + "".join(f"{data:<22}" for data in columns)]
     for (_, *variant), cells in rows.items():
         title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
-        lines.append(f"{title:<22}" + "".join(f"{cells.get(data, ''):<20}" for data in columns))
+        lines.append(f"{title:<24}" + "".join(f"{cells.get(data, ''):<22}" for data in columns))
     lines += ["", "Ablations", *(f"  {name}" for name in ABLATIONS)]
     return "\n".join(line.rstrip() for line in lines)
