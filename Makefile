@@ -16,9 +16,10 @@ check: .venv/installed  ## lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-bench: .venv/installed  ## training steps: what the method costs, and the published sizes
+bench: .venv/installed  ## training steps: what the method costs, and the published sizes; loading from packs
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/published_sizes.py
+	$(BIN)/python benchmarks/loading.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
