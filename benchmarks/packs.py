@@ -33,7 +33,7 @@ class Many:
     label_names: Sequence[str] = [f"label {label}" for label in range(NUM_LABELS)]
 
     def __init__(self, num: int) -> None:
-        self.keys: Sequence[str] = range_of_keys(num)
+        self.keys: Sequence[str] = [f"{row:09d}" for row in range(num)]
         self.images = [small_picture(seed) for seed in range(8)]
 
     def __len__(self) -> int:
@@ -42,10 +42,6 @@ class Many:
     def sample(self, index: int) -> Sample:
         captions = tuple(f"the sentence number {i} about the picture with the number {index}" for i in range(5))
         return Sample(self.images[index % 8], captions, (index % NUM_LABELS,), self.split, self.keys[index])
-
-
-def range_of_keys(num: int) -> Sequence[str]:
-    return [f"{row:09d}" for row in range(num)]
 
 
 def small_picture(seed: int) -> bytes:

@@ -70,7 +70,7 @@ def evaluate_run(
     offer = Offer(
         reals=kind_of_reals(reals) if reals is not None else "pictures",
         captions=True,
-        several_a_label=num_images is None or num_images > len(source),
+        several_a_label=num_images is None or num_images > len(source) or _labels_repeat(source),
         damsm=isinstance(run.encoders, DAMSM),
         emoji=isinstance(source, Emoji),
     )
@@ -133,6 +133,11 @@ def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / RECORDS
     records = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return {record["label"]: record for record in records}
+
+
+def _labels_repeat(source: Source) -> bool:
+    dominant = [own[0] for own in source.labels if own]
+    return len(set(dominant)) < len(dominant)
 
 
 @torch.no_grad()

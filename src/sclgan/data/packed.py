@@ -42,6 +42,7 @@ class Packed:
         self.keys: Sequence[str] = self._index.keys
         self._shards: Sequence[str] = [shard["file"] for shard in described["shards"]]
         self._open: dict[int, int] = {}
+        self._where = f"{split} in {root}"
         if len(self._index) != sum(shard["num_samples"] for shard in described["shards"]):
             raise ValueError(f"the index of {root} has {len(self._index)} rows, {DATASET} names others: index it again")
 
@@ -58,7 +59,7 @@ class Packed:
         another size is resized first, which takes several times as long.
         """
         caption, *draws = rng.random(4).tolist()
-        name = f"row {index} of {self.split} in {self.root}"
+        name = f"row {index} of {self._where}"
         pixels = training_pixels(self._read(index), size, draws if augment else None, name=name)
         return Picture(pixels, self._index.caption(index, caption))
 

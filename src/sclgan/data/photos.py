@@ -135,8 +135,8 @@ def cropped(
     top, left = corner
     pixels = pixels[top : top + size, left : left + size]
     if flip:
-        # Torch reverses pixels of three bytes six times as fast as NumPy or Pillow do, laid out as they are here.
-        pixels = torch.from_numpy(pixels).permute(2, 0, 1)[None].flip(3)[0].permute(1, 2, 0).numpy()
+        # Torch reverses pixels of three bytes many times as fast as NumPy does.
+        pixels = torch.from_numpy(pixels).flip(1).numpy()
     return pixels
 
 
