@@ -16,9 +16,12 @@ check: .venv/installed  ## lint, types, tests
 	$(BIN)/mypy
 	$(MAKE) test
 
-bench: .venv/installed  ## training steps: what the method costs, and the published sizes
+bench: .venv/installed  ## training steps, loading, packs, evaluation
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/published_sizes.py
+	$(BIN)/python benchmarks/loading.py
+	$(BIN)/python benchmarks/evaluation.py
+	$(BIN)/python benchmarks/metrics.py
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv

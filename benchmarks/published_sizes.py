@@ -1,4 +1,4 @@
-"""Seconds and memory of one training step at the published sizes: 256 pixels, batch 4, random pictures and weights.
+"""Seconds and memory of one training step at the published sizes, batch 4, random pictures and weights.
 
     python benchmarks/published_sizes.py [RECIPE ...]        such as attngan_cub
 
@@ -17,44 +17,50 @@ import torch
 
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
+from sclgan.encoders import clip_tokens
 from sclgan.recipe import construct, override
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
 
 BATCH, NUM_STEPS = 4, 3
 NUM_TOKENS = 5450  # of the published encoders of CUB
-DEFAULT = ("attngan_cub", "dmgan_cub", "ssagan_cub")
+DEFAULT = ("attngan_cub", "dmgan_cub", "ssagan_cub", "galip_cub")
 
 
 def measure(name: str, precision: str) -> None:
     """Prints the line of one recipe."""
-    fields = ["encoders.backbone.weights=none", f"training.batch_size={BATCH}", f"training.precision={precision}"]
+    of_clip = name.startswith("galip")
+    num_tokens = clip_tokens.NUM_TOKENS if of_clip else NUM_TOKENS
+    weights = "encoders.weights" if of_clip else "encoders.backbone.weights"
+    fields = [f"{weights}=none", f"training.batch_size={BATCH}", f"training.precision={precision}"]
     made = override(recipe(name), fields)
     torch.manual_seed(0)
     device = distributed.device()
-    encoders = construct(made.encoders, NUM_TOKENS).to(device).requires_grad_(False).eval()
+    encoders = construct(made.encoders, num_tokens).to(device).requires_grad_(False).eval()
     gan = construct(made.gan, encoders, image_size=made.image_size)
     gan.generator.to(device)
     gan.discriminator.to(device)
     phase = GANPhase(gan, encoders, made.training, seed=0)
     lengths = torch.tensor([16, 12, 9, 6])
-    tokens = torch.randint(1, NUM_TOKENS, (BATCH, made.max_words)).masked_fill(
+    tokens = torch.randint(1, num_tokens, (BATCH, made.max_words)).masked_fill(
         torch.arange(made.max_words) >= lengths[:, None], 0
     )
     image = torch.rand(BATCH, 3, made.image_size, made.image_size) * 2 - 1
     labels, has_partner = torch.arange(BATCH), torch.ones(BATCH, dtype=torch.bool)
     batch = Batch((View(image, Captions(tokens, lengths)),), labels, has_partner).to(device)
-    seconds = []
+    seconds, of_cpu = [], []
     for step in range(1, NUM_STEPS + 2):
-        began = time.perf_counter()
+        began, began_of_cpu = time.perf_counter(), time.process_time()
         phase.step(batch, step)
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+        of_cpu.append(time.process_time() - began_of_cpu)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    median = statistics.median(seconds[1:])
+    median, median_of_cpu = statistics.median(seconds[1:]), statistics.median(of_cpu[1:])
     print(
-        f"{name:<16}{precision:<10}{median:8.2f} s a step   peak {peak:.1f} GB   threads {torch.get_num_threads()}",
+        f"{name:<16}{precision:<10}{median:8.2f} s a step ({median_of_cpu:.2f} of CPU)   peak {peak:.1f} GB   "
+        f"threads {torch.get_num_threads()}",
         flush=True,
     )
 

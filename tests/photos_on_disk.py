@@ -75,12 +75,12 @@ THINGS = {  # image -> (category, area); the categories of an image sum up
 }
 
 
-def scenes(root: Path) -> Path:
-    """COCO 2014 as unpacked: eight photographs in each split, five captions each."""
-    for folder in ("train2014", "val2014"):
+def scenes(root: Path, *, year: int = 2014) -> Path:
+    """COCO as unpacked: eight photographs in each split, five captions each."""
+    for folder in (f"train{year}", f"val{year}"):
         images, captions, things = [], [], []
         for image, of_image in reversed(THINGS.items()):
-            name = f"COCO_{folder}_{image:012d}.jpg"
+            name = f"COCO_{folder}_{image:012d}.jpg" if year == 2014 else f"{image:012d}.jpg"
             photograph(root / folder / name, 64 + image, 48, seed=image)
             images.append({"id": image, "file_name": name, "width": 64 + image, "height": 48})
             captions += [
@@ -97,3 +97,33 @@ def scenes(root: Path) -> Path:
         instances = {"images": images, "annotations": things, "categories": named}
         write(annotations / f"instances_{folder}.json", json.dumps(instances))
     return root
+
+
+COLOURS = ("red", "blue", "green", "white", "black", "small")
+
+
+def own(per_label: int) -> dict[str, tuple[str, list[str]]]:
+    """Name -> label and captions."""
+    return {
+        f"{kind}/{i}.jpg": (kind, [f"a {COLOURS[i % 6]} {kind} number {i % 6}", f"one {kind} on the {place}"])
+        for kind, place in (("kite", "beach"), ("lamp", "table"), ("boat", "water"))
+        for i in range(per_label)
+    }
+
+
+OWN = own(6)
+
+
+def own_pictures(root: Path, per_label: int = 6) -> Path:
+    """A folder of pictures with metadata.jsonl: two captions and one of three labels each."""
+    pictures = own(per_label)
+    for seed, name in enumerate(pictures):
+        photograph(root / name, 80, 72, seed=seed)
+    rows = [{"file_name": name, "captions": captions, "label": label} for name, (label, captions) in pictures.items()]
+    table(root / "metadata.jsonl", rows)
+    return root
+
+
+def table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """A metadata.jsonl."""
+    write(path, "".join(json.dumps(row) + "\n" for row in rows))

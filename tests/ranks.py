@@ -54,6 +54,7 @@ def _run(rank: int, world_size: int, store: str, call: bytes) -> bytes:
         "gloo", store=dist.FileStore(store, world_size), rank=rank, world_size=world_size, timeout=TIMEOUT
     )
     try:
+        dist.barrier()  # none fails and leaves while another still connects
         result = _pack(function(*args))
         dist.barrier()  # none leaves while another still talks
         return result

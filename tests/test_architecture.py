@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
-    "encoders": {"encoders", "losses", "data.types"},
+    "encoders": {"encoders", "losses", "data.types", "data.captions", "data.needed"},
     "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
         "gans.base",
@@ -31,7 +31,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "gans.stacked",
         "gans.stacked_discriminators",
         "gans.stacked_gan",
+        "gans.galip_generator",
         "encoders.base",
+        "encoders.clip",
         "encoders.damsm",
     }
     | {"losses", "distributed"},
@@ -49,31 +51,31 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__init__",
     },
     # what decides
-    "recipe": {"losses.contrastive"},
-    "recipes": {"recipe", "recipes", "gans", "encoders", "data"},
+    "recipe": {"losses.contrastive", "data.labels"},
+    "recipes": {"recipe", "recipes", "gans", "encoders", "data", "losses.contrastive"},
     # what runs
-    "train": {"train", "recipe", "losses", "metrics.retrieval", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "distributed", "files", "random"},
+    "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
+    | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
     "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
-    | {"data.types", "data.pairs", "data.captions", "distributed", "files", "random"},
+    | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
         "recipe",
         "train.checkpoint",
         "gans.base",
         "encoders.base",
-        "data.captions",
         "distributed",
         "files",
         "random",
     },
     "curve_picture": {"metrics.curve", "files"},
     "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
-    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji"}
-    | {"data.folder", "distributed", "files", "random"},
-    "folder_evaluation": {"run", "grading", "metrics", "data.folder", "distributed", "random"},
+    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
+    | {"data.picture_files", "distributed", "files", "random"},
+    "folder_evaluation": {"run", "grading", "metrics", "data.picture_files", "encoders.damsm", "distributed", "random"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
-    "official": {"run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
+    "official_sizes": {"encoders.weight_files"},
     "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
     | {"data.types", "data.emoji", "distributed", "random"},
     "__main__": {

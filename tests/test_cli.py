@@ -25,10 +25,11 @@ import pytest
 import torch
 from PIL import Image
 
+import photos_on_disk
 from runs import SCL, small_fields
 from sclgan.__main__ import COMMANDS, FLAGS, main, positionals_first
 from sclgan.data import emoji
-from sclgan.recipes import RECIPES
+from sclgan.recipes import ABLATIONS, RECIPES
 from sclgan.run import open_run
 from sclgan.train import checkpoint, session
 
@@ -143,16 +144,34 @@ def test_help_lists_every_command_and_does_not_wait_for_torch():
 
 
 def test_recipes_prints_every_recipe_in_its_row_and_column():
-    head, *rows = done("recipes").out.splitlines()
-    assert head.split() == ["emoji", "cub", "coco"]
+    main, ablations = done("recipes").out.split("\n\nAblations\n")
+    assert ablations.split() == list(ABLATIONS)
+    head, *rows = main.splitlines()
+    assert head.split() == ["emoji", "scenes", "cub", "coco", "folder"]
     assert sorted(word for row in rows for word in row.split() if word in RECIPES) == sorted(RECIPES)
-    assert rows[0].split() == ["AttnGAN", "attngan_emoji", "attngan_cub", "attngan_coco"]
-    assert rows[-1].endswith("ssagan_coco_scl")
+    assert rows[0].split() == ["AttnGAN", *(f"attngan_{data}" for data in head.split())]
+    assert rows[-1].endswith("galip_folder_scl")
 
 
 def test_describe_shows_the_recipe_with_fields_replaced():
     shown = json.loads(done("describe", SCL, "training.batch_size=64", "gan.nf=16").out)
     assert (shown["name"], shown["training"]["batch_size"], shown["gan"]["nf"]) == (SCL, 64, 16)
+
+
+def test_describe_says_which_files_are_needed_and_where_they_are():
+    ended = done("describe", "attngan_cub", "source.root=birds")
+    assert json.loads(ended.out)["source"]["root"] == "birds"
+    archive, metadata, weights = ended.err.splitlines()
+    assert archive == (
+        "needs CUB_200_2011.tgz (1.15 GB, md5 97eceeb196236b17998738112f37df78) from "
+        "https://data.caltech.edu/records/65de6-vp158: unpack it to birds/CUB_200_2011"
+    )
+    assert "drive.google.com" in metadata
+    assert weights.startswith("needs inception_v3_google-0cc3c7bd.pth (104 MB, sha256 begins with 0cc3c7bd)")
+    lines = done("describe", "ssagan_coco_scl", "source.year=2017").err.splitlines()
+    assert [line.split()[1] for line in lines][:3] == ["train2017.zip", "val2017.zip", "annotations_trainval2017.zip"]
+    assert "put them into mine" in done("describe", "ssagan_folder", "source.root=mine").err
+    assert done("describe", "ssagan_scenes_scl").err == ""
 
 
 @pytest.mark.parametrize(
@@ -195,6 +214,14 @@ def test_the_options_without_a_value_are_known():
 # Bad arguments
 
 
+def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it(tmp_path):
+    with patch.dict(sys.modules, {"open_clip": None}):
+        said = refused("pretrain", "galip_emoji", *small_fields("galip_emoji"), "--out", tmp_path / "run")
+        assert "pip install 'sclgan[clip]'" in said
+        assert "galip_cub" in done("recipes").out
+        done("describe", "galip_coco")
+
+
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
@@ -207,11 +234,11 @@ def test_the_options_without_a_value_are_known():
         ("train ssagan_emoji training.steps=0 --out run", "training.steps must be at least 1, not 0"),
         (
             "train ssagan_emoji_scl training.num_views=1 --out run",
-            "training: 'contrast' compares views of one label: set num_views=2",
+            "training: 'contrast' compares two views: set num_views=2",
         ),
         (
             "pretrain ssagan_emoji_scl pretraining.num_views=1 --out run",
-            "pretraining: 'contrast' compares views of one label: set num_views=2",
+            "pretraining: 'contrast' compares two views: set num_views=2",
         ),
         ("pretrain ssagan_emoji_sc1 --out run", "did you mean 'ssagan_emoji_scl'?"),
         ("data emojy --out sheet.png", "did you mean 'emoji'?"),
@@ -258,6 +285,34 @@ def test_data_lists_the_sets_counts_a_split_and_draws_a_sheet(tmp_path):
         assert picture.format == "PNG"
         assert picture.width > 2 * 128
     assert [path.name for path in sheet.parent.iterdir()] == ["sheet.png"]
+
+
+def test_data_check_lists_what_is_wrong_and_ends_with_1_if_training_would_fail(tmp_path):
+    root = photos_on_disk.own_pictures(tmp_path / "own")
+    whole = done("data", "check", root, "--image-size", 32)
+    assert whole.out.splitlines()[-1] == "0 errors, 0 notes: training reads this folder"
+    assert done("data", "check", root, "--image-size", 100).out.count("and is enlarged to 100") == 18
+    (root / "kite" / "0.jpg").unlink()
+    ended = sclgan("data", "check", root)
+    assert ended.code == 1
+    assert ended.out.startswith("metadata.jsonl:1: error: there is no picture 'kite/0.jpg'")
+    assert ended.err == f"sclgan: ValueError: {root} has 1 errors, listed above\n"
+    assert "cannot be read: metadata.jsonl:1" in refused(
+        "train", "ssagan_folder", f"source.root={root}", "--out", tmp_path / "run"
+    )
+    assert not (tmp_path / "run").exists()
+    assert "there is no folder nowhere" in refused("data", "check", "nowhere")
+
+
+def test_data_pairs_describes_every_rule_of_a_data_set_or_a_folder(tmp_path):
+    root = photos_on_disk.own_pictures(tmp_path / "own")
+    lines = done("data", "pairs", root, "--batch-size", 6).out.splitlines()
+    assert lines[0].endswith("3 labels; batches of 6")
+    assert [line.split(":")[0] for line in lines[1::2]] == ["shared", "dominant", "exact", "weighted"]
+    sheet = tmp_path / "sheet.png"
+    done("data", root, "--out", sheet, "--rows", 1, "--columns", 2, "--size", 32)
+    with Image.open(sheet) as picture:
+        assert picture.format == "PNG"
 
 
 @pytest.mark.parametrize("damage", ["cut", "one byte", "no index", "other index", "not a zip"])
@@ -467,9 +522,27 @@ def test_evaluate_refuses_what_cannot_be_graded(plain):
     before = sorted(plain.iterdir())
     assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lite")
     assert "1 images cannot be graded: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
-    twice = ("--protocol", "ground", "--protocol", "ground", "--num-images", 2)
-    assert "a protocol is repeated" in refused("evaluate", plain, *twice)
     assert sorted(plain.iterdir()) == before
+
+
+def test_evaluate_takes_any_folder_of_pictures(tmp_path):
+    for number in range(12):
+        Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")
+    command = ("evaluate", tmp_path, "--protocol", "is_lite0", "--out", tmp_path / "new" / "records.jsonl")
+    assert done(*command).out.startswith("is_lite0@12: ")
+    (record,) = (json.loads(line) for line in (tmp_path / "new" / "records.jsonl").read_text().splitlines())
+    assert (record["pictures"], record["num_samples"], record["num_reals"]) == (str(tmp_path), 12, 0)
+
+
+def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    assert "--checkpoint and --save-pictures are for runs" in refused("evaluate", tmp_path, "--checkpoint", "best")
+    assert "are for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
+    assert "has no checkpoint 'best': it has 1, 2" in refused("evaluate", plain, "--checkpoint", "best")
+    assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
+    several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
+    assert "statistics are those of one Frechet distance, here is none" in refused("evaluate", plain, *several)
+    assert "--reals none is no folder, no .npz file" in refused("evaluate", plain, "--reals", "none")
 
 
 def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):

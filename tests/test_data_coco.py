@@ -1,4 +1,4 @@
-"""COCO 2014: the published layout, the rules for labels, what is wrong with a copy; and the recipes of photographs."""
+"""COCO: the published layout, the order of labels, what is wrong with a copy; and the recipes of photographs."""
 
 import json
 import logging
@@ -12,14 +12,16 @@ import pytest
 
 import photos_on_disk
 from photos_on_disk import THINGS
+from sclgan.data.captions import Vocabulary, words_of
 from sclgan.data.coco import Coco
+from sclgan.data.labels import RULES
 from sclgan.data.photos import decoded, framed
 from sclgan.data.sources import sizes, source
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
 from sclgan.encoders.lite0 import Lite0
-from sclgan.recipe import from_json, override, tiny, to_json
+from sclgan.recipe import construct, from_json, override, tiny, to_json
 from sclgan.recipes import RECIPES, recipe
 from sclgan.train import session
 from sclgan.train.log import read_metrics
@@ -47,15 +49,61 @@ def test_both_splits_in_the_order_of_their_numbers(scenes):
     assert train.label_names == ("person", "cat", "toothbrush")
 
 
-def test_the_dominant_label_has_the_largest_total_area(scenes):
-    """Two cats of 50 and 40 outweigh a person of 60; of equals the first; a picture without a thing has none."""
+def test_labels_are_in_the_order_of_their_total_area(scenes):
+    """Two cats of 50 and 40 outweigh a person of 60; of equals the first category; a picture without a thing has none.
+
+    As numbers the categories are in the order of their ids.
+    """
     labels = Coco("train", root=scenes).labels
-    assert labels == ((CAT,), (TOOTHBRUSH,), (), (PERSON,), (TOOTHBRUSH,), (CAT,), (PERSON,), (CAT,))
+    assert labels[:5] == ((CAT, PERSON), (TOOTHBRUSH,), (), (PERSON, TOOTHBRUSH), (TOOTHBRUSH,))
+    assert labels[5:] == ((CAT,), (PERSON,), (CAT,))
 
 
-def test_all_labels_are_kept_in_order(scenes):
-    labels = Coco("train", root=scenes, labels="all").labels
-    assert labels[:4] == ((PERSON, CAT), (TOOTHBRUSH,), (), (PERSON, TOOTHBRUSH))
+def test_2017_is_read_beside_2014(scenes, tmp_path, caplog):
+    photos_on_disk.scenes(tmp_path, year=2017)
+    made = override(recipe("attngan_coco"), [f"source.root={tmp_path}", "source.year=2017"])
+    train = construct(made.source, "train")
+    assert train.keys[0] == "000000000009"
+    assert train.labels == Coco("train", root=scenes).labels
+    assert "8 images, train2017 has 118287" in caplog.text
+    with pytest.raises(FileNotFoundError, match=r"annotations_trainval2014\.zip"):
+        Coco("train", root=tmp_path)
+    with pytest.raises(ValueError, match="takes one of 2014, 2017, not '2015'"):
+        override(recipe("attngan_coco"), ["source.year=2015"])
+
+
+def test_images_without_a_caption_are_left_out_and_counted(copy, caplog):
+    edit(copy, "captions", without_captions_of_9)
+    train = Coco("train", root=copy)
+    assert len(train) == len(train.labels) == len(train.keys) == 7
+    assert train.keys[0].endswith("25")
+    assert train.labels[0] == (TOOTHBRUSH,)
+    assert "1 images without a caption are left out" in caplog.text
+    assert "val2014" not in caplog.text
+
+
+def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
+    """`A photo number 9 of things in a park` has nine words; the row reads four of them, in order."""
+    made = override(tiny(recipe("attngan_coco")), [f"source.root={scenes}", "image_size=32", "max_words=4"])
+    source = construct(made.source, "train")
+    vocabulary = Vocabulary.of(source.captions(), max_words=4)
+    batches = session._batches(made, source, vocabulary, made.training, 32)
+    read = []
+    for step in range(12):
+        captions = batches[step].views[0].captions
+        assert captions.tokens.equal(batches[step].views[0].captions.tokens)
+        for tokens, length in zip(captions.tokens, captions.lengths, strict=True):
+            read.append(" ".join(vocabulary.words[int(token) - 1] for token in tokens[:length]))
+    whole = [words_of(caption) for caption in source.captions()]
+    assert all(any(is_subsequence(text.split(), words) for words in whole) for text in read)
+    assert {len(text.split()) for text in read} == {4}
+    assert len({text for text in read if not text.startswith("a photo number")}) > 5
+    assert not session._batches(replace(made, long_captions="truncate"), source, vocabulary, made.training, 32).thin_to
+
+
+def is_subsequence(words: list[str], of: list[str]) -> bool:
+    rest = iter(of)
+    return all(word in rest for word in words)
 
 
 def test_a_picture_is_its_file_with_one_of_its_captions(scenes):
@@ -124,8 +172,8 @@ WRONG = {
         r"captions_train2014\.json is no annotation file of COCO",
     ),
     "no caption": (
-        lambda root: edit(root, "captions", without_captions_of_9),
-        r"no caption of image 9 \(COCO_train2014_000000000009\.jpg\)",
+        lambda root: edit(root, "captions", lambda content: content["annotations"].clear()),
+        "holds no caption of any image",
     ),
     "a caption that is no text": (
         lambda root: edit(root, "captions", lambda content: content["annotations"][0].update(caption=3)),
@@ -167,15 +215,16 @@ def test_a_truncated_picture_is_named_when_it_is_read(copy):
 def test_an_unknown_split_or_rule_is_refused(scenes):
     with pytest.raises(ValueError, match="take one of train, test"):
         Coco("val2014", root=scenes)
-    with pytest.raises(ValueError, match="one of dominant, all"):
-        override(recipe("attngan_coco"), ["source.labels=exact"])
+    with pytest.raises(ValueError, match="takes one of shared, dominant, exact, weighted, not 'all'"):
+        override(recipe("attngan_coco"), ["label_rule=all"])
 
 
-def test_the_method_trains_on_coco_with_pictures_that_have_no_label(scenes, tmp_path):
+@pytest.mark.parametrize("rule", RULES)
+def test_the_method_trains_on_coco_with_pictures_that_have_no_label(rule, scenes, tmp_path):
     """AttnGAN's row at a tiny size; Lite0 with its weights stands in for Inception-v3."""
     made = override(
         recipe("attngan_coco_scl"),
-        [f"source.root={scenes}", "image_size=64", "pretraining.image_size=48"],
+        [f"source.root={scenes}", "image_size=64", "pretraining.image_size=48", f"label_rule={rule}"],
     )
     encoders = partial(DAMSM, backbone=partial(Lite0, image_size=32), code_size=256)
     session.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
@@ -193,6 +242,8 @@ def test_recipes_of_photographs_use_inception_at_the_size_it_was_made_for(name):
     assert backbone.func is InceptionTrunk
     assert backbone.keywords == {"weights": "imagenet", "align_corners": not name.startswith("ssagan")}
     assert (made.image_size, made.pretraining.image_size) == (256, 299)
+    assert made.encoders.keywords["mask_same_label"] == ("_cub" in name)  # the authors have no labels on COCO
+    assert made.long_captions == "thin"
     assert made.training.ema_decay == (0.0 if name.startswith("ssagan") else 0.999)
     assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
 
@@ -216,8 +267,25 @@ def test_settings_of_the_codes():
         assert (*found, widths.get("ngf", nf), widths.get("ndf", nf)) == expected, name
 
 
+@pytest.mark.parametrize(("name", "steps"), [("galip_cub", 25_976), ("galip_coco", 161_685)])
+def test_galip_is_as_published_and_the_method_alone_fine_tunes(name, steps):
+    made, method = recipe(name), recipe(f"{name}_scl")
+    assert made.encoders.keywords == {"weights": "openai", "trained": "norms_and_biases"}
+    assert (made.image_size, made.max_words, made.gan.keywords) == (224, 77, {"nf": 64, "z_dim": 100})
+    training = made.training
+    assert (training.steps, training.batch_size, training.ema_decay) == (steps, 512, 0.0)
+    assert training.discriminator_weights == ({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},)
+    assert training.generator_weights == {"adv": 1.0, "similarity": 4.0}
+    assert (training.generator_learning_rate, training.discriminator_learning_rate) == (1e-4, 4e-4)
+    assert training.betas == (0.0, 0.9)
+    assert (made.pretraining.steps, method.pretraining.steps > 0) == (0, True)
+    assert method.pretraining.weights == {"infonce": 1.0, "contrast": 1.0}
+    assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
+
+
 def test_recipes_are_in_the_order_of_the_tables():
     names = list(RECIPES)
-    assert len(names) == 27
-    assert names[9:13] == ["attngan_cub", "attngan_cub_2x", "attngan_cub_scl", "dmgan_cub"]
+    start = names.index("attngan_cub")
+    assert names[start : start + 4] == ["attngan_cub", "attngan_cub_2x", "attngan_cub_scl", "dmgan_cub"]
+    assert list(dict.fromkeys(name.split("_")[1] for name in names)) == ["emoji", "scenes", "cub", "coco", "folder"]
     assert [name for name in names if name.endswith("coco")] == ["attngan_coco", "dmgan_coco", "ssagan_coco"]

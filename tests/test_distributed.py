@@ -18,12 +18,11 @@ from torch import Tensor, nn
 from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small, small_fields
 from sclgan import distributed
-from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch, View
 from sclgan.evaluation import evaluate_run
 from sclgan.recipe import construct
-from sclgan.run import open_run
+from sclgan.run import encoders_class, open_run
 from sclgan.train import checkpoint, session
 from sclgan.train.gan import GANPhase
 from sclgan.train.log import read_metrics
@@ -145,49 +144,50 @@ def test_a_lost_connection_is_told_from_a_bug(message, is_one):
 # Both phases, in float64: what remains is arithmetic
 
 
-def _phases_in_double(steps: int) -> dict[str, Tensor]:
+def _phases_in_double(steps: int, name: str, *fields: str) -> dict[str, Tensor]:
     """Every tensor after some steps of phase 1 without dropout, and of phase 2 on the same encoders."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        recipe = small(SCL, "encoders.dropout=0", "training.ema_decay=0.5")
+        recipe = small(name, "training.ema_decay=0.5", *fields)
         source = construct(recipe.source, "train")
-        vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
+        tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
         torch.manual_seed(0)
-        encoders = construct(recipe.encoders, vocabulary.num_tokens).double()
+        encoders = construct(recipe.encoders, tokenizer.num_tokens).double()
         first = PretrainingPhase(encoders, recipe.pretraining, steps_per_epoch=2)
-        _take_steps(first, recipe, source, vocabulary, recipe.pretraining, steps)
+        _take_steps(first, recipe, source, tokenizer, recipe.pretraining, steps)
         encoders.requires_grad_(False).eval()
         gan = construct(recipe.gan, encoders, image_size=recipe.image_size)
         gan.generator.double(), gan.discriminator.double()
         second = GANPhase(gan, encoders, recipe.training, seed=0)
-        _take_steps(second, recipe, source, vocabulary, recipe.training, steps)
+        _take_steps(second, recipe, source, tokenizer, recipe.training, steps)
     finally:
         torch.set_default_dtype(default)
     modules = first.modules | second.modules
     return {f"{name}.{k}": v.detach() for name, m in modules.items() for k, v in m.state_dict().items()}
 
 
-def _take_steps(phase, recipe, source, vocabulary, settings, steps: int) -> None:
+def _take_steps(phase, recipe, source, tokenizer, settings, steps: int) -> None:
     batches = PairedBatches(
         source,
-        vocabulary,
+        tokenizer,
         num_views=2,
         batch_size=settings.batch_size,
         image_size=recipe.image_size,
         seed=0,
     )
     for step in range(steps):
-        batch = batches[step]
+        batch = batches[step].to(torch.device("cpu"))
         views = tuple(View(view.image.double(), view.captions) for view in batch.views)
         phase.step(Batch(views, batch.labels, batch.has_partner), step + 1)
 
 
-def test_two_ranks_take_the_steps_of_one_process_in_both_phases():
-    results = run_on_ranks(_phases_in_double, 2, 3)
+@pytest.mark.parametrize("of", [(SCL, "encoders.dropout=0"), ("galip_emoji_scl",)], ids=lambda of: of[0])
+def test_two_ranks_take_the_steps_of_one_process_in_both_phases(of):
+    results = run_on_ranks(_phases_in_double, 2, 3, *of)
     assert_identical(*results)
-    whole = _phases_in_double(3)
-    start = _phases_in_double(0)
+    whole = _phases_in_double(3, *of)
+    start = _phases_in_double(0, *of)
     assert whole.keys() == start.keys() == results[0].keys()
     trained = [name for name in whole if not name.startswith("encoders.image_encoder.backbone.")]
     moved = [name for name in trained if not torch.equal(whole[name], start[name])]

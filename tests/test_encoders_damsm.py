@@ -7,6 +7,9 @@ from torch import Tensor, nn
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Backbone
 from sclgan.encoders.damsm import DAMSM
+from sclgan.gans.attngan import AttnGAN
+from sclgan.gans.base import Fake, TextToImageGAN
+from sclgan.gans.ssagan import SSAGAN
 
 
 class Trunk(nn.Module):
@@ -86,3 +89,34 @@ def test_parameters_are_told_apart() -> None:
     assert isinstance(damsm.image_encoder.backbone, Backbone)
     kept = [key for key in damsm.state_dict() if not key.startswith(damsm.frozen_prefixes)]
     assert len(kept) == len(trainable)
+
+
+def test_whether_pairs_of_one_label_are_rivals_is_said_once_for_both_phases() -> None:
+    """Masked or not, in pre-training and in the GAN phase; with labels that all differ it makes no difference."""
+    damsm = make().eval()
+    gans: list[TextToImageGAN] = [
+        SSAGAN(damsm, nf=2, z_dim=4, image_size=32),
+        AttnGAN(damsm, ngf=2, ndf=2, image_size=32, num_stages=2, z_dim=4, condition_dim=4, num_residual_blocks=1),
+    ]
+    damsm.requires_grad_(False)
+    text, shared, own = damsm.encode_text(CAPTIONS), torch.tensor([0, 1, 0]), torch.arange(3)
+
+    def terms(gan: TextToImageGAN | None, labels: Tensor) -> list[float]:
+        if gan is None:
+            found = damsm.matching_terms(text, damsm.encode_image(IMAGES), labels)
+        else:
+            fake = Fake(
+                (torch.nn.functional.interpolate(IMAGES, 16), IMAGES) if isinstance(gan, AttnGAN) else (IMAGES,)
+            )
+            found = gan.generator_terms(fake, gan.embed(fake), text, labels)
+        return [float(found[name].detach()) for name in ("words", "sentence")]
+
+    for gan in (None, *gans):
+        damsm.mask_same_label = True
+        masked, apart = terms(gan, shared), terms(gan, own)
+        assert all(one < other for one, other in zip(masked, apart, strict=True))
+        damsm.mask_same_label = False
+        assert terms(gan, shared) == apart
+
+
+IMAGES = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -121,7 +121,7 @@ def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: 
         results = evaluate_folder(reals, num_images=10, out=tmp_path / "records.jsonl")
     assert [result.label for result in results] == ["is_lite0@10"]
     assert "fd_lite0 left out: compares with real pictures: give --reals" in caplog.text
-    assert "r_precision_damsm left out: needs the encoders" in caplog.text
+    assert "r_precision_damsm left out: needs the codes of a DAMSM" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: 
     [
         ("fd_lite0", None, "fd_lite0 compares with real pictures: give --reals"),
         ("kid_lite0", "npz", "kid_lite0 compares with real pictures one by one"),
-        ("r_precision_damsm", "folder", "needs the encoders"),
+        ("r_precision_damsm", "folder", "needs the codes of a DAMSM"),
         ("diversity_lite0", "folder", "needs several pictures of a label"),
         ("ground", "folder", "is for the emoji source alone"),
         ("fd_lite0", "emoji", "generated pictures have sizes"),

@@ -1,4 +1,4 @@
-"""Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU's two derivatives."""
+"""Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU, upsampling."""
 
 import pytest
 import torch
@@ -6,7 +6,15 @@ from torch import Tensor, nn
 
 from ranks import run_on_ranks
 from sclgan.distributed import average_gradients, own_rows, rank
-from sclgan.gans.layers import GLU, Conv2d, GlobalBatchNorm1d, GlobalBatchNorm2d, LeakyReLU, UpsampledConv2d
+from sclgan.gans.layers import (
+    GLU,
+    Conv2d,
+    GlobalBatchNorm1d,
+    GlobalBatchNorm2d,
+    LeakyReLU,
+    UpsampledConv2d,
+    doubled_and_convolved,
+)
 
 
 def batch(channels: int = 3) -> Tensor:
@@ -136,12 +144,19 @@ def test_normalisation_in_pieces_is_torch() -> None:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("size", [8, 33])  # below and above FEWEST_PIXELS
-def test_upsampled_convolution_is_both_in_turn(layout: torch.memory_format, size: int) -> None:
-    ours = UpsampledConv2d(3, 4).double().to(memory_format=layout)
-    theirs = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(3, 4, 3, padding=1, bias=False, dtype=torch.float64))
-    theirs[1].load_state_dict(ours.state_dict())
-    x = torch.randn(2, 3, size, size, dtype=torch.float64).contiguous(memory_format=layout)
-    torch.testing.assert_close(output_and_gradients(ours, x), output_and_gradients(theirs, x))
+@pytest.mark.parametrize("bias", [False, True])
+def test_upsampled_convolution_is_both_in_turn(layout: torch.memory_format, size: int, bias: bool) -> None:
+    convolution = nn.Conv2d(3, 4, 3, padding=1, bias=bias, dtype=torch.float64).to(memory_format=layout)
+    both = nn.Sequential(nn.Upsample(scale_factor=2), convolution)
+    x = torch.randn(2, 3, size, size, dtype=torch.float64).contiguous(memory_format=layout).requires_grad_()
+    results = []
+    for out in (doubled_and_convolved(convolution, x), both(x)):
+        results.append([out, *torch.autograd.grad((out**2).sum(), [x, *convolution.parameters()])])
+    torch.testing.assert_close(*results)
+    if not bias:
+        ours = UpsampledConv2d(3, 4).double()
+        ours.load_state_dict(convolution.state_dict())
+        torch.testing.assert_close(ours(x), results[1][0])
 
 
 @pytest.mark.parametrize(("kernel_size", "stride", "bias"), [(4, 2, False), (3, 1, True)])

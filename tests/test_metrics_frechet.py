@@ -10,6 +10,7 @@ from torch import Tensor
 from torch_fidelity.metric_fid import fid_statistics_to_metric
 from torchmetrics.image.fid import _compute_fid
 
+from sclgan.metrics import frechet
 from sclgan.metrics.frechet import frechet_distance, frechet_estimate
 from sclgan.metrics.statistics import NUM_BLOCKS, BlockStatistics, FeatureStatistics, Gaussian
 
@@ -69,7 +70,9 @@ def test_distance_equals_those_of_torchmetrics_and_torch_fidelity(num_samples: t
     assert ours == pytest.approx(fid_statistics_to_metric(*theirs, False)["frechet_inception_distance"], rel=1e-6)
 
 
-def test_distance_equals_that_of_the_matrix_square_root() -> None:
+@pytest.mark.parametrize("block", [256, 13])
+def test_distance_equals_that_of_the_matrix_square_root(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frechet, "TRIANGLE_BLOCK", block)
     a, b = gaussian(features(300, 64)), gaussian(features(300, 64, seed=1))
     root = sqrtm(a.sigma.numpy() @ b.sigma.numpy())  # as pytorch-fid computes it
     expected = (a.mu - b.mu).square().sum() + a.sigma.trace() + b.sigma.trace() - 2 * np.trace(root).real

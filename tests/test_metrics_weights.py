@@ -31,7 +31,7 @@ def test_a_missing_file_says_what_to_get_and_where_to_put_it(tmp_path: Path, mon
     assert all(part in said for part in (*known.names, known.url, known.page, "96 MB", *known.names.values()))
     assert f"put it in {tmp_path / 'home' / '.cache' / 'sclgan'}" in said
     monkeypatch.setenv(weights.ENVIRONMENT, str(tmp_path / "mine"))
-    assert f"put it in {tmp_path / 'mine'}" in str(weights.problem("dino-resnet-50"))
+    assert f"put it in {tmp_path / 'mine'}" in weights.instructions("dino-resnet-50")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,11 @@ def test_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert here == offline | {"r_precision", "r_precision_damsm", "ground"}
     put(monkeypatch, tmp_path, "inception-2015", STATE)
     assert features.available(PROTOCOLS["kid"]) is None
-    assert "cannot read" in str(features.available(PROTOCOLS["inception_score_cub"]))
+    (tmp_path / "ViT-L-14.pt").write_bytes(b"other")
+    assert "damaged or another file" in str(features.available(PROTOCOLS["clip_score_l14"]))
+    missing = features.available(PROTOCOLS["fid_t2i_legacy"])
+    assert missing == "inception_v3_google-0cc3c7bd.pth is missing; `sclgan protocols` says where to get it"
+    assert "cannot be read" in str(features.available(PROTOCOLS["inception_score_cub"]))
     monkeypatch.setattr(features, "find_spec", lambda name: None)
     assert "pip install 'sclgan[clip]'" in str(features.available(PROTOCOLS["clip_score"]))
     with pytest.raises(FileNotFoundError, match=r"run inception_score\.py of that page"):

@@ -142,10 +142,10 @@ def test_every_layout_draws_what_the_original_draws(kind, layout, damsm, folder,
     made = import_files(kind, files, captions=folder / "captions.pickle", out=out, recipe=f"{kind}_emoji")
     run = open_run(out)
     assert run.step == 0
-    assert run.vocabulary.words == tuple(WORDS)
+    assert run.tokenizer.words == tuple(WORDS)
     z = torch.randn(2, run.gan.z_dim, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        expected = gan.generate(z, damsm.encode_text(run.vocabulary(CAPTIONS)))
+        expected = gan.generate(z, damsm.encode_text(run.tokenizer(CAPTIONS)))
     found = run.generate(run.encode(CAPTIONS), z)
     for one, other in zip((*found.images, *found.maps), (*expected.images, *expected.maps), strict=True):
         assert torch.equal(one, other)

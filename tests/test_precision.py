@@ -35,7 +35,7 @@ def objectives(name: str, precision: str, num_steps: int) -> torch.Tensor:
     return torch.tensor(steps)
 
 
-@pytest.mark.parametrize("name", ["attngan_emoji_scl", "dmgan_emoji_scl", "ssagan_emoji_scl"])
+@pytest.mark.parametrize("name", ["attngan_emoji_scl", "dmgan_emoji_scl", "galip_emoji_scl", "ssagan_emoji_scl"])
 def test_objectives_are_those_of_float32(name: str) -> None:
     exact, half = objectives(name, "float32", 20), objectives(name, "bfloat16", 20)
     assert not torch.equal(exact, half)

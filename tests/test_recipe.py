@@ -6,17 +6,19 @@ import pytest
 from torch import nn
 
 from sclgan.recipe import TINY, construct, from_json, override, tiny, tiny_assignments, to_json
-from sclgan.recipes import RECIPES, recipe
+from sclgan.recipes import ABLATIONS, RECIPES, recipe
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [*RECIPES, *ABLATIONS])
 def test_every_recipe_is_named_after_its_function_and_survives_json(name):
     made = recipe(name)
     assert made.name == name
     again = from_json(to_json(made))
     assert to_json(again) == to_json(made)
     assert again.gan.func is made.gan.func
-    assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
+    assert again.encoders.func is made.encoders.func
+    if "backbone" in made.encoders.keywords:
+        assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_scl")])
@@ -25,7 +27,47 @@ def test_the_method_is_a_second_view_and_one_more_term(name):
     for phase, weights in (("pretraining", "weights"), ("training", "generator_weights")):
         assert with_method[phase].pop("num_views") == 2 * plain[phase].pop("num_views")
         assert with_method[phase][weights].pop("contrast") > 0
+    if not plain["pretraining"]["steps"]:  # GALIP keeps CLIP as published, the method fine-tunes it
+        assert with_method["pretraining"].pop("steps") > plain["pretraining"].pop("steps")
     assert {**with_method, "name": 0, "about": 0} == {**plain, "name": 0, "about": 0}
+
+
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith(("_unicl", "_ce", "_cl"))])
+def test_the_other_ways_see_what_the_method_sees_and_differ_in_one_term(name):
+    other, method = recipe(name), recipe(f"{name.rpartition('_')[0]}_scl")
+    term = {"unicl": "contrast", "ce": "cross_entropy", "cl": "nt_xent"}[name.rpartition("_")[2]]
+    for phase, table in (("pretraining", "weights"), ("training", "generator_weights")):
+        one, two = getattr(other, phase), getattr(method, phase)
+        assert (one.num_views, one.batch_size, one.steps) == (two.num_views, two.batch_size, two.steps)
+        found, expected = dict(getattr(one, table)), dict(getattr(two, table))
+        assert found.pop(term) == expected.pop("contrast")
+        assert found == expected
+
+
+def changed(old, new, path=""):
+    """The paths at which two recipes differ."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {line for k in old.keys() | new.keys() for line in changed(old.get(k), new.get(k), f"{path}.{k}")}
+    return set() if old == new else {path.strip(".")}
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
+    base, _, difference = name.partition("-")
+    weights = {"pretraining.weights.contrast", "training.generator_weights.contrast"}
+    expected = {
+        "pretraining-only": {"training.num_views", "training.generator_weights.contrast"},
+        "gan-only": {"pretraining.num_views", "pretraining.weights.contrast"},
+        "pairs": {"pretraining.pairs", "training.pairs"},
+        "temperature": {"pretraining.temperature", "training.temperature"},
+        "weight-times": weights,
+        "noise-shared": {"training.noise"},
+        "batch": {"training.batch_size"},
+        "rule": {"label_rule"},
+    }
+    (paths,) = (paths for start, paths in expected.items() if difference.startswith(start))
+    method, ablation = (json.loads(to_json(recipe(one))) for one in (base, name))
+    assert changed(method, ablation) == paths | {"name", "about"}
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_2x")])

@@ -109,12 +109,12 @@ def test_ranks_grade_together(run: Path, trained: Path, tmp_path: Path) -> None:
 def test_without_the_weights_there_is_one_line_and_no_evaluation(
     trained: Path, tmp_path: Path, caplog: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(weights, "problem", lambda name: f"{name} is not here: get it")
+    monkeypatch.setattr(weights, "found", lambda key: None)
     with caplog.at_level("INFO"):
         session.train(evaluated(2, "training.evaluate_protocols=fid,kid_lite0"), tmp_path / "run", encoders=trained)
     said = [line for line in caplog.text.splitlines() if "no evaluation in training" in line]
     assert len(said) == 1
-    assert "fid: inception-2015 is not here" in said[0]
+    assert "fid: pt_inception-2015-12-05-6726825d.pth is missing" in said[0]
     assert not values(tmp_path / "run")
     assert checkpoint.best_score(tmp_path / "run" / "checkpoints") is None
 

@@ -5,12 +5,17 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Literal, NoReturn, cast
 
 import tyro
 from tyro.conf import Positional, UseAppendAction, arg
+
+if TYPE_CHECKING:
+    from sclgan.recipe import Recipe
 
 # Commands import what they need when they run: help must not wait for torch.
 
@@ -23,6 +28,18 @@ OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrup
 RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
 Checkpoint = Annotated[str, arg(metavar="NAME", help="last, best (of the evaluations in training) or a step.")]
 Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
+Pack = Annotated[
+    Path | None,
+    arg(metavar="DIR", help="A folder of `sclgan data pack` or `index` to train on, instead of the recipe's data."),
+]
+Stream = Annotated[
+    str | None,
+    arg(metavar="URLS", help='Train on these shards, read in a stream, such as "https://server/{000..999}.tar".'),
+]
+Damaged = Annotated[
+    Literal["fail", "skip"], arg(help="What to do about damaged samples: end, or name them and leave them out.")
+]
+Processes = Annotated[int, arg(metavar="N", help="Processes that work beside each other.")]
 
 
 def recipes() -> None:
@@ -36,18 +53,25 @@ def recipes() -> None:
 
 
 def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
-    """Show everything that a recipe decides, as JSON, with fields replaced as given.
+    """Show everything that a recipe decides, as JSON, with fields replaced as given; and which files it needs.
+
+    The files are listed on stderr, so that the JSON can go to a program.
 
     Example: sclgan describe ssagan_emoji_scl training.batch_size=64
     """
-    from sclgan.recipe import override, to_json
+    from sclgan.recipe import needed_files, override, to_json
     from sclgan.recipes import recipe as named
 
-    print(to_json(override(named(recipe), overrides)))
+    made = override(named(recipe), overrides)
+    print(to_json(made))
+    for file in needed_files(made):
+        print(f"needs {file}", file=sys.stderr)
 
 
 def data(
-    name: Annotated[Positional[str | None], arg(metavar="NAME", help="A data set; without it all are listed.")] = None,
+    name: Annotated[
+        Positional[str | None], arg(metavar="NAME", help="A data set or a folder; without it all data sets are listed.")
+    ] = None,
     out: Annotated[Path | None, arg(metavar="FILE", help="Where to write a contact sheet (PNG).")] = None,
     split: Annotated[str, arg(help="The split that the sheet shows.")] = "train",
     rows: Annotated[int, arg(help="Rows of pictures.")] = 5,
@@ -76,16 +100,142 @@ def data(
     print(out)
 
 
-def pretrain(recipe: RecipeName, overrides: Overrides = (), *, out: OutFolder, num_workers: Workers = 0) -> None:
+def data_check(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of pictures with their captions.")],
+    *,
+    image_size: Annotated[int, arg(metavar="N", help="Side of the training pictures; smaller ones are noted.")] = 64,
+    max_words: Annotated[int, arg(metavar="N", help="Words of a caption that training reads.")] = 18,
+) -> None:
+    """Say what is wrong with a folder of pictures, line by line, and what it holds; exit code 1 if training would fail.
+
+    Example: sclgan data check pictures
+    """
+    from sclgan.data.folder_check import check
+
+    report = check(folder, image_size=image_size, max_words=max_words)
+    for line in (*report.problems, *report.summary):
+        print(line)
+    if report.num_errors:
+        raise ValueError(f"{folder} has {report.num_errors} errors, listed above")
+
+
+def data_pairs(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set, or a folder of pictures.")],
+    *,
+    split: Annotated[str, arg(help="Whose pairs.")] = "train",
+    batch_size: Annotated[int, arg(metavar="N", help="Anchors a step.")] = 24,
+) -> None:
+    """Say for each label rule how many pairs it makes, how often each label is drawn, what is paired with itself.
+
+    Example: sclgan data pairs scenes --batch-size 32
+    """
+    from sclgan.data.label_report import label_reports
+    from sclgan.data.sources import source
+
+    rows = source(name, split)
+    print(f"{name}, {split}: {len(rows):,} pictures, {len(rows.label_names):,} labels; batches of {batch_size}")
+    for report in label_reports(rows.labels, rows.label_names, batch_size=batch_size):
+        print("\n".join(report.lines()))
+
+
+def data_pack(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set that `sclgan data` lists.")],
+    *,
+    out: Annotated[Path, arg(metavar="DIR", help="The folder to make; an interrupted pack in it is continued.")],
+    size: Annotated[int, arg(metavar="N", help="Side of the training pictures in pixels.")],
+    split: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="SPLIT", help="Repeat for several. Without it, all.")
+    ] = (),
+    root: Annotated[Path | None, arg(metavar="DIR", help="Where the data set lies, if not in its usual place.")] = None,
+    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 90,
+    samples_per_shard: Annotated[int, arg(metavar="N", help="Pictures in a shard.")] = 1000,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Write once what training reads many times: pictures cropped and reduced, captions, labels, in tar shards.
+
+    Example: sclgan data pack cub --out packs/cub --size 256 --num-workers 8
+    """
+    from sclgan.data.pack import Packable, pack
+    from sclgan.data.sources import SOURCES, source
+
+    sources = [source(name, one, root=root) for one in split or SOURCES.get(name, (None, ("train",)))[1]]
+    left_out = pack(
+        cast("Sequence[Packable]", sources),
+        out,
+        size=size,
+        quality=quality,
+        samples_per_shard=samples_per_shard,
+        damaged=damaged,
+        num_workers=num_workers,
+    )
+    print_left_out(left_out)
+    print(f"packed in {out}: sclgan train RECIPE --data {out} --out RUN")
+
+
+def data_index(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of WebDataset shards (*.tar).")],
+    *,
+    name: Annotated[str | None, arg(help="Of the data set; without it the folder's.")] = None,
+    test: Annotated[str | None, arg(metavar="PATTERN", help='Shards held out for tests, such as "0009*.tar".')] = None,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Make an existing folder of WebDataset or img2dataset shards readable for training; the shards stay as they are.
+
+    Example: sclgan data index shards --test "0009*.tar"
+    """
+    from sclgan.data.shard_folder import index_folder
+
+    name = name or folder.resolve().name
+    print_left_out(index_folder(folder, name=name, test=test, damaged=damaged, num_workers=num_workers))
+    print(f"indexed {folder}: sclgan train RECIPE --data {folder} --out RUN")
+
+
+def data_verify(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of `sclgan data pack` or `data index`.")],
+    *,
+    num_workers: Processes = 0,
+) -> None:
+    """Compare all shards and the index of a pack with their checksums; what is wrong is named, and the exit code 1.
+
+    Example: sclgan data verify packs/cub
+    """
+    from sclgan.data.shard_folder import verify
+
+    problems = 0
+    for problem in verify(folder, num_workers=num_workers):
+        problems += 1
+        print(problem)
+    if problems:
+        raise ValueError(f"{folder} has {problems} problems: they are listed above")
+    print(f"{folder} is as it was written")
+
+
+def print_left_out(lines: Sequence[str]) -> None:
+    """Names what was left out, on stderr."""
+    for line in lines:
+        say(f"left out: {line}")
+    if lines:
+        say(f"left out {len(lines)} samples")
+
+
+def pretrain(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    out: OutFolder,
+    data: Pack = None,
+    stream: Stream = None,
+    num_workers: Workers = 0,
+) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
 
     Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
     """
-    from sclgan.recipe import override
-    from sclgan.recipes import recipe as named
     from sclgan.train.session import pretrain as run
 
-    run(override(named(recipe), overrides), out, num_workers=num_workers)
+    run(chosen(recipe, overrides, data), out, stream=stream, num_workers=num_workers)
     print_on_rank_0(f"encoders in {out}")
 
 
@@ -97,18 +247,28 @@ def train(
     encoders: Annotated[
         Path | None, arg(metavar="DIR", help="A folder of `sclgan pretrain`; without it phase 1 runs first.")
     ] = None,
+    data: Pack = None,
+    stream: Stream = None,
     num_workers: Workers = 0,
 ) -> None:
     """Train the GAN of a recipe (phase 2); pre-trains its encoders first where none are given.
 
     Example: sclgan train ssagan_emoji_scl --out runs/scl
     """
-    from sclgan.recipe import override
-    from sclgan.recipes import recipe as named
     from sclgan.train.session import train as run
 
-    run(override(named(recipe), overrides), out, encoders=encoders, num_workers=num_workers)
+    run(chosen(recipe, overrides, data), out, encoders=encoders, stream=stream, num_workers=num_workers)
     print_on_rank_0(f"run in {out}")
+
+
+def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
+    """The recipe of that name with fields replaced, on the pack `data` where one is given."""
+    from sclgan.data.packed import Packed
+    from sclgan.recipe import override
+    from sclgan.recipes import recipe
+
+    made = recipe(name)
+    return override(made if data is None else replace(made, source=partial(Packed, root=str(data))), overrides)
 
 
 def sample(
@@ -136,7 +296,7 @@ def sample(
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
     opened = open_run(run, checkpoint)
     for caption in captions:
-        if unknown := opened.vocabulary.unknown_words(caption):
+        if unknown := opened.tokenizer.unknown_words(caption):
             print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:
@@ -337,13 +497,15 @@ def figure(
 def import_(
     files: Annotated[
         Positional[tuple[Path, ...]],
-        arg(metavar="FILE", help="Text and image encoder, generator, if wanted all discriminators; in any order."),
+        arg(metavar="FILE", help="Encoders (or CLIP), generator, if wanted all discriminators; in any order."),
     ],
     *,
     kind: Annotated[
-        Literal["attngan", "dmgan", "ssagan", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
+        Literal["attngan", "dmgan", "ssagan", "galip", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
     ],
-    captions: Annotated[Path, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary.")],
+    captions: Annotated[
+        Path | None, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary; not for galip.")
+    ] = None,
     out: Annotated[Path, arg(metavar="DIR", help="The run folder to make.")],
     recipe: Annotated[
         str | None, arg(metavar="RECIPE", help="Of the data; without it the vocabulary tells CUB from COCO.")
@@ -352,7 +514,8 @@ def import_(
     """Turn weights that the authors of a paper publish into a run folder, for `sample` and `evaluate`.
 
     Example: sclgan import netG.pth text_encoder200.pth image_encoder200.pth --kind attngan
-    --captions captions.pickle --out runs/published
+    --captions captions.pickle --out runs/published, or sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip
+    --out runs/galip
     """
     from sclgan.official import import_files
 
@@ -376,20 +539,10 @@ def print_on_rank_0(text: str) -> None:
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
-    command.__name__.rstrip("_"): command
+    command.__name__.rstrip("_").replace("_", " "): command
     for command in (
-        recipes,
-        describe,
-        data,
-        pretrain,
-        train,
-        sample,
-        evaluate,
-        protocols,
-        compare,
-        table,
-        figure,
-        import_,
+        *(recipes, describe, data, data_check, data_pairs, data_pack, data_index, data_verify),
+        *(pretrain, train, sample, evaluate, protocols, compare, table, figure, import_),
     )
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}
@@ -401,7 +554,7 @@ def main() -> None:
     Any other error is a bug and shows its traceback.
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    arguments = positionals_first(sys.argv[1:])
+    arguments = positionals_first(one_command(sys.argv[1:]))
     in_a_group = "RANK" in os.environ and bool(arguments) and arguments[0] in DISTRIBUTED
     try:
         if in_a_group:
@@ -410,7 +563,7 @@ def main() -> None:
             initialise()
         check_command(arguments)
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__, args=arguments)
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
     except RuntimeError as error:
         known = explained(error)
@@ -425,6 +578,12 @@ def main() -> None:
             from sclgan.distributed import shut_down
 
             shut_down()
+
+
+def one_command(arguments: Sequence[str]) -> list[str]:
+    """The arguments with a command of two words, such as `data pack`, as one."""
+    two = " ".join(arguments[:2])
+    return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
 FLAGS = {"-h", "--help", "--attention", "--no-attention"}

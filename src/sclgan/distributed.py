@@ -131,7 +131,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     flat /= world_size()
     start = 0
     for p in parameters:
-        p.grad = flat[start : start + p.numel()].view_as(p)
+        assert p.grad is not None
+        p.grad.copy_(flat[start : start + p.numel()].view_as(p))  # in place: fused optimizers need its memory layout
         start += p.numel()
 
 

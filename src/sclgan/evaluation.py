@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from PIL import Image
 
 from sclgan import distributed
 from sclgan.data.emoji import Emoji
-from sclgan.data.folder import METADATA
+from sclgan.data.picture_files import METADATA
 from sclgan.data.types import Source
+from sclgan.encoders.damsm import DAMSM
 from sclgan.files import write_atomically
 from sclgan.grading import (
     BATCH,
@@ -66,30 +68,40 @@ def evaluate_run(
     run = open_run(folder, checkpoint)
     source: Source = construct(run.recipe.source, SPLIT)
     offer = Offer(
-        reals=kind_of_reals(reals) if reals else "pictures",
+        reals=kind_of_reals(reals) if reals is not None else "pictures",
         captions=True,
         several_a_label=num_images is None or num_images > len(source),
-        encoders=True,
+        damsm=isinstance(run.encoders, DAMSM),
         emoji=isinstance(source, Emoji),
     )
-    chosen = choose(protocols_named(protocols), offer)
+    chosen = choose(protocols_named(protocols), offer, save_statistics=save_statistics, curve=curve)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
-    fakes = shown(generated(run, source, num_samples, seed=seed), f"generating for {run.recipe.name}", num_samples)
+    codes = any(protocol.metric == "r_precision" for protocol in chosen)
+    fakes = generated(run, source, num_samples, seed=seed, codes=codes)
+    fakes = shown(fakes, f"generating for {run.recipe.name}", num_samples)
     if save_pictures is not None:
         fakes = saved(fakes, save_pictures)
     measured = measure_fakes(chosen, fakes, seed=seed, keep_features=curve is not None)
     if reals is None:
-        real = composed_reals(measured, source, encode=encode_with(run.encoders, run.encode))
+        encode = encode_with(run.encoders, run.encode) if codes else None
+        real = composed_reals(measured, source, encode=encode)
     else:
         real = given_reals(reals, measured)
     results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
     results = finish(results, measured, real, save_statistics=save_statistics, curve=curve)
+    results = [replace(result, label=_label(result, checkpoint, reals)) for result in results]
     append_records(
         out or folder / RECORDS, results, {"recipe": run.recipe.name, "step": run.step, "checkpoint": checkpoint}
     )
     return results
+
+
+def _label(result: Result, checkpoint: str, reals: str | None) -> str:
+    """The heading of a result's column: another checkpoint or other real pictures have columns of their own."""
+    other_reals = "" if reals is None or result.num_reals == 0 else f" against {Path(reals).name}"
+    return result.label + other_reals + ("" if checkpoint == "last" else f" ({checkpoint})")
 
 
 def saved(batches: Iterator[GeneratedBatch], folder: Path) -> Iterator[GeneratedBatch]:
@@ -124,8 +136,10 @@ def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @torch.no_grad()
-def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Iterator[GeneratedBatch]:
-    """This rank's share of the samples, in batches."""
+def generated(
+    run: Run, source: Source, num_samples: int, *, seed: int, codes: bool = False
+) -> Iterator[GeneratedBatch]:
+    """This rank's share of the samples, in batches; `codes` adds those that R-precision compares."""
     share = range(num_samples)[distributed.rank() :: distributed.world_size()]
     for start in range(0, len(share), BATCH):
         numbers = share[start : start + BATCH]
@@ -139,6 +153,6 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int) -> Itera
             images=to_uint8(fake.image),
             captions=captions,
             labels=torch.tensor([label_of(source, row) for row in rows]),
-            image_codes=run.gan.embed(fake).image,
-            text_codes=text.sentence,
+            image_codes=run.gan.embed(fake).image if codes else None,
+            text_codes=text.sentence if codes else None,
         )

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sclgan.data.folder import PictureFolder
+from sclgan.data.picture_files import PictureFolder
 from sclgan.distributed import device
+from sclgan.encoders.damsm import DAMSM
 from sclgan.grading import (
     RECORDS,
     append_records,
@@ -22,7 +23,7 @@ from sclgan.metrics.measures import Encode
 from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import NO_REALS
 from sclgan.random import numpy_generator
-from sclgan.run import ENCODERS, load_encoders, saved_recipe
+from sclgan.run import ENCODERS, encoders_class, load_encoders, saved_recipe
 
 
 def evaluate_folder(
@@ -52,16 +53,16 @@ def evaluate_folder(
     folder = PictureFolder(path)
     numbers = _chosen(len(folder), num_images, seed)
     labels = [folder.labels[number] for number in numbers]
-    to_be_compared = kind_of_reals(reals) if reals else "none"
+    to_be_compared = kind_of_reals(reals)
     offer = Offer(
         # Statistics that are to be saved need no other pictures.
         reals="statistics" if reals is None and save_statistics is not None else to_be_compared,
         captions=folder.captions is not None,
         several_a_label=len(set(labels)) < len(labels),
-        encoders=encoders is not None,
+        damsm=encoders is not None and issubclass(encoders_class(saved_recipe(encoders)), DAMSM),
         emoji=reals == "emoji",
     )
-    chosen = choose(protocols_named(protocols), offer)
+    chosen = choose(protocols_named(protocols), offer, save_statistics=save_statistics, curve=curve)
     encode = None
     if any(protocol.metric == "r_precision" for protocol in chosen):
         assert encoders is not None  # or the protocol did not fit
@@ -97,5 +98,5 @@ def _chosen(num_pictures: int, num_images: int | None, seed: int) -> Sequence[in
 
 def _encoder(folder: Path) -> Encode:
     """Codes by the pre-trained pair of a folder."""
-    pair, vocabulary = load_encoders(folder, saved_recipe(folder))
-    return encode_with(pair, lambda captions: pair.encode_text(vocabulary(captions).to(device())))
+    pair, tokenizer = load_encoders(folder, saved_recipe(folder))
+    return encode_with(pair, lambda captions: pair.encode_text(tokenizer(captions).to(device())))

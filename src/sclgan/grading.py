@@ -20,11 +20,11 @@ from sclgan import distributed
 from sclgan.curve_picture import write_curves
 from sclgan.data import sources
 from sclgan.data.emoji import Emoji
-from sclgan.data.folder import PictureFolder, decoded_ahead
+from sclgan.data.picture_files import PictureFolder, decoded_ahead
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders, TextCodes
 from sclgan.metrics.curve import bias_curve
-from sclgan.metrics.evaluate import Measured, Result
+from sclgan.metrics.evaluate import Measured, Result, only_frechet
 from sclgan.metrics.fitting import Offer, RealsAre, fitting
 from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch
 from sclgan.metrics.protocol import EvaluationProtocol
@@ -39,22 +39,40 @@ BATCH = 64
 WAITING = 8 * BATCH  # decoded pictures of all sizes that wait for a full batch of their size
 
 
-def choose(named: Sequence[EvaluationProtocol], offer: Offer) -> list[EvaluationProtocol]:
+def choose(
+    named: Sequence[EvaluationProtocol], offer: Offer, *, save_statistics: Path | None, curve: Path | None
+) -> list[EvaluationProtocol]:
     """The protocols that are named, or all that fit; says what is left out and why.
 
     Raises:
-        ValueError: one that is named does not fit.
+        ValueError: one that is named does not fit, or the files that are wanted are not theirs to give.
     """
     chosen, left_out = fitting(named, offer)
+    if save_statistics is not None:
+        only_frechet(chosen)
+    if curve is not None and (offer.reals == "none" or not any(p.metric == "frechet" for p in chosen)):
+        raise ValueError("a curve is that of a Frechet distance from real pictures: name one, such as fd_lite0")
     if distributed.rank() == 0:
         for name, reason in left_out.items():
             log.info("%s left out: %s", name, reason)
     return chosen
 
 
-def kind_of_reals(given: str) -> RealsAre:
-    """Whether `--reals` names statistics or pictures."""
-    return "statistics" if Path(given).suffix == ".npz" else "pictures"
+def kind_of_reals(given: str | None) -> RealsAre:
+    """What `--reals` names.
+
+    Raises:
+        FileNotFoundError: nothing that `given_reals` could read.
+    """
+    if given is None:
+        return "none"
+    path = Path(given)
+    if path.is_dir() or given in sources.SOURCES:
+        return "pictures"
+    if path.suffix != ".npz" or not path.is_file():
+        known = ", ".join(sources.SOURCES)
+        raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
+    return "statistics"
 
 
 def given_reals(given: str, measured: Measured, *, num_workers: int | None = None) -> Reals:
@@ -78,9 +96,6 @@ def given_reals(given: str, measured: Measured, *, num_workers: int | None = Non
             source=str(path),
             cache=cache_folder(),
         )
-    if given not in sources.SOURCES:
-        known = ", ".join(sources.SOURCES)
-        raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
     source = sources.source(given, "test")
     return composed_reals(measured, source, num_floor=0)
 
@@ -132,8 +147,6 @@ def finish(
         measured.statistics().save(save_statistics)
     if curve is None:
         return results
-    if not measured.curves:
-        raise ValueError("a curve is that of a Frechet distance: name one with --protocol, such as fd_lite0")
     curves = {}
     if distributed.rank() == 0:
         for name, kept in measured.curves.items():
@@ -159,7 +172,7 @@ def finish(
 
 def append_records(path: Path, results: Sequence[Result], about: Mapping[str, Any]) -> None:
     """Appends a line for each result; `about` says what was graded."""
-    if distributed.rank() == 0:
+    if distributed.rank() == 0 and results:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             for result in results:

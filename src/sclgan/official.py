@@ -1,7 +1,8 @@
-"""The files that the authors of AttnGAN, DM-GAN and SSA-GAN publish, turned into run folders.
+"""The files that the authors of AttnGAN, DM-GAN, SSA-GAN and GALIP publish, turned into run folders.
 
-Xu et al. 2018 (AttnGAN and its encoders, DAMSM); Zhu et al. 2019 (DM-GAN); Liao et al. 2022 (SSA-GAN). Which file is
-which is told by the tensors in it, and sizes by their shapes. Files are read as plain tensors, never unpickled freely.
+Xu et al. 2018 (AttnGAN and its encoders, DAMSM); Zhu et al. 2019 (DM-GAN); Liao et al. 2022 (SSA-GAN); Tao et al. 2023
+(GALIP). Which file is which is told by the tensors in it, and sizes by their shapes. Files are read as plain tensors,
+never unpickled freely.
 """
 
 import logging
@@ -14,11 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from sclgan import official_sizes
 from sclgan.data import legacy_pickle
 from sclgan.data.captions import Vocabulary
-from sclgan.encoders.base import Encoders
+from sclgan.encoders.base import Encoders, Tokenizer
+from sclgan.encoders.clip import CLIP, NO_WEIGHTS
+from sclgan.encoders.clip_library import cached_weights
+from sclgan.encoders.clip_tokens import CLIPTokenizer
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
 from sclgan.encoders.weight_files import State, read_states
@@ -26,6 +31,7 @@ from sclgan.files import replaced
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Recipe, construct
 from sclgan.recipes import RECIPES
@@ -35,22 +41,30 @@ from sclgan.train import checkpoint
 
 log = logging.getLogger(__name__)
 
-Kind = Literal["attngan", "dmgan", "ssagan", "damsm"]
+Kind = Literal["attngan", "dmgan", "ssagan", "galip", "damsm"]
 
-GANS: dict[str, Any] = {"attngan": AttnGAN, "dmgan": DMGAN, "ssagan": SSAGAN}
+GANS: dict[str, Any] = {"attngan": AttnGAN, "dmgan": DMGAN, "ssagan": SSAGAN, "galip": GALIP}
 DATA = {5450: "cub", 27297: "coco"}
 """The rows of the published text encoders' embeddings: the data set by the size of its vocabulary."""
+NEEDED = {"damsm": ("text_encoder", "image_encoder"), "galip": ("generator", "clip")}
+INSIDE = "mapping.CLIP_ViT."
+"""Where GALIP's generator holds a copy of CLIP's vision transformer."""
 
 
-def import_files(kind: Kind, files: Sequence[Path], *, captions: Path, out: Path, recipe: str | None = None) -> Recipe:
+def import_files(
+    kind: Kind, files: Sequence[Path], *, captions: Path | None = None, out: Path, recipe: str | None = None
+) -> Recipe:
     """Writes the run folder `out` of published weights, or for the kind "damsm" a folder of encoders; its recipe.
 
     `files` are the text and the image encoder and, but for "damsm", the generator and if wanted all discriminators, in
     any order. `captions` is the captions.pickle that they were trained with. `recipe` names the recipe of the data,
     which the size of the vocabulary tells for CUB and COCO; networks are built as the files say.
 
+    For "galip" the files are a checkpoint and OpenAI's CLIP, without which the one in a library's cache is taken; it
+    has a vocabulary of its own, and without `recipe` the data are COCO, as those of the published weights.
+
     Reference quirks that the recipe of the run states: the order of masks (`stacked.attend`), the resize before the
-    image encoder, SSA-GAN's gamma1.
+    image encoder, SSA-GAN's gamma1, GALIP's preparation of CLIP's input.
 
     Raises:
         FileNotFoundError: a file is missing.
@@ -58,40 +72,34 @@ def import_files(kind: Kind, files: Sequence[Path], *, captions: Path, out: Path
             that are missing, unexpected or of another shape are named at once.
     """
     parts = _parts(kind, files)
-    words = vocabulary_words(captions)
-    rows = _size(parts["text_encoder"][0].state, "encoder.weight", 0)
-    if rows is not None and rows != len(words) + 1:
-        raise ValueError(
-            f"{captions} has {len(words) + 1} words with the end sign, the text encoder "
-            f"{parts['text_encoder'][0].path} {rows}: give the captions.pickle that is published with it. One that is "
-            "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
-        )
-    made = _recipe(kind, parts, len(words) + 1, recipe)
-    vocabulary = Vocabulary(words, max_words=made.max_words)
+    made, tokenizer = (
+        _with_clip(parts, captions, recipe) if kind == "galip" else _with_words(kind, parts, captions, recipe)
+    )
 
     with torch.device("meta"):  # no memory and no time for initial weights: all come from the files
-        encoders: Encoders = construct(made.encoders, vocabulary.num_tokens)
+        encoders: Encoders = construct(made.encoders, tokenizer.num_tokens)
         gan: TextToImageGAN | None = None
         if kind != "damsm":
             gan = construct(made.gan, encoders, image_size=made.image_size)
     filled: list[tuple[str, nn.Module, State]] = [("encoders", encoders, _encoder_state(parts))]
     if gan is not None:
-        filled.append(("generator", gan.generator, parts["generator"][0].state))
-        if "discriminator" in parts:
-            filled.append(("discriminator", gan.discriminator, _discriminator_state(gan, parts["discriminator"])))
+        drawing = {name: x for name, x in parts["generator"][0].state.items() if not name.startswith(INSIDE)}
+        filled.append(("generator", gan.generator, drawing))
+        if judges := [*parts.get("discriminator", []), *parts.get("head", [])]:
+            filled.append(("discriminator", gan.discriminator, _discriminator_state(gan, judges)))
     problems = [line for name, module, state in filled for line in _fill(name, module, state)]
     if problems:
         given = ", ".join(str(path) for path in files)
         raise ValueError(f"{given} do not make up {kind} as published: {'; '.join(problems)}")
 
     claim(out, made)
-    save_encoders(out, encoders, vocabulary)
+    save_encoders(out, encoders, tokenizer)
     if gan is not None:
         with replaced(out / "checkpoints" / "step_00000000") as folder:
             folder.mkdir()
             checkpoint.save_weights(folder / "generator.safetensors", gan.generator)
             checkpoint.save_weights(folder / "averaged_generator.safetensors", gan.generator)
-            if "discriminator" in parts:
+            if judges:
                 checkpoint.save_weights(folder / "discriminator.safetensors", gan.discriminator)
     return made
 
@@ -152,6 +160,14 @@ def _recognised(path: Path, state: State) -> _Part | None:
         return _Part("discriminator", "attngan", path, state)
     if {"block0", "COND_DNET"} <= starts:
         return _Part("discriminator", "ssagan", path, state)
+    if {"fc_code", "GBlocks"} <= starts:
+        return _Part("generator", "galip", path, state)
+    if "DBlocks" in starts:
+        return _Part("discriminator", "galip", path, state)
+    if "joint_conv" in starts:
+        return _Part("head", "galip", path, state)
+    if {"visual", "token_embedding"} <= starts:
+        return _Part("clip", "galip", path, {name: x for name, x in state.items() if name not in NO_WEIGHTS})
     return None
 
 
@@ -169,17 +185,86 @@ def _parts(kind: Kind, files: Sequence[Path]) -> dict[str, list[_Part]]:
             if part.kind not in ("", kind):
                 raise ValueError(f"{path} holds the {part.role} of {part.kind}, --kind is {kind}: leave it out")
             parts[part.role].append(part)
-    needed = ("text_encoder", "image_encoder") if kind == "damsm" else ("generator", "text_encoder", "image_encoder")
-    if lacking := [role for role in needed if role not in parts]:
-        raise ValueError(
-            f"no file holds the {' or the '.join(lacking)}: {kind} needs {', '.join(needed)}. The encoders are "
-            "published beside the generator, as text_encoderNNN.pth and image_encoderNNN.pth"
+    if kind == "galip" and "clip" not in parts:
+        try:
+            path = cached_weights()
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                "no file holds CLIP: of it a checkpoint of GALIP has the vision transformer's blocks alone, neither "
+                f"the text transformer nor the projections. {error}"
+            ) from error
+        parts["clip"] = [part for state in read_states(path) if (part := _recognised(path, state))]
+    if lacking := [role for role in NEEDED.get(kind, ("generator", *NEEDED["damsm"])) if role not in parts]:
+        where = (
+            "state_epoch_NNN.pth has it"
+            if kind == "galip"
+            else "the encoders are published beside the generator, as text_encoderNNN.pth and image_encoderNNN.pth"
         )
+        raise ValueError(f"no file holds the {' or the '.join(lacking)}, which {kind} needs: {where}")
     for role, several in parts.items():
-        if len(several) > 1 and (role != "discriminator" or kind == "ssagan"):
+        if len(several) > 1 and (role != "discriminator" or kind in ("ssagan", "galip")):
             holders = " and ".join(sorted({str(part.path) for part in several}))
             raise ValueError(f"{holders} hold {len(several)} networks that are the {role}: give one of them")
     return parts
+
+
+def _with_words(
+    kind: Kind, parts: Mapping[str, Sequence[_Part]], captions: Path | None, name: str | None
+) -> tuple[Recipe, Tokenizer]:
+    """The recipe and the vocabulary of networks that read DAMSM's words."""
+    if captions is None:
+        raise ValueError(f"{kind} reads words by their numbers: give --captions, the captions.pickle of its authors")
+    words = vocabulary_words(captions)
+    rows = official_sizes.size(parts["text_encoder"][0].state, "encoder.weight", 0)
+    if rows is not None and rows != len(words) + 1:
+        raise ValueError(
+            f"{captions} has {len(words) + 1} words with the end sign, the text encoder "
+            f"{parts['text_encoder'][0].path} {rows}: give the captions.pickle that is published with it. One that is "
+            "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
+        )
+    made = _recipe(kind, parts, len(words) + 1, name)
+    return made, Vocabulary(words, max_words=made.max_words)
+
+
+def _with_clip(
+    parts: Mapping[str, Sequence[_Part]], captions: Path | None, name: str | None
+) -> tuple[Recipe, Tokenizer]:
+    """The recipe and the tokens of GALIP.
+
+    Raises:
+        ValueError: the generator holds blocks of another CLIP.
+    """
+    if captions is not None:
+        raise ValueError("galip reads CLIP's own tokens: leave --captions out")
+    clip, generator = parts["clip"][0], parts["generator"][0]
+    inside = {name.removeprefix(INSIDE): x for name, x in generator.state.items() if name.startswith(INSIDE)}
+    if others := [name for name, x in inside.items() if not _same(x, clip.state.get(f"visual.{name}"))]:
+        raise ValueError(
+            f"{clip.path} is not the CLIP that {generator.path} was trained with: {len(others)} of its "
+            f"{len(inside)} tensors differ from those in there, such as {', '.join(others[:3])}"
+        )
+    base = named(name or "galip_coco")
+    if _makes(base) is not GALIP:
+        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is galip: give a recipe of galip")
+    sizes = official_sizes.clip(clip.state)
+    judges = [part.state for role in ("discriminator", "head") for part in parts.get(role, [])]
+    of_gan = official_sizes.galip(generator.state, judges)
+    made = replace(
+        base,
+        name=f"{base.name}_official",
+        about=f"{base.about}: the weights of its authors",
+        image_size=sizes.get("image_size", base.image_size),  # GALIP draws at CLIP's own size
+        max_words=sizes.get("context_length", base.max_words),
+        # Reference quirk: the double rescale of CLIP's input. Kept for released weights.
+        encoders=partial(CLIP, weights=None, reference_input=True, **sizes),
+        gan=partial(GALIP, **{**getattr(base.gan, "keywords", {}), **of_gan}),
+    )
+    return made, CLIPTokenizer(context_length=made.max_words)
+
+
+def _same(one: Tensor, other: Tensor | None) -> bool:
+    """Whether two tensors are equal to half precision, in which GALIP keeps CLIP on GPUs."""
+    return other is not None and one.shape == other.shape and torch.allclose(one.float(), other.float(), 1e-3, 1e-6)
 
 
 def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, name: str | None) -> Recipe:
@@ -196,20 +281,21 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
     if kind != "damsm" and _makes(base) is not GANS[kind]:
         raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is {kind}: give a recipe of {kind}")
     text = parts["text_encoder"][0].state
-    half = _size(text, "rnn.weight_hh_l0", 1)
+    half, embedding_size = (official_sizes.size(text, name, 1) for name in ("rnn.weight_hh_l0", "encoder.weight"))
     # Reference quirk: AttnGAN and DM-GAN resize with align_corners, SSA-GAN without. Kept for released weights.
     backbone: Any = partial(InceptionTrunk, weights=None, align_corners=_makes(base) is not SSAGAN)
     encoders = partial(
         DAMSM,
         backbone=backbone,
-        **_known(code_size=half and 2 * half, embedding_size=_size(text, "encoder.weight", 1)),
+        **official_sizes.known(code_size=half and 2 * half, embedding_size=embedding_size),
         gammas=(4.0, 5.0, 10.0),
         save_backbone=True,
+        mask_same_label=getattr(base.encoders, "keywords", {}).get("mask_same_label", True),
     )
     made = replace(base, name=f"{base.name}_official", encoders=encoders)
     if kind == "damsm":
         return replace(made, about=f"{base.about}: encoders with the weights of their authors")
-    infer = _ssagan_sizes if kind == "ssagan" else _stacked_sizes
+    infer = official_sizes.ssagan if kind == "ssagan" else official_sizes.stacked
     image_size, sizes = infer(parts["generator"][0].state, [part.state for part in parts.get("discriminator", [])])
     quirks: dict[str, Any] = (
         {"damsm_gammas": (5.0, 5.0, 10.0)}
@@ -230,50 +316,10 @@ def _makes(recipe: Recipe) -> Any:
     return recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan
 
 
-def _size(state: State, name: str, axis: int) -> int | None:
-    """One dimension of one tensor; None without it, which the comparison of all tensors then reports."""
-    return state[name].shape[axis] if name in state and state[name].dim() > axis else None
-
-
-def _known(**sizes: int | None) -> dict[str, int]:
-    return {name: size for name, size in sizes.items() if size}
-
-
-def _count(state: State, pattern: str) -> int:
-    """How many different modules match."""
-    return len({match[0] for name in state if (match := re.match(pattern, name))})
-
-
-def _stacked_sizes(generator: State, discriminators: Sequence[State]) -> tuple[int | None, dict[str, int]]:
-    """Image size and arguments of AttnGAN or DM-GAN."""
-    num_stages = _count(generator, r"img_net\d+\.")
-    num_doublings = _count(generator, r"h_net1\.upsample\d+\.")
-    four_conditions = _size(generator, "ca_net.fc.weight", 0) or 0
-    num_in = _size(generator, "h_net1.fc.0.weight", 1)
-    eight_ndf = _size(discriminators[0], "COND_DNET.outlogits.0.weight", 1) if discriminators else None
-    sizes = _known(
-        num_stages=num_stages,
-        ngf=_size(generator, "img_net1.img.0.weight", 1),
-        ndf=eight_ndf and eight_ndf // 8,
-        condition_dim=four_conditions // 4,
-        z_dim=num_in and max(1, num_in - four_conditions // 4),
-        num_residual_blocks=_count(generator, r"h_net2\.residual\.\d+\."),
-    )
-    return 4 * 2 ** (num_doublings + num_stages - 1) if num_stages else None, sizes
-
-
-def _ssagan_sizes(generator: State, _: Sequence[State]) -> tuple[int | None, dict[str, int]]:
-    """Image size and arguments of SSA-GAN."""
-    sizes = _known(
-        nf=_size(generator, "conv_img.2.weight", 1),
-        z_dim=_size(generator, "fc.weight", 1),
-        mask_channels=_size(generator, "conv_mask.0.weight", 0),
-    )
-    return 4 * 2 ** (_count(generator, r"block\d+\.") - 1), sizes
-
-
 def _encoder_state(parts: Mapping[str, Sequence[_Part]]) -> State:
     """Both encoders under our names; the image encoder's trunk has a name of its own here."""
+    if "clip" in parts:
+        return {f"clip.{name}": x for name, x in parts["clip"][0].state.items()}
     state = {f"text_encoder.{name}": x for name, x in parts["text_encoder"][0].state.items()}
     for name, x in parts["image_encoder"][0].state.items():
         head = name.startswith(("emb_features.", "emb_cnn_code."))
@@ -288,11 +334,12 @@ def _discriminator_state(gan: TextToImageGAN, parts: Sequence[_Part]) -> State:
         ValueError: not every stage has one discriminator.
     """
     if not isinstance(gan.discriminator, nn.ModuleList):
-        state, expected = parts[0].state, gan.discriminator.state_dict()
-        # The reference code creates these shortcuts in blocks that keep the width, and never calls them.
-        unused = [name for name in state if re.match(r"block\d+\.conv_s\.", name) and name not in expected]
+        state = {name: x for part in parts for name, x in part.state.items()}
+        expected = gan.discriminator.state_dict()
+        # The reference codes create these shortcuts in blocks that keep the width, and never call them.
+        unused = [name for name in state if re.match(r"(block|DBlocks\.)\d+\.conv_s\.", name) and name not in expected]
         if unused:
-            log.info("left out, since SSA-GAN's code never uses them: %s", ", ".join(unused))
+            log.info("left out, since the authors' code never uses them: %s", ", ".join(unused))
         return {name: x for name, x in state.items() if name not in unused}
     by_halvings = {_num_halvings(part.state): part for part in parts}
     stages = [_num_halvings(D.state_dict()) for D in gan.discriminator]

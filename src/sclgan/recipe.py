@@ -15,6 +15,7 @@ from functools import partial
 from inspect import signature
 from typing import Any, Literal
 
+from sclgan.data.labels import LabelRule
 from sclgan.losses.contrastive import Pairs
 
 Weights = Mapping[str, float]
@@ -25,7 +26,7 @@ class Pretraining:
     """Phase 1: the encoders. The defaults are DAMSM's (Xu et al. 2018) where it has them."""
 
     steps: int
-    """Optimizer steps."""
+    """Optimizer steps; 0 leaves the encoders as they are built, such as CLIP as published."""
     weights: Weights = field(default_factory=lambda: {"words": 1.0, "sentence": 1.0})
     """Weight of every term of the objective, each summed over the views; 'contrast' is the method's."""
     num_views: int = 1
@@ -38,9 +39,13 @@ class Pretraining:
     learning_rate_decay: float = 0.98
     """Factor of the learning rate an epoch."""
     minimal_learning_rate: float = 0.0002
+    warmup_steps: int = 0
+    """Steps over which the learning rate rises from 0 in proportion; transformers from random weights need some."""
     betas: tuple[float, float] = (0.5, 0.999)
-    clip_text_gradient: float = 0.25
-    """Largest gradient norm of the text encoder."""
+    weight_decay: float = 0.0
+    """Of matrices, decoupled from the gradient (AdamW); gains and biases have none."""
+    clip_text_gradient: float | None = 0.25
+    """Largest gradient norm of the text encoder; None does not clip."""
     temperature: float = 0.1
     """Of the contrast."""
     pairs: Pairs = "all"
@@ -103,13 +108,17 @@ class Recipe:
     image_size: int
     """Side of the training pictures in pixels."""
     max_words: int
-    """Words of a caption that the text encoder reads."""
+    """Words of a caption that the text encoder reads; of CLIP the tokens, both signs among them."""
     encoders: Callable[..., Any]
     pretraining: Pretraining
     gan: Callable[..., Any]
     training: Training
     seed: int = 0
     """Of everything: data order, augmentation, initial weights, noise."""
+    label_rule: LabelRule = "shared"
+    """Which rows are pairs of one label, where rows have several; see `sclgan.data.labels`."""
+    long_captions: Literal["thin", "truncate"] = "truncate"
+    """What training reads of captions with more than `max_words` words: a random subset in order, or the first ones."""
 
 
 def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
@@ -120,6 +129,11 @@ def construct(lazy: Callable[..., Any], *args: Any, **keywords: Any) -> Any:
         }
         return lazy.func(*lazy.args, *args, **(given | keywords))
     return lazy(*args, **keywords)
+
+
+def class_of(lazy: Callable[..., Any]) -> Any:
+    """The class that a recipe's constructor builds."""
+    return lazy.func if isinstance(lazy, partial) else lazy
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
@@ -186,8 +200,8 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
                 return None
             return _parsed(text, next(choice for choice in choices if choice is not type(None)), path)
         if origin is Literal:
-            if text in choices:
-                return text
+            if text in map(str, choices):
+                return next(choice for choice in choices if str(choice) == text)
             raise ValueError(f"one of {', '.join(map(str, choices))}")
         if origin is tuple:
             items = [item.strip() for item in text.strip("()[]").split(",")]
@@ -271,6 +285,21 @@ def _named(path: str) -> Callable[..., Any]:
     return found
 
 
+def needed_files(recipe: Recipe) -> list[str]:
+    """What the recipe's data and networks need from elsewhere, a line each: whatever has `needed_files` says it."""
+    found: list[str] = []
+    waiting: list[Any] = [recipe.source, recipe.encoders, recipe.gan]
+    while waiting:
+        lazy = waiting.pop(0)
+        if not isinstance(lazy, partial):
+            continue
+        waiting += lazy.keywords.values()
+        if listing := getattr(lazy.func, "needed_files", None):
+            known = {name: lazy.keywords[name] for name in signature(listing).parameters if name in lazy.keywords}
+            found += [str(file) for file in listing(**known)]
+    return found
+
+
 TINY = (
     "pretraining.steps=2",
     "pretraining.log_every=1",
@@ -280,6 +309,14 @@ TINY = (
     "encoders.code_size=16",
     "encoders.embedding_size=16",
     "encoders.backbone.image_size=32",
+    "encoders.weights=none",
+    "encoders.num_text_blocks=1",
+    "encoders.num_text_heads=2",
+    "encoders.image_size=32",
+    "encoders.patch_size=8",
+    "encoders.image_width=16",
+    "encoders.num_image_blocks=3",
+    "encoders.num_image_heads=2",
     "gan.nf=2",
     "gan.ngf=2",
     "gan.ndf=2",
@@ -287,8 +324,14 @@ TINY = (
     "gan.condition_dim=4",
     "gan.num_residual_blocks=1",
     "gan.mask_channels=4",
+    "gan.code_channels=4",
+    "gan.mid_channels=4",
+    "gan.discriminator_channels=8",
+    "gan.head_channels=8",
+    "gan.feature_blocks=0,1,2",
+    "gan.num_prompts=2",
 )
-"""The fields that `tiny` sets; those of the GAN and of the backbone where they have them."""
+"""The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 
 
 def tiny(recipe: Recipe) -> Recipe:
@@ -299,9 +342,11 @@ def tiny(recipe: Recipe) -> Recipe:
 
 
 def tiny_assignments(recipe: Recipe) -> list[str]:
-    """What of `TINY` the recipe has: GANs and backbones differ in their arguments."""
-    backbone = recipe.encoders.keywords["backbone"] if isinstance(recipe.encoders, partial) else None
-    arguments = {f"gan.{name}" for name in _children(recipe.gan)}
-    arguments |= {f"encoders.backbone.{name}" for name in _children(backbone)}
-    differing = ("gan.", "encoders.backbone.")
-    return [one for one in TINY if not one.startswith(differing) or one.partition("=")[0] in arguments]
+    """What of `TINY` the recipe has: GANs and encoders differ in their arguments. No steps stay none."""
+    sets = [assignment for assignment in TINY if _has(recipe, assignment.partition("=")[0].split("."))]
+    return sets if recipe.pretraining.steps else [one for one in sets if not one.startswith("pretraining.steps")]
+
+
+def _has(node: Any, path: list[str]) -> bool:
+    options = _children(node)
+    return not path or (path[0] in options and _has(options[path[0]][0], path[1:]))

@@ -18,17 +18,16 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sclgan import distributed
-from sclgan.data.captions import Vocabulary
-from sclgan.encoders.base import Encoders, TextCodes
+from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.random import normal
-from sclgan.recipe import Recipe, construct, from_json, to_json
+from sclgan.recipe import Recipe, class_of, construct, from_json, to_json
 from sclgan.train import checkpoint
 
 log = logging.getLogger(__name__)
 
-RECIPE, VOCABULARY, ENCODERS = "recipe.json", "vocabulary.json", "encoders.safetensors"
+RECIPE, ENCODERS = "recipe.json", "encoders.safetensors"
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
@@ -87,21 +86,28 @@ def saved_recipe(folder: Path) -> Recipe:
     return from_json(path.read_text())
 
 
-def save_encoders(folder: Path, encoders: Encoders, vocabulary: Vocabulary) -> None:
-    """Writes the vocabulary and, last, the pre-trained weights."""
-    vocabulary.save(folder / VOCABULARY)
+def encoders_class(recipe: Recipe) -> type[Encoders]:
+    """The class that the recipe's encoders are of; it says which tokenizer they read."""
+    found: type[Encoders] = class_of(recipe.encoders)
+    return found
+
+
+def save_encoders(folder: Path, encoders: Encoders, tokenizer: Tokenizer) -> None:
+    """Writes the tokenizer and, last, the pre-trained weights."""
+    tokenizer.save(folder / tokenizer.file_name)
     with replaced(folder / ENCODERS) as path:
         checkpoint.save_weights(path, encoders)
 
 
-def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Vocabulary]:
-    """The pre-trained pair of a folder, frozen, on this rank's device, and the vocabulary it reads.
+def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
+    """The pre-trained pair of a folder, frozen, on this rank's device, and its tokenizer.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: the weights are not those of the recipe's encoders.
     """
-    for name in (VOCABULARY, ENCODERS):
+    kind = encoders_class(recipe).tokenizer
+    for name in (kind.file_name, ENCODERS):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}: `sclgan pretrain` makes it")
     if _holds_backbone(folder / ENCODERS) and not getattr(recipe.encoders, "keywords", {}).get("save_backbone"):
@@ -109,10 +115,12 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Vocabulary]:
             f"{folder} holds encoders with an image trunk of their own, as the authors' published ones are, but the "
             "recipe takes the trunk from elsewhere: add encoders.save_backbone=true encoders.backbone.weights=none"
         )
-    vocabulary = Vocabulary.load(folder / VOCABULARY)
-    encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
+    tokenizer = kind.load(folder / kind.file_name)
+    encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    if num_labels := _num_classified(folder / ENCODERS):
+        encoders.add_label_classifier(num_labels)
     checkpoint.load_weights(folder / ENCODERS, encoders)
-    return encoders.to(distributed.device()).requires_grad_(False).eval(), vocabulary
+    return encoders.to(distributed.device()).requires_grad_(False).eval(), tokenizer
 
 
 def _holds_backbone(weights: Path) -> bool:
@@ -123,6 +131,16 @@ def _holds_backbone(weights: Path) -> bool:
         return False  # `load_weights` says what is wrong with it
 
 
+def _num_classified(weights: Path) -> int:
+    """The labels that the pair's classifier tells; 0 without one."""
+    try:
+        with safe_open(weights, "pt") as file:
+            name = "label_classifier.bias"
+            return file.get_slice(name).get_shape()[0] if name in file.keys() else 0  # noqa: SIM118
+    except SafetensorError:
+        return 0  # `load_weights` says what is wrong with it
+
+
 @dataclass(frozen=True)
 class Run:
     """A trained run, ready to generate: encoders and (averaged) generator in evaluation mode."""
@@ -131,17 +149,17 @@ class Run:
     recipe: Recipe
     step: int
     encoders: Encoders
-    vocabulary: Vocabulary
+    tokenizer: Tokenizer
     gan: TextToImageGAN
 
     @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> TextCodes:
-        """The codes of some captions; words the vocabulary does not have are left out.
+        """The codes of some captions; words the tokenizer does not know are left out.
 
         Raises:
             ValueError: a caption is empty or holds no known word.
         """
-        return self.encoders.encode_text(self.vocabulary(captions).to(distributed.device()))
+        return self.encoders.encode_text(self.tokenizer(captions).to(distributed.device()))
 
     @torch.no_grad()
     def generate(self, text: TextCodes, z: Float[Tensor, "b z"]) -> Fake:
@@ -163,7 +181,7 @@ class Run:
         """What `sample` takes its pictures from, batch by batch."""
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, not {num_images}")
-        self.vocabulary(captions)  # refuses a caption by its number among those given, before each is repeated
+        self.tokenizer(captions)  # refuses a caption by its number among those given, before each is repeated
         z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]
         for start in range(0, len(each), batch_size):
@@ -192,9 +210,9 @@ def open_run(folder: Path, name: str = "last") -> Run:
     if path is None:
         kept = ", ".join([*(["best"] if best else []), *map(str, checkpoint.steps(checkpoints))])
         raise FileNotFoundError(f"{folder} has no checkpoint '{name}': it has {kept}")
-    encoders, vocabulary = load_encoders(folder, recipe)
+    encoders, tokenizer = load_encoders(folder, recipe)
     gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
     checkpoint.load_weights(path / "averaged_generator.safetensors", gan.generator)
     gan.generator.to(distributed.device()).requires_grad_(False).eval()
     step = int(best["step"]) if best and name == "best" else int(path.name.removeprefix("step_"))
-    return Run(folder, recipe, step, encoders, vocabulary, gan)
+    return Run(folder, recipe, step, encoders, tokenizer, gan)

@@ -4,14 +4,20 @@ Tokens are AttnGAN's (Xu et al. 2018): lower case, runs of letters and digits, A
 """
 
 import json
+import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import ClassVar
 
+import numpy as np
 import torch
 
 from sclgan.data.types import Captions
 from sclgan.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 
 def words_of(caption: str) -> list[str]:
@@ -20,12 +26,40 @@ def words_of(caption: str) -> list[str]:
     return [word for word in (word.encode("ascii", "ignore").decode() for word in words) if word]
 
 
+def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
+    """A caption of more than `max_words` words as a random subset of them, in order; a shorter one as it is.
+
+    So AttnGAN's, DM-GAN's and SSA-GAN's codes shorten training captions: every word of a long one is read at times.
+    """
+    words = words_of(caption)
+    if len(words) <= max_words:
+        return caption
+    return " ".join(words[place] for place in sorted(rng.permutation(len(words))[:max_words]))
+
+
+def report_unknown(unknown_words: Callable[[str], Sequence[str]], captions: Iterable[str], what: str) -> None:
+    """Logs how many words of some captions a text encoder does not know, and the most frequent; nothing if none."""
+    unknown: Counter[str] = Counter()
+    num_words = 0
+    for caption in captions:
+        num_words += len(words_of(caption))
+        unknown.update(unknown_words(caption))
+    if unknown:
+        log.info(
+            "%s: %d words are unknown to the text encoder and left out (%.2g %% of the text), such as %s",
+            *(what, len(unknown), 100 * unknown.total() / num_words),
+            ", ".join(word for word, _ in unknown.most_common(5)),
+        )
+
+
 class Vocabulary:
     """The known words, numbered from 1 in order of first appearance. Calling it tokenises captions.
 
     Unknown words are left out, as in AttnGAN's generation from own sentences: `unknown_words` names them. A caption
-    with more than `max_words` words keeps its first ones.
+    with more than `max_words` words keeps its first ones; `thinned` is the other way.
     """
+
+    file_name: ClassVar[str] = "vocabulary.json"
 
     def __init__(self, words: Sequence[str], *, max_words: int) -> None:
         if not words:
@@ -57,8 +91,8 @@ class Vocabulary:
         Raises:
             ValueError: a caption is empty or holds no known word.
         """
-        tokens = torch.zeros(len(captions), self.max_words, dtype=torch.long)
-        lengths = torch.zeros(len(captions), dtype=torch.long)
+        tokens = np.zeros((len(captions), self.max_words), np.int64)
+        lengths = np.zeros(len(captions), np.int64)
         for row, caption in enumerate(captions):
             numbers = [self._number[word] for word in words_of(caption) if word in self._number][: self.max_words]
             if not numbers:
@@ -67,9 +101,9 @@ class Vocabulary:
                     f"caption {row + 1} of {len(captions)} {reason}: {caption!r}; "
                     f"write one with words of the training captions, such as {', '.join(self.words[:8])}"
                 )
-            tokens[row, : len(numbers)] = torch.tensor(numbers)
+            tokens[row, : len(numbers)] = numbers
             lengths[row] = len(numbers)
-        return Captions(tokens, lengths)
+        return Captions(torch.from_numpy(tokens), torch.from_numpy(lengths))
 
     def save(self, path: Path) -> None:
         """Writes the words as JSON."""

@@ -1,4 +1,4 @@
-"""COCO 2014: photographs of everyday scenes, five captions each, with the categories of the things in them.
+"""COCO, of 2014 or 2017: photographs of everyday scenes, five captions each, with the categories of the things in them.
 
 Lin et al. 2014, "Microsoft COCO: Common Objects in Context"; Chen et al. 2015, "Microsoft COCO Captions".
 """
@@ -11,35 +11,44 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sclgan.data.needed import Needed, what_to_get
 from sclgan.data.photos import Photo, require, usable
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 log = logging.getLogger(__name__)
 
-SPLITS = {"train": "train2014", "test": "val2014"}
-NUM_IMAGES = {"train": 82_783, "test": 40_504}
+Year = Literal[2014, 2017]
+
+SPLITS = {"train": "train", "test": "val"}
+NUM_IMAGES: dict[Year, dict[str, int]] = {
+    2014: {"train": 82_783, "test": 40_504},
+    2017: {"train": 118_287, "test": 5_000},
+}
+SIZES: dict[Year, tuple[str, str, str]] = {2014: ("13 GB", "6 GB", "250 MB"), 2017: ("18 GB", "1 GB", "250 MB")}
 ROOT = "data/coco"
 
-WHAT_TO_GET = (
-    "get http://images.cocodataset.org/annotations/annotations_trainval2014.zip (250 MB), "
-    "http://images.cocodataset.org/zips/train2014.zip (13 GB) and http://images.cocodataset.org/zips/val2014.zip "
-    "(6 GB), described at https://cocodataset.org/#download, and unpack them in {root}, so that {root}/annotations, "
-    "{root}/train2014 and {root}/val2014 are there; or set source.root to the folder that holds them"
-)
+
+def needed_files(root: str | Path = ROOT, year: Year = 2014) -> list[Needed]:
+    """What `Coco` reads, and where it can be got; checksums are not published."""
+    folders = (f"train{year}", f"val{year}", f"annotations_trainval{year}")
+    pages = [f"http://images.cocodataset.org/{'annotations' if '_' in name else 'zips'}/{name}.zip" for name in folders]
+    places = [f"unpack it to {root}/{name.partition('_')[0]}" for name in folders]
+    return [
+        Needed(f"{name}.zip", f"{page} (described at https://cocodataset.org/#download)", place, size=size)
+        for name, page, place, size in zip(folders, pages, places, SIZES[year], strict=True)
+    ]
 
 
 class Coco:
-    """One split of COCO 2014, a `Source`: "train" is train2014, "test" is val2014, in the order of the image ids.
+    """One split of COCO, a `Source`: "train" is train2014, "test" is val2014, in the order of the image ids.
 
     root/annotations/{captions,instances}_{train2014,val2014}.json      root/{train2014,val2014}/IMAGE.jpg
 
-    Which of the categories in a picture are its labels:
+    `year=2017` reads train2017 and val2017, which are the same images, split anew, in the same layout.
 
-    - labels="dominant": the one with the largest total area, the first of equals; pairs of one label need this.
-    - labels="all": all of them, in order.
-
-    Crowds count as their area. Pictures without a thing have no label. Other rules for pairs of pictures with several
-    labels are to come. Captions without a word are left out.
+    The labels of an image are the categories of the things in it, the one with the largest total area first; of equal
+    ones the first category. Crowds count as their area. Images without a thing have no label; images without a caption
+    and captions without a word are left out. All three are counted.
 
     Raises:
         FileNotFoundError: files are missing; the message says what to get and where to put it.
@@ -47,17 +56,19 @@ class Coco:
     """
 
     name = "coco"
+    several_labels = True
+    needed_files = staticmethod(needed_files)
 
-    def __init__(self, split: str, *, root: str | Path = ROOT, labels: Literal["dominant", "all"] = "dominant") -> None:
+    def __init__(self, split: str, *, root: str | Path = ROOT, year: Year = 2014) -> None:
         if split not in SPLITS:
             raise ValueError(f"coco has no split {split!r}; take one of {', '.join(SPLITS)}")
-        if labels not in ("dominant", "all"):
-            raise ValueError(f"coco has no rule {labels!r} for labels; take 'dominant' or 'all'")
+        if year not in NUM_IMAGES:
+            raise ValueError(f"coco has no year {year!r}; take 2014 or 2017")
         self.split = split
-        root = Path(root)
-        what_to_do = WHAT_TO_GET.format(root=root)
-        captions_file = root / "annotations" / f"captions_{SPLITS[split]}.json"
-        instances_file = root / "annotations" / f"instances_{SPLITS[split]}.json"
+        root, folder = Path(root), f"{SPLITS[split]}{year}"
+        what_to_do = what_to_get(needed_files(root, year))
+        captions_file = root / "annotations" / f"captions_{folder}.json"
+        instances_file = root / "annotations" / f"instances_{folder}.json"
         require(self.name, [captions_file, instances_file], what_to_do)
 
         names, texts = _captions(captions_file)
@@ -67,32 +78,30 @@ class Coco:
                 f"{instances_file} has things in {len(strangers)} images that {captions_file} does not have, such as "
                 f"{min(strangers)}: the two do not belong together"
             )
-        ids = sorted(names)
-        paths = [root / SPLITS[split] / names[image] for image in ids]
+        found = {image: usable(texts.get(image, [])) for image in sorted(names)}
+        captions = {image: kept for image, (kept, _) in found.items() if kept}
+        if not captions:
+            raise ValueError(f"{captions_file} holds no caption of any image, and five of each are expected")
+        ids = list(captions)
+        paths = [root / folder / names[image] for image in ids]
         require(self.name, paths, what_to_do)
-        photos, num_empty = [], 0
-        for image, path in zip(ids, paths, strict=True):
-            captions, num_without = usable(texts.get(image, []))
-            if not captions:
-                raise ValueError(f"{captions_file} holds no caption of image {image} ({path.name}); five are expected")
-            num_empty += num_without
-            photos.append(Photo(path, captions))
-        self.rows: Sequence[Photo] = tuple(photos)
+        self.rows: Sequence[Photo] = tuple(map(Photo, paths, captions.values()))
         self.keys: Sequence[str] = tuple(path.stem for path in paths)
         self.label_names: Sequence[str] = tuple(categories.values())
         label_of = {category: label for label, category in enumerate(categories)}
         self.labels: Sequence[tuple[int, ...]] = tuple(
-            _labels({label_of[category]: area for category, area in areas.get(image, {}).items()}, labels)
-            for image in ids
+            _by_area({label_of[category]: area for category, area in areas.get(image, {}).items()}) for image in ids
         )
-        if num_empty:
+        if num_empty := sum(num_without for _, num_without in found.values()):
             log.warning("coco, %s: %d captions hold no word and are left out", split, num_empty)
+        if len(ids) < len(names):
+            log.warning("coco, %s: %d images without a caption are left out", split, len(names) - len(ids))
         if num_without := sum(not own for own in self.labels):
             log.info("coco, %s: %d of %d images have no label", split, num_without, len(ids))
-        if len(ids) != NUM_IMAGES[split]:
+        if len(names) != NUM_IMAGES[year][split]:
             log.warning(
                 "coco, %s: %d images, %s has %d: results will not compare",
-                *(split, len(ids), SPLITS[split], NUM_IMAGES[split]),
+                *(split, len(names), folder, NUM_IMAGES[year][split]),
             )
 
     def __len__(self) -> int:
@@ -105,17 +114,19 @@ class Coco:
         """
         return self.rows[index].picture(size, rng, augment=augment)
 
+    def sample(self, index: int) -> Sample:
+        """Row `index` as it is stored."""
+        return self.rows[index].sample(self.labels[index], self.split, self.keys[index])
+
     def captions(self) -> Iterator[str]:
         """Every caption of every row."""
         for row in self.rows:
             yield from row.captions
 
 
-def _labels(areas: dict[int, float], rule: Literal["dominant", "all"]) -> tuple[int, ...]:
-    """The labels of a picture from the total area of each category in it."""
-    if rule == "all" or not areas:
-        return tuple(sorted(areas))
-    return (min(areas, key=lambda label: (-areas[label], label)),)
+def _by_area(areas: dict[int, float]) -> tuple[int, ...]:
+    """The labels of a picture, the largest total area first."""
+    return tuple(sorted(areas, key=lambda label: (-areas[label], label)))
 
 
 def _captions(path: Path) -> tuple[dict[int, str], dict[int, list[str]]]:

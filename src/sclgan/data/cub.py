@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from sclgan.data.legacy_pickle import load
+from sclgan.data.needed import Needed, what_to_get
 from sclgan.data.photos import Photo, require, usable
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +23,25 @@ NUM_IMAGES = {"train": 8_855, "test": 2_933}
 NUM_CLASSES = {"train": 150, "test": 50}
 ROOT = "data/birds"
 
-WHAT_TO_GET = (
-    "get CUB_200_2011.tgz (1.15 GB, md5 97eceeb196236b17998738112f37df78) from "
-    "https://data.caltech.edu/records/65de6-vp158 and unpack it to {root}/CUB_200_2011; get the birds metadata that "
-    "https://github.com/taoxugit/AttnGAN links to (https://drive.google.com/open?id=17L19M4ZF6PIgpValds4sWHbQQbIf7eim, "
-    "in a browser) and unpack it, with any archive inside it, so that {root}/train/filenames.pickle and "
-    "{root}/text/001.Black_footed_Albatross/ are there; or set source.root to the folder that holds them"
-)
+
+def needed_files(root: str | Path = ROOT) -> list[Needed]:
+    """What `Cub` reads, and where it can be got."""
+    return [
+        Needed(
+            "CUB_200_2011.tgz",
+            "https://data.caltech.edu/records/65de6-vp158",
+            f"unpack it to {root}/CUB_200_2011",
+            size="1.15 GB",
+            checksum="md5 97eceeb196236b17998738112f37df78",
+        ),
+        Needed(
+            "the birds metadata",
+            "https://github.com/taoxugit/AttnGAN "
+            "(in a browser: https://drive.google.com/open?id=17L19M4ZF6PIgpValds4sWHbQQbIf7eim)",
+            f"unpack it, with any archive inside it, so that {root}/train/filenames.pickle and "
+            f"{root}/text/001.Black_footed_Albatross/ are there",
+        ),
+    ]
 
 
 class Cub:
@@ -47,13 +60,15 @@ class Cub:
     """
 
     name = "cub"
+    unseen_split = "test"
+    needed_files = staticmethod(needed_files)
 
     def __init__(self, split: str, *, root: str | Path = ROOT) -> None:
         if split not in SPLITS:
             raise ValueError(f"cub has no split {split!r}; take one of {', '.join(SPLITS)}")
         self.split = split
         root = Path(root)
-        what_to_do = WHAT_TO_GET.format(root=root)
+        what_to_do = what_to_get(needed_files(root))
         official = root / "CUB_200_2011"
         text = root / "text" if (root / "text").is_dir() or not (root / "text_c10").is_dir() else root / "text_c10"
         tables = [official / f"{name}.txt" for name in ("images", "image_class_labels", "classes", "bounding_boxes")]
@@ -75,6 +90,7 @@ class Cub:
         self.keys: Sequence[str] = tuple(keys)
         self.labels: Sequence[tuple[int, ...]] = tuple((label_of[class_of[ids[key]]],) for key in keys)
         self.label_names: Sequence[str] = tuple(name_of[n].partition(".")[2].replace("_", " ") for n in classes)
+        self.class_captions: Sequence[str] = tuple(f"a photo of a {name}, a type of bird" for name in self.label_names)
         _check_class_info(root / split / "class_info.pickle", self.labels)
 
         paths = [official / "images" / f"{key}.jpg" for key in keys]
@@ -98,6 +114,10 @@ class Cub:
         `augment` crops at random and flips every other picture; without it the crop is in the middle.
         """
         return self.rows[index].picture(size, rng, augment=augment)
+
+    def sample(self, index: int) -> Sample:
+        """Row `index` as it is stored."""
+        return self.rows[index].sample(self.labels[index], self.split, self.keys[index])
 
     def captions(self) -> Iterator[str]:
         """Every caption of every row."""

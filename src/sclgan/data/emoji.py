@@ -20,7 +20,7 @@ from PIL import Image
 
 from sclgan.data.emoji_captions import NUM_TEMPLATES, Words, caption
 from sclgan.data.grounds import COLORS, GROUNDS, ground_of, named_ground
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 __all__ = ["COLORS", "GROUNDS", "SPLITS", "Collection", "Concept", "Drawing", "Emoji", "Maker", "collection",
            "ground_of", "named_ground"]  # fmt: skip
@@ -30,6 +30,7 @@ MIN_SIZE, MAX_SIZE = 32, 256
 _MARGIN = 12  # ground around a drawing's 64 x 64 pixels, room for scale and shift
 _MIN_SCALE = 0.85
 _LONGER_SIDE = 60  # of a drawing, in its 64 x 64 pixels
+SAMPLE_SIZE = 152  # side of a stored picture; a crop of 64 / 76 of it holds the whole drawing
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,7 @@ class Emoji:
     """
 
     name = "emoji"
+    unseen_split = "unseen"
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
@@ -184,6 +186,12 @@ class Emoji:
             for one, drawing in self.rows
         )
 
+    @cached_property
+    def class_captions(self) -> Sequence[str]:
+        """What names each class: "a giraffe"."""
+        phrase_of = {label: words.phrase() for (label,), words in zip(self.labels, self.words, strict=True)}
+        return tuple(phrase_of[label] for label in range(len(self.label_names)))
+
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
         """Row `index` on one of its grounds, `size` x `size` (32 to 256), with one of twelve captions.
 
@@ -204,6 +212,24 @@ class Emoji:
         pixels = compose(sprite, GROUNDS[ground], size, place_draws if augment else None, flips=concept.flips)
         return Picture(pixels, text)
 
+    def sample(self, index: int) -> Sample:
+        """Row `index` on one of its grounds as a PNG of `SAMPLE_SIZE` pixels, with every caption true of it.
+
+        The grounds take turns from row to row. The drawing has so much ground around it that a random crop of
+        64 / 76 leaves it whole; flipping is not always right, and captions do not say left or right.
+        """
+        concept, drawing = self.rows[index]
+        ground, words = drawing.grounds[index % len(drawing.grounds)], self.words[index]
+        canvas = _laid_on(collection().sprite_image(concept, drawing), GROUNDS[ground])
+        file = io.BytesIO()
+        canvas.resize((SAMPLE_SIZE, SAMPLE_SIZE), Image.Resampling.BICUBIC).save(file, "PNG")
+        captions = dict.fromkeys(
+            caption(words, ground, template, keyword)
+            for template in range(NUM_TEMPLATES)
+            for keyword in range(max(1, len(words.keywords) - 1))
+        )
+        return Sample(file.getvalue(), tuple(captions), self.labels[index], self.split, self.keys[index])
+
     def captions(self) -> Iterator[str]:
         """Captions that hold every word of every caption that `picture` can return.
 
@@ -222,8 +248,7 @@ def compose(
 ) -> UInt8[np.ndarray, "size size 3"]:
     """A sprite (RGBA) laid on a ground; `draws` are four numbers in [0, 1) for flip, scale and the two shifts."""
     side = sprite.width
-    canvas = Image.new("RGB", (side + 2 * _MARGIN, side + 2 * _MARGIN), ground)
-    canvas.paste(sprite, (_MARGIN, _MARGIN), sprite)
+    canvas = _laid_on(sprite, ground)
     window, left, top = float(side), float(_MARGIN), float(_MARGIN)
     if draws is not None:
         flip, scale, across, down = draws
@@ -236,3 +261,11 @@ def compose(
     box = (left, top, left + window, top + window)
     # The canvas is composed first: resizing an opaque picture leaves no seam, and Pillow filters when it shrinks.
     return np.array(canvas.resize((size, size), Image.Resampling.BICUBIC, box=box))
+
+
+def _laid_on(sprite: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
+    """A sprite with ground behind and around it."""
+    side = sprite.width + 2 * _MARGIN
+    canvas = Image.new("RGB", (side, side), ground)
+    canvas.paste(sprite, (_MARGIN, _MARGIN), sprite)
+    return canvas

@@ -1,136 +1,118 @@
-"""A folder of picture files, as any program leaves them: the pictures, and captions and labels where they are there."""
+"""Pictures of your own: a folder with a table in Hugging Face's convention, or with a caption file beside each picture.
 
-import json
-import os
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cached_property
+`docs/your-own-data.md` shows how to make one; `folder_files.py` says which layouts are read.
+"""
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
-from sclgan.data.photos import decoded
+from sclgan.data.folder_files import read
+from sclgan.data.folder_metadata import SPLITS as SPLITS
+from sclgan.data.needed import Needed
+from sclgan.data.photos import framed
+from sclgan.data.types import Picture, Sample
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
-METADATA = "metadata.jsonl"
+log = logging.getLogger(__name__)
+
+ROOT = "data/pictures"
+EIGHT_BIT = frozenset({"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"})
 
 
-class PictureFolder:
-    """The pictures in a folder and the folders below, in the order of their paths; hidden files are left out.
+def needed_files(root: str | Path = ROOT) -> list[Needed]:
+    """What `Folder` reads."""
+    return [Needed("pictures and their captions", "your own", f"put them into {root}, as docs/your-own-data.md shows")]
 
-    A caption is the "text" of the picture's line in `metadata.jsonl` ({"file_name": ..., "text": ..., "label": ...}
-    a line, as Hugging Face's ImageFolder has it), or the first line of the .txt file beside the picture; all pictures
-    have one or none has. A label is the line's "label", or else the folder below `root` that holds the picture.
+
+class Folder:
+    """One split of a user's own pictures, a `Source`.
+
+    A row is one picture with its captions; its labels are in the order in which the row names them, the first being the
+    dominant one. `label_names` are those of both splits, names in alphabetical order, numbers by size. Data without
+    labels train the plain recipes.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no picture in it.
-        ValueError: only some pictures have a caption or a label; `metadata.jsonl` is damaged.
+        FileNotFoundError: there is no such folder.
+        ValueError: something is wrong in it; `sclgan data check` lists everything.
     """
 
-    def __init__(self, root: Path) -> None:
-        if not root.is_dir():
-            raise FileNotFoundError(f"{root} is no run folder and no folder of pictures: there is no such folder")
-        self.root = root
-        self.files = tuple(sorted(_pictures_below(root)))
-        if not self.files:
-            raise FileNotFoundError(f"{root} holds no picture: expected {', '.join(sorted(SUFFIXES))}")
+    name = "folder"
+    needed_files = staticmethod(needed_files)
+
+    def __init__(self, split: str, *, root: str | Path = ROOT) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"folder has no split {split!r}; take one of {', '.join(SPLITS)}")
+        self.split, self.root = split, Path(root)
+        contents = read(self.root)
+        if errors := contents.errors:
+            more = f", and {len(errors) - 1} more are wrong" if len(errors) > 1 else ""
+            raise ValueError(f"{root} cannot be read: {errors[0]}{more}; `sclgan data check {root}` lists everything")
+        self.rows = tuple(row for row in contents.rows if row.split == split)
+        names = sorted({label for row in contents.rows for label in row.labels}, key=lambda one: (str(type(one)), one))
+        label_of = {name: label for label, name in enumerate(names)}
+        self.label_names: Sequence[str] = tuple(map(str, names))
+        self.labels: Sequence[tuple[int, ...]] = tuple(tuple(label_of[one] for one in row.labels) for row in self.rows)
+        self.keys: Sequence[str] = tuple(row.name for row in self.rows)
 
     def __len__(self) -> int:
-        return len(self.files)
+        return len(self.rows)
 
-    @cached_property
-    def captions(self) -> tuple[str, ...] | None:
-        """A caption of each picture, or None."""
-        texts = [entry.get("text") or _beside(path) for path, entry in zip(self.files, self._entries, strict=True)]
-        return self._all_or_none(texts, "caption")
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
+        """Row `index` with one of its captions.
 
-    @cached_property
-    def label_names(self) -> tuple[str, ...] | None:
-        """The label of each picture, or None."""
-        of_entries = self._all_or_none([entry.get("label") for entry in self._entries], "label")
-        if of_entries is not None:
-            return of_entries
-        return self._all_or_none([_folder(path.relative_to(self.root)) for path in self.files], "label")
+        `augment` crops at random and flips every other picture; without it the crop is in the middle.
+        """
+        row = self.rows[index]
+        caption, *draws = rng.random(4).tolist()
+        pixels = framed(upright(self.root / row.name), size, draws if augment else None)
+        return Picture(pixels, row.captions[int(caption * len(row.captions))])
 
-    @cached_property
-    def labels(self) -> tuple[int, ...]:
-        """The label of each picture as a number; pictures without have one of their own each."""
-        names = self.label_names or [str(path) for path in self.files]
-        numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        return tuple(numbers[name] for name in names)
+    def captions(self) -> Iterator[str]:
+        """Every caption of every row."""
+        for row in self.rows:
+            yield from row.captions
 
-    @cached_property
-    def _entries(self) -> list[Mapping[str, Any]]:
-        """The line of `metadata.jsonl` for each picture, {} where it has none."""
-        path = self.root / METADATA
-        entries: dict[str, Mapping[str, Any]] = {}
-        for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-            try:
-                entry = json.loads(line)
-                entries[Path(entry["file_name"]).as_posix()] = entry
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f'{path}, line {number}: expected {{"file_name": ..., "text": ...}}') from error
-        return [entries.get(file.relative_to(self.root).as_posix(), {}) for file in self.files]
-
-    def _all_or_none(self, values: Sequence[Any], what: str) -> tuple[str, ...] | None:
-        lacking = [path for path, value in zip(self.files, values, strict=True) if value is None]
-        if lacking and len(lacking) < len(values):
-            raise ValueError(
-                f"{len(lacking)} of {len(values)} pictures have no {what}, such as {lacking[0]}: "
-                f"give every picture one, or none"
-            )
-        return None if lacking else tuple(map(str, values))
+    def sample(self, index: int) -> Sample:
+        """Row `index` with its file's bytes; where `upright` changes its pixels, with those as a PNG."""
+        row, path = self.rows[index], self.root / self.rows[index].name
+        image, content = upright(path), path.read_bytes()
+        with Image.open(io.BytesIO(content)) as stored:
+            as_stored = stored.mode in ("RGB", "L", "CMYK") and stored.getexif().get(_ORIENTATION, 1) == 1
+        if not as_stored:
+            file = io.BytesIO()
+            image.save(file, "PNG")
+            content = file.getvalue()
+        return Sample(content, row.captions, self.labels[index], self.split, row.name)
 
 
-def decoded_ahead(
-    paths: Sequence[Path], num_workers: int | None = None
-) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
-    """(place, pixels in RGB) of each file in order, decoded by threads ahead of their use.
+_ORIENTATION = 0x0112
 
-    Transparency is dropped and EXIF orientation is ignored, as by the metrics' reference codes. None is a thread for
-    each core, at most 8.
+
+def upright(path: Path) -> Image.Image:
+    """A picture file in RGB as a viewer shows it: turned as its EXIF orientation says, transparent parts on white.
+
+    This differs from `photos.decoded`: phones store photographs sideways, and there is no bounding box in stored
+    pixels. Of an animation it is the first picture.
 
     Raises:
-        ValueError: a file is truncated or no picture; it is named.
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, no picture, or not of eight bits a channel; the message names the file.
     """
-    num_workers = num_workers or min(8, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[np.ndarray]]] = deque()
-    with ThreadPoolExecutor(num_workers) as threads:
-        try:
-            for place, path in enumerate(paths):
-                waiting.append((place, threads.submit(_pixels, path)))
-                if len(waiting) > 16 * num_workers:
-                    first, pixels = waiting.popleft()
-                    yield first, pixels.result()
-            while waiting:
-                first, pixels = waiting.popleft()
-                yield first, pixels.result()
-        finally:
-            threads.shutdown(wait=True, cancel_futures=True)
-
-
-def _pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    return np.asarray(decoded(path))
-
-
-def _pictures_below(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(folder, name)
-
-
-def _beside(path: Path) -> str | None:
     try:
-        lines = path.with_suffix(".txt").read_text().strip().splitlines()
+        with Image.open(path) as opened:
+            if opened.mode not in EIGHT_BIT:
+                raise ValueError(f"its pixels are of the kind {opened.mode}: save it with 8 bits a channel")
+            image = ImageOps.exif_transpose(opened)
+            if image.has_transparency_data:
+                image = image.convert("RGBA")
+                ground = Image.new("RGBA", image.size, "white")
+                image = Image.alpha_composite(ground, image)
+            return image.convert("RGB")
     except FileNotFoundError:
-        return None
-    return lines[0].strip() if lines else None
-
-
-def _folder(path: Path) -> str | None:
-    return path.parts[0] if len(path.parts) > 1 else None
+        raise
+    except (OSError, SyntaxError, ValueError, TypeError, ZeroDivisionError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as a picture ({error}): replace it or remove its row") from error

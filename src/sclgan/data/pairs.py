@@ -1,6 +1,7 @@
 """Same-label pairs: the sampling that starts the two branches (Liu et al. 2024, Fig. 1 and 2).
 
-How partners are drawn is not published in detail; this is our reconstruction (`docs/paper-to-code.md`).
+How partners are drawn is not published in detail; this is our reconstruction (`docs/paper-to-code.md`), and
+`labels.py` has its rules.
 """
 
 import logging
@@ -10,6 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from sclgan.data.captions import thinned
+from sclgan.data.labels import LabelRule, Partners
 from sclgan.data.types import Batch, Captions, Picture, Source, View
 from sclgan.distributed import own_rows
 from sclgan.random import numpy_generator
@@ -20,13 +23,16 @@ log = logging.getLogger(__name__)
 class PairedBatches(Dataset[Batch]):
     """Step -> this rank's rows of the step's batch: an anchor and, for each further view, a partner of its label.
 
-    Anchors run through one shuffled epoch after the other. A partner is uniform over the other rows of the label;
-    each view has its own caption and its own augmentation. All of it is a function of (seed, epoch, row), so the
-    order does not depend on the number of workers or ranks, nor on where a run was resumed; and the first view of a
-    run with two views is the only view of a run with one.
+    Anchors run through one shuffled epoch after the other. Their label in the step and their partners follow
+    `label_rule`; each view has its own caption and its own augmentation. All of it is a function of (seed, epoch, row),
+    so the order does not depend on the number of workers or ranks, nor on where a run was resumed; and the first view
+    of a run with two views is the only view of a run with one.
+
+    `thin_to` is the number of words that longer captions are thinned to, see `captions.thinned`; None leaves them to
+    the tokenizer.
 
     Raises:
-        ValueError: more than one view of data without labels, or of rows with several labels.
+        ValueError: more than one view of data without labels.
     """
 
     def __init__(
@@ -38,36 +44,34 @@ class PairedBatches(Dataset[Batch]):
         batch_size: int,
         image_size: int,
         seed: int,
+        label_rule: LabelRule = "shared",
+        thin_to: int | None = None,
     ) -> None:
         if num_views < 1 or batch_size < 1:
             raise ValueError(f"num_views and batch_size must be at least 1, not {num_views} and {batch_size}")
         self.source, self.tokenizer = source, tokenizer
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
-        self._partners = self._rows_of_each_label() if num_views > 1 else {}
+        self.thin_to = thin_to
+        self.partners = Partners(source.labels, len(source.label_names), label_rule)
+        if num_views > 1 and label_rule != "itself":
+            self._check_labels()
         self._epoch = -1
         self._order = np.zeros(0, dtype=np.int64)
 
-    def _rows_of_each_label(self) -> dict[int, list[int]]:
-        rows: dict[int, list[int]] = {}
-        for row, labels in enumerate(self.source.labels):
-            if len(labels) > 1:
-                raise ValueError(f"row {row} of '{self.source.name}' has {len(labels)} labels; pairs need one a row")
-            for label in labels:
-                rows.setdefault(label, []).append(row)
-        if not rows:
+    def _check_labels(self) -> None:
+        num_without = self.partners.num_without
+        if num_without == len(self.source):
             raise ValueError(
                 f"'{self.source.name}' has no labels, and two views of one label need them: "
                 "give the pictures labels, or train with num_views=1 and without 'contrast'"
             )
-        num_alone = sum(len(members) == 1 for members in rows.values())
-        num_without = sum(not labels for labels in self.source.labels)
+        num_alone = int((~self.partners.has_partner).sum()) - num_without
         if num_alone or num_without:
             log.warning(
                 "%d rows are alone with their label and %d have none: each is paired with itself",
                 num_alone,
                 num_without,
             )
-        return rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -85,31 +89,61 @@ class PairedBatches(Dataset[Batch]):
             rows.append((epoch, int(self._order[place])))
         return rows
 
-    def partner(self, anchor: int, rng: np.random.Generator) -> int:
-        """A uniform other row of the anchor's label; the anchor itself where there is none."""
-        others = [row for label in self.source.labels[anchor] for row in self._partners[label] if row != anchor]
-        return others[rng.integers(len(others))] if others else anchor
-
     def __getitem__(self, step: int) -> Batch:
-        views: list[list[Picture]] = [[] for _ in range(self.num_views)]
-        labels, has_partner = [], []
-        for epoch, anchor in self.rows(step)[own_rows(self.batch_size)]:
+        own = self.rows(step)[own_rows(self.batch_size)]
+        views = [Pictures(len(own), self.image_size) for _ in range(self.num_views)]
+        rows_of_views: list[list[int]] = [[] for _ in range(self.num_views)]
+        labels = []
+        for epoch, anchor in own:
             rng = numpy_generator(self.seed, epoch, anchor)
-            row = anchor
-            for number, view in enumerate(views):
+            label, row = -1, anchor
+            for number in range(self.num_views):
                 if number:
-                    row = self.partner(anchor, rng)
-                view.append(self.source.picture(row, self.image_size, rng))
-            own = self.source.labels[anchor]
-            labels.append(own[0] if own else len(self.source.label_names) + anchor)
-            has_partner.append(row != anchor)
+                    row = self.partners.partner(anchor, label, rng)
+                views[number].append(self.picture(row, rng))
+                rows_of_views[number].append(row)
+                if not number:  # after the first picture, which then does not depend on the rule
+                    label = self.partners.label(anchor, rng)
+            labels.append(label)
+        has_partner = [last != anchor for anchor, last in zip(rows_of_views[0], rows_of_views[-1], strict=True)]
+        label_sets = None
+        if self.partners.rule == "weighted":
+            label_sets = torch.from_numpy(np.stack([self.partners.multi_hot(rows) for rows in rows_of_views]))
         return Batch(
-            tuple(collate(view, self.tokenizer) for view in views), torch.tensor(labels), torch.tensor(has_partner)
+            tuple(view.collated(self.tokenizer) for view in views),
+            torch.tensor(labels),
+            torch.tensor(has_partner),
+            label_sets,
         )
+
+    def picture(self, row: int, rng: np.random.Generator) -> Picture:
+        """A row, augmented, with a caption as short as the text encoder reads it."""
+        picture = self.source.picture(row, self.image_size, rng)
+        if self.thin_to is None:
+            return picture
+        return Picture(picture.pixels, thinned(picture.caption, self.thin_to, rng))
 
 
 def collate(pictures: Sequence[Picture], tokenizer: Callable[[Sequence[str]], Captions]) -> View:
-    """Pictures of one size as a view: images in [-1, 1] and tokens."""
-    pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures]))
-    image = pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
-    return View(image.contiguous(), tokenizer([picture.caption for picture in pictures]))
+    """Pictures of one size as a view: pixels and tokens."""
+    view = Pictures(len(pictures), len(pictures[0].pixels))
+    for picture in pictures:
+        view.append(picture)
+    return view.collated(tokenizer)
+
+
+class Pictures:
+    """A view while its pictures come in: each is copied to its place at once, while it is in the processor's cache."""
+
+    def __init__(self, num_pictures: int, size: int) -> None:
+        self._pixels = np.empty((num_pictures, size, size, 3), np.uint8)
+        self._captions: list[str] = []
+
+    def append(self, picture: Picture) -> None:
+        """The next picture."""
+        self._pixels[len(self._captions)] = picture.pixels
+        self._captions.append(picture.caption)
+
+    def collated(self, tokenizer: Callable[[Sequence[str]], Captions]) -> View:
+        """The view: pixels and tokens."""
+        return View(torch.from_numpy(self._pixels).permute(0, 3, 1, 2), tokenizer(self._captions))

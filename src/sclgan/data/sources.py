@@ -2,31 +2,47 @@
 
 import difflib
 from collections.abc import Callable
+from functools import partial
+from inspect import signature
+from pathlib import Path
 
-from sclgan.data import coco, cub, emoji
+from sclgan.data import coco, cub, emoji, folder, scenes
+from sclgan.data.packed import Packed
+from sclgan.data.shard_folder import DATASET
 from sclgan.data.types import Source
 
 SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
     "emoji": (emoji.Emoji, emoji.SPLITS),
+    "scenes": (scenes.Scenes, scenes.SPLITS),
     "cub": (cub.Cub, cub.SPLITS),
     "coco": (coco.Coco, tuple(coco.SPLITS)),
+    "folder": (folder.Folder, folder.SPLITS),
 }
-"""Name -> how to open a split, and the splits. Photographs are looked for in data/birds and data/coco."""
+"""Name -> how to open a split, and the splits. Files are looked for in data/birds, data/coco and data/pictures."""
 
 
-def source(name: str, split: str) -> Source:
-    """One split of a data set.
+def source(name: str, split: str, *, root: Path | None = None) -> Source:
+    """One split of a data set, by its name, or by the folder of a pack or of pictures; `root` is where it lies, if
+    elsewhere.
 
     Raises:
-        ValueError: there is no such data set (the nearest name is given) or split.
+        ValueError: there is no such data set (the nearest name is given) or split, or it lies in no folder.
     """
+    if (Path(name) / DATASET).is_file():
+        return Packed(split, root=name)
+    if name not in SOURCES and Path(name).is_dir():
+        return folder.Folder(split, root=name)
     if name not in SOURCES:
         nearest = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0)[0]
         raise ValueError(f"no data set '{name}': did you mean '{nearest}'? `sclgan data` lists them")
     make, splits = SOURCES[name]
     if split not in splits:
         raise ValueError(f"'{name}' has no split '{split}'; it has {', '.join(splits)}")
-    return make(split)
+    if root is None:
+        return make(split)
+    if "root" not in signature(make).parameters:
+        raise ValueError(f"'{name}' comes with the package and lies in no folder: leave out --root")
+    return partial(make, **{"root": root})(split)
 
 
 def sizes(name: str) -> str:

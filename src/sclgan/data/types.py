@@ -37,9 +37,9 @@ class Sample:
 class Source(Protocol):
     """The labelled, captioned pictures of one split of a data set.
 
-    `labels[i]` are the labels of row i, as indices into `label_names`: one for CUB, several for COCO, none where the
-    data have no labels. Everything that is random comes from the generator that is passed in, so that a row and a
-    seed name one picture, on every worker and rank.
+    `labels[i]` are the labels of row i, as indices into `label_names`, the dominant one first: one for CUB, several for
+    COCO, none where the data have no labels. Everything that is random comes from the generator that is passed in, so
+    that a row and a seed name one picture, on every worker and rank.
     """
 
     name: str
@@ -57,6 +57,17 @@ class Source(Protocol):
     def captions(self) -> Iterable[str]:
         """Every caption that `picture` can return, for building a vocabulary (repeats allowed)."""
         ...
+
+
+@runtime_checkable
+class NamedClasses(Protocol):
+    """What a source also has where its classes can be told by a caption, and one split's training never sees.
+
+    `class_captions[label]` names the class: "a giraffe". `unseen_split` is the split of classes that are in no other.
+    """
+
+    class_captions: Sequence[str]
+    unseen_split: str
 
 
 @dataclass(frozen=True)
@@ -78,26 +89,38 @@ class Captions:
 
 @dataclass(frozen=True)
 class View:
-    """One image-text pair for each anchor of the batch. Images are in [-1, 1]."""
+    """One image-text pair for each anchor of the batch.
 
-    image: Float[Tensor, "b 3 h w"]
+    Images come as pixels of 0 to 255, a quarter of the bytes to move; on the device that `to` names they are floats
+    in [-1, 1].
+    """
+
+    image: Float[Tensor, "b 3 h w"] | UInt8[Tensor, "b 3 h w"]
     captions: Captions
 
     def to(self, device: torch.device) -> "View":
-        return View(self.image.to(device), self.captions.to(device))
+        image = self.image.to(device)
+        if image.dtype == torch.uint8:
+            image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
+        return View(image, self.captions.to(device))
 
 
 @dataclass(frozen=True)
 class Batch:
     """Views of the same anchors: `views[1]` holds a partner of the same label for each row of `views[0]`.
 
-    `labels` is the label that the row's views share; rows that have none get a label of their own.
-    `has_partner` is False where a row is alone with its label and was paired with itself.
+    `labels` is the label that the row's views share in this step; rows that have none get a label of their own.
+    `has_partner` is False where a row is alone with its label and was paired with itself. `label_sets` are all labels
+    of each view's row, where the contrast weighs them (label rule "weighted").
     """
 
     views: tuple[View, ...]
     labels: Int[Tensor, " b"]
     has_partner: Bool[Tensor, " b"]
+    label_sets: Bool[Tensor, "v b l"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner)
+        label_sets = None if self.label_sets is None else self.label_sets.to(device)
+        return Batch(
+            tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner, label_sets
+        )

@@ -1,9 +1,10 @@
 """What an encoder pair gives: codes of texts and of images in one common space."""
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from pathlib import Path
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -14,9 +15,38 @@ from sclgan.losses.terms import Terms
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Turns caption strings into what the pair's text encoder reads."""
+    """Turns caption strings into what the pair's text encoder reads; its class says how it is made and kept."""
+
+    file_name: ClassVar[str]
+    """Under which a run folder keeps it."""
+
+    @classmethod
+    def of(cls, captions: Iterable[str], *, max_words: int) -> "Tokenizer":
+        """The tokenizer for a training on these captions; one with a vocabulary of its own does not look at them."""
+        ...
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Reads what `save` wrote."""
+        ...
+
+    @property
+    def max_words(self) -> int:
+        """How many words of a caption it passes on at most."""
+        ...
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows of the text encoder's embedding table."""
+        ...
 
     def __call__(self, captions: Sequence[str]) -> Captions: ...
+
+    def unknown_words(self, caption: str) -> list[str]:
+        """The words of `caption` that it leaves out."""
+        ...
+
+    def save(self, path: Path) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -42,12 +72,24 @@ class ImageCodes:
 
 
 class Encoders(nn.Module, abc.ABC):
-    """A text and an image encoder with a common space."""
+    """A text and an image encoder with a common space; built with the number of tokens of its tokenizer."""
 
+    tokenizer: ClassVar[type[Tokenizer]]
+    """What its text encoder reads."""
     code_size: int
     """Width of the common space."""
     frozen_prefixes: tuple[str, ...] = ()
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
+    mask_same_label: bool = True
+    """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.label_classifier: nn.Linear | None = None
+
+    def add_label_classifier(self, num_labels: int) -> None:
+        """Gives the pair a linear classifier of either code, for cross entropy as the way to use the label."""
+        self.label_classifier = nn.Linear(self.code_size, num_labels)
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import cached_weights, open_clip
-from sclgan.encoders.clip_tokens import NUM_TOKENS
+from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer
 from sclgan.encoders.weight_files import State, read_states
 from sclgan.losses.matching import info_nce
 from sclgan.losses.terms import Terms
@@ -52,6 +52,8 @@ class CLIP(Encoders):
         FileNotFoundError: there are no such weights.
         ValueError: the file is damaged or holds a network of other sizes; sizes do not divide.
     """
+
+    tokenizer = CLIPTokenizer
 
     def __init__(
         self,
@@ -131,12 +133,11 @@ class CLIP(Encoders):
             raise ValueError(f"captions must have 1 to {num_tokens} tokens, lengths are {lengths.tolist()}")
         longest = int(lengths.max())
         x = clip.token_embedding(tokens[:, :longest]) + clip.positional_embedding[:longest]
-        causal = clip.attn_mask[:longest, :longest]
         for block in clip.transformer.resblocks:
-            x = block(x, attn_mask=causal)
+            x = _after(block, x, causal=True)
         x = clip.ln_final(x)  # [b t d]
         lengths = captions.lengths.to(x.device)
-        sentence = x[torch.arange(len(x), device=x.device), lengths - 1] @ clip.text_projection
+        sentence = _projected(x[torch.arange(len(x), device=x.device), lengths - 1], clip.text_projection)
         mask = torch.arange(num_tokens, device=x.device) < lengths[:, None]
         words = F.pad(x.masked_fill(~mask[:, :longest, None], 0), (0, 0, 0, num_tokens - longest))
         return TextCodes(sentence=sentence, words=words.transpose(1, 2), mask=mask)
@@ -148,7 +149,7 @@ class CLIP(Encoders):
         """
         visual = self.clip.visual
         x, layers = self._tokens(image, blocks, stop=self.num_image_blocks)
-        codes = visual.ln_post(x) @ visual.proj  # [b 1+n d]
+        codes = _projected(visual.ln_post(x), visual.proj)  # [b 1+n d]
         return CLIPImageCodes(image=codes[:, 0], regions=self._as_map(codes[:, 1:]), layers=layers)
 
     def features(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int]) -> Float[Tensor, "b k c r s"]:
@@ -165,9 +166,9 @@ class CLIP(Encoders):
         x = self._embedded(features.flatten(2).transpose(1, 2))
         for index, block in enumerate(self.clip.visual.transformer.resblocks, start=-first_block):
             if 0 <= index < prompts.shape[1]:
-                x = block(torch.cat([x, prompts[:, index, None]], dim=1))[:, :-1]
+                x = _after(block, torch.cat([x, prompts[:, index, None]], dim=1))[:, :-1]
             else:
-                x = block(x)
+                x = _after(block, x)
         return self._as_map(x[:, 1:])
 
     def clip_input(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
@@ -206,7 +207,7 @@ class CLIP(Encoders):
 
     def trainable_parameters(self) -> list[nn.Parameter]:
         """All parameters that pre-training changes."""
-        return [p for _, p in self._trainable()]
+        return [p for p in self.parameters() if p.requires_grad]
 
     def _trainable(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self.clip.named_parameters() if p.requires_grad]
@@ -217,11 +218,12 @@ class CLIP(Encoders):
         """Class token and patches after block `stop` - 1, and the patches after each of `blocks`."""
         if not all(0 <= index < self.num_image_blocks for index in blocks):
             raise ValueError(f"blocks {list(blocks)} are not all among 0 to {self.num_image_blocks - 1}")
-        patches = self.clip.visual.conv1(self.clip_input(image)).flatten(2).transpose(1, 2)
-        x = self._embedded(patches)
+        kernel = self.clip.visual.conv1.weight  # as a matrix, whose transpose takes gradients to pixels faster
+        patches = F.unfold(self.clip_input(image), kernel.shape[2], stride=kernel.shape[2])  # [b 3*p*p n]
+        x = self._embedded(F.linear(patches.transpose(1, 2), kernel.flatten(1)))
         after = []
         for block in self.clip.visual.transformer.resblocks[:stop]:
-            x = block(x)
+            x = _after(block, x)
             after.append(x)
         layers = torch.stack([self._as_map(after[index][:, 1:]) for index in blocks], dim=1) if blocks else None
         if layers is None:
@@ -260,6 +262,24 @@ class CLIP(Encoders):
             )
             raise ValueError(f"{path} does not hold this CLIP: {listed}. Give OpenAI's ViT-B-32.pt, or fitting sizes")
         self.clip.load_state_dict(given)
+
+
+def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Float[Tensor, "b t c"]:
+    """What a block of the library computes; its own forward multiplies by the weights once a token on a CPU."""
+    attention = block.attn
+    projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    split = projected.view(*x.shape[:2], 3, attention.num_heads, -1)
+    query, key, value = split.permute(2, 0, 3, 1, 4)  # [b heads t e]
+    mixed = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    x = x + attention.out_proj(mixed.transpose(1, 2).flatten(2))
+    out: Tensor = x + block.mlp(block.ln_2(x))
+    return out
+
+
+def _projected(x: Float[Tensor, "*b c"], matrix: Float[Tensor, "c d"]) -> Float[Tensor, "*b d"]:
+    """Codes in the common space, in the weights' own precision under autocast too: all that follows compares them."""
+    with torch.autocast(x.device.type, enabled=False):
+        return x.to(matrix.dtype) @ matrix
 
 
 def _trained_names(clip: nn.Module, trained: Trained, num_blocks: int) -> set[str]:

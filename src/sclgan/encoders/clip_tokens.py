@@ -5,10 +5,10 @@ are OpenAI's, as they come with open_clip.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from sclgan.data.types import Captions
 from sclgan.encoders.clip_library import open_clip
@@ -24,12 +24,33 @@ class CLIPTokenizer:
     There is no unknown word.
     """
 
-    num_tokens = NUM_TOKENS
+    file_name: ClassVar[str] = "tokenizer.json"
 
     def __init__(self, *, context_length: int = 77) -> None:
         if context_length < 3:
             raise ValueError(f"context_length must be at least 3, two signs and a token, not {context_length}")
         self.context_length = context_length
+
+    @classmethod
+    def of(cls, captions: Iterable[str], *, max_words: int) -> "CLIPTokenizer":
+        """With a context of `max_words` tokens; the captions are not looked at."""
+        del captions
+        return cls(context_length=max_words)
+
+    @property
+    def num_tokens(self) -> int:
+        """Rows of CLIP's embedding table."""
+        return NUM_TOKENS
+
+    @property
+    def max_words(self) -> int:
+        """The context without the two signs: so many words are read at most, fewer where words fall into pieces."""
+        return self.context_length - 2
+
+    def unknown_words(self, caption: str) -> list[str]:
+        """None: what is no token of its own falls into pieces that are."""
+        del caption
+        return []
 
     def __call__(self, captions: Sequence[str]) -> Captions:
         """Tokens [b context_length] and lengths.

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Backbone, Encoders, ImageCodes, TextCodes
 from sclgan.losses.matching import sentence_loss, words_loss
@@ -19,8 +20,11 @@ class DAMSM(Encoders):
 
     `num_words` is the size of the vocabulary, padding included. `gammas` sharpen the attention over regions, the sum
     over words and the softmax over rivals. With `save_backbone` checkpoints hold the trunk too: that of the published
-    encoders is like no public one, since their pre-training moved its running statistics.
+    encoders is like no public one, since their pre-training moved its running statistics. With `mask_same_label` other
+    pairs of a row's label are no rivals, as in the authors' code on CUB; on COCO it knows no labels.
     """
+
+    tokenizer = Vocabulary
 
     def __init__(
         self,
@@ -32,8 +36,10 @@ class DAMSM(Encoders):
         dropout: float = 0.5,
         gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
         save_backbone: bool = False,
+        mask_same_label: bool = True,
     ) -> None:
         super().__init__()
+        self.mask_same_label = mask_same_label
         self.code_size, self.gammas = code_size, gammas
         self.frozen_prefixes = () if save_backbone else ("image_encoder.backbone.",)
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
@@ -51,7 +57,7 @@ class DAMSM(Encoders):
 
     def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
         """The pre-training terms L_w = w0 + w1 and L_s = s0 + s1, each image to text plus text to image."""
-        return matching_terms(text, image, labels, gammas=self.gammas)
+        return matching_terms(text, image, labels if self.mask_same_label else None, gammas=self.gammas)
 
     def text_parameters(self) -> list[nn.Parameter]:
         """The parameters of the text encoder."""

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torchvision.models import Inception3
 from torchvision.models.inception import BasicConv2d
 
+from sclgan.data.needed import Needed
+
 FILE = "inception_v3_google-0cc3c7bd.pth"
 PAGE = "https://docs.pytorch.org/vision/stable/models/inception.html"
 SIZE = 299
@@ -42,6 +44,14 @@ class InceptionTrunk(nn.Module):
 
     region_channels = 768
     pooled_channels = 2048
+
+    @staticmethod
+    def needed_files(weights: str | Path | None) -> list[Needed]:
+        """The ImageNet weights, where they are named."""
+        if weights != "imagenet":
+            return []
+        page = f"https://download.pytorch.org/models/{FILE} (described at {PAGE})"
+        return [Needed(FILE, page, f"put it into {cache()}", size="104 MB", checksum="sha256 begins with 0cc3c7bd")]
 
     def __init__(self, weights: str | Path | None, *, align_corners: bool = False) -> None:
         super().__init__()
@@ -101,13 +111,18 @@ class _FoldedConvolution(nn.Module):
         return F.relu_(F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding))
 
 
+def cache() -> Path:
+    """Torchvision's folder of weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
 def cached_weights() -> Path:
     """The file of ImageNet weights in torchvision's cache. Nothing is downloaded.
 
     Raises:
         FileNotFoundError: it is not there; the message says what to get and where to put it.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / FILE
+    path = cache() / FILE
     if not path.is_file():
         raise FileNotFoundError(
             f"the Inception-v3 weights {path} are missing: get https://download.pytorch.org/models/{FILE} (104 MB, "

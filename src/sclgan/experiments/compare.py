@@ -31,6 +31,7 @@ LOSSES = {
     "g/adv": "generator: adversarial",
     "g/words": "generator: words",
     "g/sentence": "generator: sentence",
+    "g/similarity": "generator: similarity",
     "g/contrast": "generator: contrast",
     "d/real": "discriminator: real",
     "d/fake": "discriminator: fake",
@@ -44,11 +45,14 @@ LOSSES = {
 PRETRAINING = {
     "words": "words",
     "sentence": "sentence",
+    "infonce": "InfoNCE",
     "contrast": "contrast",
     "retrieval/image_to_text_r1": "image to text R@1",
     "retrieval/text_to_image_r1": "text to image R@1",
     "retrieval/image_to_text_r5": "image to text R@5",
     "retrieval/text_to_image_r5": "text to image R@5",
+    "zero_shot/top1": "zero-shot, top 1",
+    "zero_shot/top5": "zero-shot, top 5",
 }
 
 
@@ -187,7 +191,8 @@ def panels(histories: Sequence[History], terms: dict[str, str]) -> dict[str, lis
         records = read_metrics(history.folder)
         evaluated = dict.fromkeys(name for record in records for name in record if name.startswith("evaluation/"))
         for term, title in {**terms, **{name: name.removeprefix("evaluation/") for name in evaluated}}.items():
-            shared = term == "contrast" or term.endswith("/contrast") or term.startswith(("retrieval/", "evaluation/"))
+            scores = term.startswith(("retrieval/", "zero_shot/", "evaluation/"))
+            shared = term == "contrast" or term.endswith("/contrast") or scores
             points = [(r["step"], r[term] / (1 if shared else history.num_views)) for r in records if term in r]
             if points:
                 found.setdefault(title, []).append(Curve(history.name, history.number, points))

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 
 from sclgan.recipe import Recipe, override, value_at
 from sclgan.recipes import RECIPES
+from sclgan.recipes.ablations import ABLATIONS
 from sclgan.recipes.variants import VARIANTS
 
-KNOWN = RECIPES
+KNOWN = RECIPES | ABLATIONS
 """The recipes that a table can name; those of ablations are named PLAIN_scl-DIFFERENCE."""
 
 

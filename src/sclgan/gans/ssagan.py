@@ -104,9 +104,10 @@ class SSAGAN:
         return terms
 
     def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
-        """Adversarial term and DAMSM's word and sentence losses; pairs of one label are no rivals in the latter."""
+        """Adversarial and DAMSM terms; `encoders.mask_same_label` says which pairs are rivals in the latter."""
         adv = adversarial.hinge_generator(self.discriminator(fake.image, text.sentence))
-        return {"adv": adv} | matching_terms(text, codes, labels, gammas=self.damsm_gammas)
+        masked = labels if self.encoders.mask_same_label else None
+        return {"adv": adv} | matching_terms(text, codes, masked, gammas=self.damsm_gammas)
 
 
 class Generator(nn.Module):

@@ -113,8 +113,9 @@ class StackedGAN(abc.ABC):
         return stacked_discriminators.discriminator_terms(self.discriminator, real, fake, text.sentence, only)
 
     def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
-        """Adversarial, KL and DAMSM terms; pairs of one label are no rivals in the latter."""
-        return matching_terms(text, codes, labels, gammas=self.damsm_gammas) | {
+        """Adversarial, KL and DAMSM terms; `encoders.mask_same_label` says which pairs are rivals in the latter."""
+        masked = labels if self.encoders.mask_same_label else None
+        return matching_terms(text, codes, masked, gammas=self.damsm_gammas) | {
             "adv": stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence),
             "kl": kl_to_standard_normal(*self.generator.ca_net(text.sentence)),
         }

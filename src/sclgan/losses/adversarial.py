@@ -88,6 +88,18 @@ def mismatched_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "m d"]
     return everyone[own.start + 1 : own.stop + 1]
 
 
+def next_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+    """`mismatched_sentences` in a ring, as GALIP takes them: the last row of the global batch gets the first sentence.
+
+    Raises:
+        ValueError: the global batch is a single row, which has no other to be mismatched with.
+    """
+    everyone = gather_rows(sentence)
+    if len(everyone) < 2:
+        raise ValueError("mismatched pairs need a batch of 2 or more, got 1: raise the batch size or drop the term")
+    return everyone.roll(-1, dims=0)[own_rows(len(everyone))]
+
+
 def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
     """This rank's share of the mean over all mismatched pairs, `num_rows` being the rows of this rank.
 
@@ -97,18 +109,18 @@ def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int) -> Float[Te
 
 
 def gradient_norms(
-    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b ..."], sentence: Float[Tensor, "b d"]
 ) -> Float[Tensor, " b"]:
     """`|| [d logits / d image ; d logits / d sentence] ||_2` of each sample, differentiable in D's parameters.
 
-    `logits` must be computed from this `image` and this `sentence`, both with `requires_grad`, sample by sample:
-    a D with batch statistics has no gradient of one sample.
+    `logits` must be computed from this `image` (or features of images) and this `sentence`, both with `requires_grad`,
+    sample by sample: a D with batch statistics has no gradient of one sample.
     """
     return _squared_gradient_norms(logits, image, sentence).sqrt()
 
 
 def matching_aware_gradient_penalty(
-    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b ..."], sentence: Float[Tensor, "b d"]
 ) -> Float[Tensor, ""]:
     """MA-GP with p = 6 (Tao et al. 2022): D should be flat around real images with matching sentences.
 
@@ -123,7 +135,7 @@ def matching_aware_gradient_penalty(
 
 
 def _squared_gradient_norms(
-    logits: Float[Tensor, " b"], image: Float[Tensor, "b c h w"], sentence: Float[Tensor, "b d"]
+    logits: Float[Tensor, " b"], image: Float[Tensor, "b ..."], sentence: Float[Tensor, "b d"]
 ) -> Float[Tensor, " b"]:
     # logits[b] depends on row b alone, so the gradient of the sum holds every sample's own gradient.
     by_image, by_sentence = torch.autograd.grad(logits.sum(), (image, sentence), create_graph=True)

@@ -41,12 +41,22 @@ def quadruple(
     *,
     temperature: float,
     pairs: Pairs = "all",
+    label_sets: Bool[Tensor, "v b l"] | None = None,
 ) -> Float[Tensor, ""]:
     """`supcon` on the text and image codes of every view: (t1, t2, v1, v2), all of one label (Liu et al. 2024).
 
     The form of the paper's loss is not published; this one is our reconstruction. `pairs` restricts which rows are
     compared, as positives and in the denominator: "all"; "intra", text with text and image with image; "cross", text
-    with image only.
+    with image only, which is the loss of UniCL (Yang et al. 2022, "Unified Contrastive Learning in Image-Text-Label
+    Space"), both directions averaged: with a label for each row CLIP's symmetric InfoNCE.
+
+    With `label_sets`, the labels of each view's rows, an anchor has a term for every label of its own, averaged (after
+    Zhang & Wu 2024, "Multi-Label Supervised Contrastive Learning"):
+
+        mean_i  1/|Y(i)|  sum_{y in Y(i)}  -1/|P(i, y)|  sum_{p in P(i, y)}  log( ... as above ... )
+
+    P(i, y) are the other rows that have label y; a label without any adds 0 and counts. Rows without labels go by
+    `labels`. Every anchor counts the same, however many labels it has; with one label a row the loss is `supcon`.
 
     Raises:
         ValueError: `temperature` is not positive, or `pairs` has another value.
@@ -55,7 +65,22 @@ def quadruple(
     modality = torch.arange(2, device=labels.device).repeat_interleave(
         torch.tensor([len(texts) * len(labels), len(images) * len(labels)], device=labels.device)
     )
-    return _contrast(codes, labels.repeat(len(texts) + len(images)), modality, temperature, pairs)
+    # The texts of all views and then their images, as the codes are.
+    sets = None if label_sets is None else label_sets.flatten(0, 1).repeat(2, 1)
+    return _contrast(codes, labels.repeat(len(texts) + len(images)), modality, temperature, pairs, sets)
+
+
+def nt_xent(views: Sequence[Float[Tensor, "b d"]], *, temperature: float) -> Float[Tensor, ""]:
+    """Contrast of the views of each row with all other codes, without labels (Chen et al. 2020, "SimCLR", Eq. 1).
+
+    It is `supcon` where every row of a batch has a label of its own.
+
+    Raises:
+        ValueError: `temperature` is not positive.
+    """
+    num_rows = len(views[0])
+    rows = torch.arange(num_rows, device=views[0].device) + own_rows(num_rows * world_size()).start
+    return supcon(torch.cat(list(views)), rows.repeat(len(views)), temperature=temperature)
 
 
 def _contrast(
@@ -64,6 +89,7 @@ def _contrast(
     modality: Int[Tensor, " n"],
     temperature: float,
     pairs: Pairs,
+    label_sets: Bool[Tensor, "n l"] | None = None,
 ) -> Float[Tensor, ""]:
     if not temperature > 0:
         raise ValueError(f"temperature must be positive, not {temperature}")
@@ -72,8 +98,26 @@ def _contrast(
     compared = _compared(modality, pairs)[mine]
     positive = compared & (labels[mine, None] == labels[None, :])
     log_p = (z[mine] @ z.T / temperature).masked_fill(~compared, -torch.inf).log_softmax(dim=1)
+    if label_sets is not None:
+        sets = gather_rows(label_sets.to(z.dtype))
+        share = _shares(compared, positive, sets[mine], sets)
+        return -(log_p.masked_fill(~compared, 0) * share).sum(1).mean()
     per_anchor = -log_p.masked_fill(~positive, 0).sum(1) / positive.sum(1).clamp(min=1)
     return per_anchor.mean()
+
+
+def _shares(
+    compared: Bool[Tensor, "m n"],
+    positive: Bool[Tensor, "m n"],
+    own_sets: Float[Tensor, "m l"],
+    sets: Float[Tensor, "n l"],
+) -> Float[Tensor, "m n"]:
+    """How much the log probability of each row counts for each anchor: the mean over its labels of 1 / |P(i, y)|."""
+    num_positives = compared.to(sets.dtype) @ sets  # [m l]
+    num_labels = own_sets.sum(1, keepdim=True)
+    by_sets = compared * ((own_sets / num_positives.clamp(min=1)) @ sets.T) / num_labels.clamp(min=1)
+    by_labels = positive.to(sets.dtype) / positive.sum(1, keepdim=True).clamp(min=1)
+    return torch.where(num_labels > 0, by_sets, by_labels)
 
 
 def _compared(modality: Int[Tensor, " n"], pairs: Pairs) -> Bool[Tensor, "n n"]:

@@ -32,6 +32,10 @@ def in_float32(loss: Callable[P, T]) -> Callable[P, T]:
     return run
 
 
+def widened(x: Tensor) -> Tensor:
+    """A tensor of half precision as float32; others stay as they are."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def _widened(value: Any) -> Any:
-    is_half = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if is_half else value
+    return widened(value) if isinstance(value, Tensor) else value

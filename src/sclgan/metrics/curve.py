@@ -70,7 +70,8 @@ class BiasCurve:
 def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0) -> BiasCurve:
     """The distance of random subsets from the reals, of a fifth to all of the samples, evenly spaced in 1 / number.
 
-    Subsets are drawn anew for each number, without replacement.
+    Subsets are drawn anew for each number, without replacement. The real pictures stay as they are, and with them the
+    bias of their number.
 
     Raises:
         ValueError: too few samples for a curve.

@@ -98,18 +98,23 @@ class Measured:
         return replace(self, protocols=kept, measures={p.name: self.measures[p.name] for p in kept}, curves={})
 
     def statistics(self) -> Gaussian:
-        """Mean and covariance of the features of the only Frechet distance among the protocols.
+        """Mean and covariance of the features of the only Frechet distance among the protocols; see `only_frechet`."""
+        measure = self.measures[only_frechet(self.protocols).name]
+        assert isinstance(measure, Frechet)
+        return measure.gaussian
 
-        Raises:
-            ValueError: there is none, or several.
-        """
-        found = [measure for measure in self.measures.values() if isinstance(measure, Frechet)]
-        if len(found) != 1:
-            raise ValueError(
-                f"statistics are those of one Frechet distance, and {len(found)} were measured: "
-                "name one with --protocol, such as fd_lite0"
-            )
-        return found[0].gaussian
+
+def only_frechet(protocols: Sequence[EvaluationProtocol]) -> EvaluationProtocol:
+    """The Frechet distance among the protocols.
+
+    Raises:
+        ValueError: there is none, or several.
+    """
+    found = [protocol for protocol in protocols if protocol.metric == "frechet"]
+    if len(found) != 1:
+        names = ", ".join(protocol.name for protocol in found) or "none"
+        raise ValueError(f"statistics are those of one Frechet distance, here is {names}: name one, such as fd_lite0")
+    return found[0]
 
 
 def evaluate(

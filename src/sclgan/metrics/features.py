@@ -108,12 +108,30 @@ def weights_of(extractor: str) -> str | None:
 
 
 def available(protocol: EvaluationProtocol) -> str | None:
-    """Why this protocol cannot be used here and what to do, or None if its weights and packages are there."""
+    """In a few words why this protocol cannot be used here, or None if its weights and packages are there."""
     if protocol.extractor is None:
         return None
     if protocol.extractor == "inception-cub":
-        return CUB_CLASSIFIER
+        return "its weights cannot be read; `sclgan protocols` says what to do"
     if protocol.extractor.startswith("clip") and find_spec("open_clip") is None:
         return "CLIP needs the package open_clip_torch: pip install 'sclgan[clip]'"
     file = weights_of(protocol.extractor)
-    return None if file is None else weights.problem(file)
+    if file is None:
+        return None
+    if weights.found(file) is None:
+        return f"{next(iter(weights.FILES[file].names))} is missing; `sclgan protocols` says where to get it"
+    try:
+        weights.verified(file)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return None
+
+
+def remedy(protocol: EvaluationProtocol) -> str | None:
+    """What to do to make this protocol available, or None if it is."""
+    if protocol.extractor == "inception-cub":
+        return CUB_CLASSIFIER
+    file = None if protocol.extractor is None else weights_of(protocol.extractor)
+    if file is not None and weights.found(file) is None:
+        return weights.instructions(file)
+    return available(protocol)

@@ -18,8 +18,8 @@ class Offer:
     captions: bool
     several_a_label: bool
     """Whether a label has several generated pictures."""
-    encoders: bool
-    """Whether a pair of pre-trained encoders is there, such as a run's own."""
+    damsm: bool
+    """Whether a pre-trained DAMSM is there, such as a run's own."""
     emoji: bool
     """Whether captions and pictures are of the embedded emoji."""
 
@@ -33,8 +33,8 @@ def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
             return "compares with real pictures one by one: give their folder as --reals"
         case "diversity" if not offer.several_a_label:
             return "needs several pictures of a label: more pictures, or a folder for each label"
-        case "r_precision" if not offer.encoders:
-            return "needs the encoders that codes are made with: give --encoders"
+        case "r_precision" if not offer.damsm:
+            return "needs the codes of a DAMSM: give --encoders; a run with other encoders has r_precision_clip"
         case "ground" if not offer.emoji:
             return "is for the emoji source alone"
     if protocol.needs_captions and not offer.captions:

@@ -16,6 +16,7 @@ from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
 
 WELL_CONDITIONED = 1e-10
 """Smallest ratio of the squared diagonal of a Cholesky factor at which half the digits of small eigenvalues suffice."""
+TRIANGLE_BLOCK = 256
 STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
 """97.5 % quantile of Student's t by number of blocks, which have one degree of freedom fewer."""
 
@@ -114,12 +115,22 @@ def _factor(sigma: Float64[Tensor, "d d"]) -> _Factor:
 
 def _nuclear_norm(one: _Factor, other: _Factor) -> float:
     """The sum of the singular values of X^T Y."""
-    product = one.x.T @ other.x
     if one.well_conditioned and other.well_conditioned:
         # Twice as fast as singular values. NumPy computes one half of such a product and copies it.
-        gram = product.numpy() @ product.numpy().T
-        return float(np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None)).sum())
-    return float(torch.linalg.svdvals(product).sum())
+        product = _product_of_triangles(one.x, other.x).numpy()
+        return float(np.sqrt(np.clip(np.linalg.eigvalsh(product @ product.T), 0, None)).sum())
+    return float(torch.linalg.svdvals(one.x.T @ other.x).sum())
+
+
+def _product_of_triangles(x: Float64[Tensor, "d d"], y: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
+    """x^T y of lower triangles, in blocks, without most of their zeros: at less than half of the cost."""
+    starts = range(0, len(x), TRIANGLE_BLOCK)
+    product = torch.empty_like(x)
+    for i in starts:
+        for j in starts:
+            row, column = slice(i, i + TRIANGLE_BLOCK), slice(j, j + TRIANGLE_BLOCK)
+            product[row, column] = x[max(i, j) :, row].T @ y[max(i, j) :, column]
+    return product
 
 
 def _transport(sigma: Float64[Tensor, "d d"], y: Float64[Tensor, "d r"]) -> Float64[Tensor, "d d"]:

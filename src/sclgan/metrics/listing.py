@@ -1,13 +1,13 @@
 """The evaluation protocols as text: what each fixes, where it is used, and what it needs that is not here."""
 
-from sclgan.metrics.features import available, weights_of
+from sclgan.metrics.features import remedy, weights_of
 from sclgan.metrics.protocol import BOTH, PROTOCOLS, EvaluationProtocol
 from sclgan.metrics.weights import FILES, weights_folder
 
 
 def listing() -> str:
     """A paragraph for each protocol, then what is missing: each file once, with its address and its place."""
-    reasons = {name: available(protocol) for name, protocol in PROTOCOLS.items()}
+    reasons = {name: remedy(protocol) for name, protocol in PROTOCOLS.items()}
     paragraphs = [_paragraph(protocol, reasons[name]) for name, protocol in PROTOCOLS.items()]
     pairs = [f"{name}: {' and '.join(singles)}" for name, singles in BOTH.items()]
     missing: dict[str, list[str]] = {}

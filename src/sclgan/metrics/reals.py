@@ -75,9 +75,9 @@ def composition(source: Source, index: int, size: int, seed: int, *, num_samples
 
 
 def label_of(source: Source, row: int) -> int:
-    """The label of a row for the metrics; rows with no label or several get one of their own."""
+    """The label of a row for the metrics, the dominant one of several; a row with none gets one of its own."""
     labels = source.labels[row]
-    return labels[0] if len(labels) == 1 else len(source.label_names) + row
+    return labels[0] if labels else len(source.label_names) + row
 
 
 def measure_reals(
@@ -113,7 +113,9 @@ def measure_reals(
         measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
         used = _used(chosen, extractors, cache)
         if measures:
-            for batch in _batches(source, range(start, stop), stop, size, seed, batch_size, encode):
+            for batch in composed(
+                source, range(start, stop), stop, size, seed=seed, batch_size=batch_size, encode=encode
+            ):
                 update_all(measures.values(), batch, used)
         return {name: measure.over_ranks() for name, measure in measures.items()}
 
@@ -195,10 +197,17 @@ def _used(
     return {name: Remembered(one, cache) if cache is not None else one for name, one in chosen.items()}
 
 
-def _batches(
-    source: Source, indices: range, num_samples: int, size: int, seed: int, batch_size: int, encode: Encode | None
+def composed(
+    source: Source,
+    indices: range,
+    num_samples: int,
+    size: int,
+    *,
+    seed: int,
+    batch_size: int = 64,
+    encode: Encode | None = None,
 ) -> Iterator[GeneratedBatch]:
-    """This rank's share of the samples."""
+    """This rank's share of the samples with these numbers of `num_samples`, as `composition` makes them."""
     own = indices[distributed.rank() :: distributed.world_size()]
     for start in range(0, len(own), batch_size):
         numbers = own[start : start + batch_size]

@@ -102,33 +102,33 @@ def verified(key: str) -> tuple[Path, str]:
         FileNotFoundError: it is in none of the folders; the message says what to get and where to put it.
         ValueError: the file there is not the one that is known.
     """
+    path = found(key)
+    if path is None:
+        raise FileNotFoundError(instructions(key))
+    sha256, known = _sha256(path), FILES[key].names[path.name]
+    if not sha256.startswith(known):
+        raise ValueError(
+            f"{path} has SHA-256 {sha256}, expected {known}{'' if len(known) == 64 else '...'}: "
+            f"it is damaged or another file; get {FILES[key].url} again"
+        )
+    return path, sha256
+
+
+def found(key: str) -> Path | None:
+    """Where these weights are, whether they are the right ones or not; None if they are nowhere."""
+    places = (folder / name for folder in _folders(FILES[key]) for name in FILES[key].names)
+    return next((path for path in places if path.is_file()), None)
+
+
+def instructions(key: str) -> str:
+    """What to get where these weights are missing, and where to put it."""
     weights = FILES[key]
-    for folder in _folders(weights):
-        for name, known in weights.names.items():
-            path = folder / name
-            if path.is_file():
-                found = _sha256(path)
-                if not found.startswith(known):
-                    raise ValueError(
-                        f"{path} has SHA-256 {found}, expected {known}{'' if len(known) == 64 else '...'}: "
-                        f"it is damaged or another file; get {weights.url} again"
-                    )
-                return path, found
     known = next(iter(weights.names.values()))
     sha256 = f", SHA-256 {known}{'' if len(known) == 64 else '...'}" if known else ""
-    raise FileNotFoundError(
+    return (
         f"{' or '.join(weights.names)} is missing: get {weights.url} ({weights.size} MB{sha256}; described at "
         f"{weights.page}) and put it in {weights_folder()} (another folder: set {ENVIRONMENT})"
     )
-
-
-def problem(key: str) -> str | None:
-    """Why these weights cannot be used, or None if they can."""
-    try:
-        verified(key)
-    except (OSError, ValueError) as error:
-        return str(error)
-    return None
 
 
 def _folders(weights: WeightsFile) -> list[Path]:

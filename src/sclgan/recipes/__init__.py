@@ -1,20 +1,38 @@
-"""The recipes by name, in the order of the experiment tables: data set, GAN, and of each GAN plain, `_2x`, `_scl`."""
+"""The recipes by name, in the order of the experiment tables: data set, GAN, and of each GAN plain and its variants."""
 
 import difflib
 from collections.abc import Callable
 
 from sclgan.recipe import Recipe
-from sclgan.recipes import coco, cub, emoji
+from sclgan.recipes import coco, cub, emoji, folder, scenes
+from sclgan.recipes.ablations import ABLATIONS
 from sclgan.recipes.variants import VARIANTS, rows
 
 PLAIN: tuple[Callable[[], Recipe], ...] = (
-    *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji),
-    *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub),
-    *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco),
+    *(emoji.attngan_emoji, emoji.dmgan_emoji, emoji.ssagan_emoji, emoji.galip_emoji),
+    *(scenes.attngan_scenes, scenes.dmgan_scenes, scenes.ssagan_scenes, scenes.galip_scenes),
+    *(cub.attngan_cub, cub.dmgan_cub, cub.ssagan_cub, cub.galip_cub),
+    *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco, coco.galip_coco),
+    *(folder.attngan_folder, folder.dmgan_folder, folder.ssagan_folder, folder.galip_folder),
 )
 """The base methods: one function a row, named GAN_DATA."""
 
-RECIPES = {name: make for plain in PLAIN for name, make in rows(plain).items()}
+FINE_TUNING_STEPS = {
+    # 20 and 5 epochs of batches of 64
+    "galip_cub": 20 * cub.TRAINING_IMAGES // 64,
+    "galip_coco": 5 * coco.TRAINING_IMAGES // 64,
+    "galip_folder": 2_000,
+}
+"""GALIP pre-trains nothing, so its plain rows on OpenAI's CLIP do not; the ways to use the label fine-tune that CLIP.
+
+What fine-tuning alone does is the plain row with these `pretraining.steps`. None of the numbers was tuned.
+"""
+
+RECIPES = {
+    name: make
+    for plain in PLAIN
+    for name, make in rows(plain, fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
+}
 """Name -> the function that makes the recipe."""
 
 
@@ -24,10 +42,11 @@ def recipe(name: str) -> Recipe:
     Raises:
         ValueError: there is none; the nearest name is given.
     """
-    if name not in RECIPES:
-        nearest = difflib.get_close_matches(name, RECIPES, n=1, cutoff=0)[0]
+    known = RECIPES | ABLATIONS
+    if name not in known:
+        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
         raise ValueError(f"no recipe '{name}': did you mean '{nearest}'? `sclgan recipes` lists them")
-    return RECIPES[name]()
+    return known[name]()
 
 
 def table() -> str:
@@ -41,4 +60,5 @@ def table() -> str:
     for (_, *variant), cells in rows.items():
         title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
         lines.append(f"{title:<22}" + "".join(f"{cells.get(data, ''):<20}" for data in columns))
+    lines += ["", "Ablations", *(f"  {name}" for name in ABLATIONS)]
     return "\n".join(line.rstrip() for line in lines)

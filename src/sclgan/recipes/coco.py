@@ -3,11 +3,12 @@
 Epochs are converted to steps: an epoch is 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
 keep the number of steps.
 
-An image's label is its dominant category, a rule of ours; it pairs the views of the method. It also decides which pairs
-are no rivals in DAMSM's losses, where the authors' codes have no labels on COCO and every other caption is a rival.
-All rows, plain ones too, share this, so that rows differ in the method alone.
+The labels of an image are the categories of its things; `label_rule` says which of them pairs the views of the method.
+In DAMSM's losses every other pair is a rival, whatever its labels, as in the authors' codes, which have no labels on
+COCO.
 
-Differs from the codes further as on CUB: the first `max_words` words are read, and attention masks its own padding.
+As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding,
+which differs from the codes.
 """
 
 from dataclasses import replace
@@ -16,11 +17,12 @@ from functools import partial
 from sclgan.data.coco import NUM_IMAGES, ROOT, Coco
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Recipe
 from sclgan.recipes import published
 
-TRAINING_IMAGES = NUM_IMAGES["train"]
+TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
 
 
 def attngan_coco() -> Recipe:
@@ -32,14 +34,15 @@ def attngan_coco() -> Recipe:
     return Recipe(
         name="attngan_coco",
         about="AttnGAN on COCO",
-        source=partial(Coco, root=ROOT, labels="dominant"),
+        source=partial(Coco, root=ROOT),
         image_size=256,
         max_words=12,
-        encoders=published.damsm(align_corners=True),
+        encoders=published.damsm(align_corners=True, mask_same_label=False),
         pretraining=published.damsm_pretraining(epochs=100, num_images=TRAINING_IMAGES),
         gan=partial(AttnGAN, num_stages=3, ngf=48, ndf=96, num_residual_blocks=3),
         # 120 epochs of batches of 14: 709,568 steps
         training=published.stacked_training(steps=120 * TRAINING_IMAGES // 14, batch_size=14, matching=50.0),
+        long_captions="thin",
     )
 
 
@@ -69,8 +72,30 @@ def ssagan_coco() -> Recipe:
         name="ssagan_coco",
         about="SSA-GAN on COCO",
         max_words=18,
-        encoders=published.damsm(align_corners=False),
+        encoders=published.damsm(align_corners=False, mask_same_label=False),
         gan=partial(SSAGAN, nf=64, z_dim=100),
         # 120 epochs of batches of 24: 413,915 steps
         training=published.ssagan_training(steps=120 * TRAINING_IMAGES // 24, batch_size=24),
+    )
+
+
+def galip_coco() -> Recipe:
+    """GALIP (Tao et al. 2023) at 224 pixels, 1,000 epochs of batches of 512, as its authors say; the limit is 3,005.
+
+    They also say that training can break near epoch 450.
+
+    It reads, draws and judges through CLIP as published: pre-training takes no step. Pictures come at 224 pixels and
+    are normalised once; the code takes the nearest pixels of 256 and normalises twice.
+    """
+    return Recipe(
+        name="galip_coco",
+        about="GALIP on COCO",
+        source=attngan_coco().source,
+        image_size=224,
+        max_words=77,
+        encoders=published.clip(),
+        pretraining=published.clip_fine_tuning(epochs=0, num_images=TRAINING_IMAGES),
+        gan=partial(GALIP, nf=64, z_dim=100),
+        # 161,685 steps
+        training=published.galip_training(steps=1_000 * TRAINING_IMAGES // 512, batch_size=512),
     )

@@ -5,10 +5,12 @@ from functools import partial
 from typing import Any
 
 from sclgan.data.emoji import Emoji
+from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
+from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.recipe import Pretraining, Recipe
 from sclgan.recipes import published
@@ -55,4 +57,45 @@ def ssagan_emoji() -> Recipe:
         pretraining=Pretraining(steps=4000),
         gan=partial(SSAGAN, nf=64, z_dim=100),
         training=published.ssagan_training(steps=40_000, batch_size=32, ema_decay=0.999),
+    )
+
+
+def galip_emoji() -> Recipe:
+    """GALIP (Tao et al. 2023) at 64 pixels, on a small CLIP that is trained here, from random weights, in every row.
+
+    It has half as many blocks as ViT-B/32, of a sixth of the width, and 8 x 8 patches where that has 7 x 7. Prompts and
+    D's features are at about the same parts of its depth as in GALIP.
+    """
+    return Recipe(
+        name="galip_emoji",
+        about="GALIP on emoji",
+        source=partial(Emoji),
+        image_size=64,
+        max_words=24,  # tokens; the longest caption has 23
+        encoders=partial(
+            CLIP,
+            weights=None,
+            code_size=128,
+            context_length=24,
+            num_text_blocks=4,
+            num_text_heads=4,
+            image_size=64,
+            patch_size=8,
+            image_width=128,
+            num_image_blocks=6,
+            num_image_heads=4,
+        ),
+        pretraining=Pretraining(
+            steps=4000,
+            weights={"infonce": 1.0},
+            batch_size=96,
+            learning_rate=1e-3,
+            minimal_learning_rate=1e-4,
+            warmup_steps=50,
+            betas=(0.9, 0.98),
+            weight_decay=0.1,
+            clip_text_gradient=None,
+        ),
+        gan=partial(GALIP, nf=64, z_dim=100, feature_blocks=(1, 2, 4), first_prompt_block=1, num_prompts=4),
+        training=published.galip_training(steps=40_000, batch_size=32, ema_decay=0.999),
     )

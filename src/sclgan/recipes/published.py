@@ -1,4 +1,4 @@
-"""What the published rows share on every data set: the encoders on Inception-v3, objectives, optimizers.
+"""What the published rows share on every data set: encoders, objectives, optimizers.
 
 The values are those of the authors' codes; where a paper says otherwise, the recipe says so.
 """
@@ -6,19 +6,21 @@ The values are those of the authors' codes; where a paper says otherwise, the re
 from functools import partial
 from typing import Any
 
+from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import SIZE, InceptionTrunk
 from sclgan.recipe import Pretraining, Training
 
 
-def damsm(*, align_corners: bool) -> partial[DAMSM]:
+def damsm(*, align_corners: bool, mask_same_label: bool = True) -> partial[DAMSM]:
     """DAMSM (Xu et al. 2018) on Inception-v3 with ImageNet weights, from torchvision's cache.
 
     `align_corners` is that of the resize to 299 pixels in the GAN phase: True in AttnGAN's and DM-GAN's codes, False in
     SSA-GAN's. Pre-training is at 299 pixels, so that one folder of pre-trained encoders serves all three.
+    `mask_same_label` is True on CUB and False on COCO, see `DAMSM`.
     """
     backbone: Any = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
-    return partial(DAMSM, backbone=backbone, code_size=256)
+    return partial(DAMSM, backbone=backbone, code_size=256, mask_same_label=mask_same_label)
 
 
 def damsm_pretraining(*, epochs: int, num_images: int) -> Pretraining:
@@ -55,6 +57,44 @@ def ssagan_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> T
         # L_D: a hinge step, then the matching-aware gradient penalty as an optimizer step of its own.
         discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5}, {"magp": 2.0}),
         generator_weights={"adv": 1.0, "words": 0.05, "sentence": 0.05},
+        generator_learning_rate=1e-4,
+        discriminator_learning_rate=4e-4,
+        betas=(0.0, 0.9),
+        ema_decay=ema_decay,
+    )
+
+
+def clip() -> partial[CLIP]:
+    """OpenAI's ViT-B/32 from a library's cache; encoders.weights=FILE takes a file. Its other arguments are CLIP's own.
+
+    Where it is fine-tuned, gains and biases are what trains, 0.2 of 151 million numbers, since birds are few.
+    """
+    return partial(CLIP, weights="openai", trained="norms_and_biases")
+
+
+def clip_fine_tuning(*, epochs: int, num_images: int) -> Pretraining:
+    """Fine-tuning of a published CLIP. GALIP has none, so all of it is ours, and no value was tuned."""
+    return Pretraining(
+        steps=epochs * num_images // 64,
+        weights={"infonce": 1.0},
+        batch_size=64,
+        learning_rate=1e-5,
+        learning_rate_decay=0.9,
+        minimal_learning_rate=1e-6,
+        betas=(0.9, 0.98),
+        clip_text_gradient=None,
+    )
+
+
+def galip_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> Training:
+    """GALIP's objectives and optimizer; as published it averages no weights."""
+    return Training(
+        steps=steps,
+        batch_size=batch_size,
+        # L_D = real + (mismatched + fake) / 2 + 2 magp, in one step
+        discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},),
+        # L_G = adv + 4 similarity
+        generator_weights={"adv": 1.0, "similarity": 4.0},
         generator_learning_rate=1e-4,
         discriminator_learning_rate=4e-4,
         betas=(0.0, 0.9),

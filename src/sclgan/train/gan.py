@@ -14,11 +14,12 @@ from sclgan import distributed
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.base import TextToImageGAN
-from sclgan.losses.contrastive import quadruple
+from sclgan.losses.precision import widened
 from sclgan.losses.terms import sum_over_views
 from sclgan.random import normal
 from sclgan.recipe import Training
 from sclgan.train.ema import AveragedModel
+from sclgan.train.label_terms import label_terms
 from sclgan.train.step import descend, frozen
 
 
@@ -42,7 +43,7 @@ class GANPhase:
             texts = [self.encoders.encode_text(view.captions) for view in views]
         with self.autocast():
             fakes = [gan.generate(z, text) for z, text in zip(self.noise(batch, step), texts, strict=True)]
-        fakes = [replace(fake, images=tuple(image.float() for image in fake.images)) for fake in fakes]
+        fakes = [replace(fake, images=tuple(widened(image) for image in fake.images)) for fake in fakes]
 
         logs: dict[str, Tensor] = {}
         for weights in recipe.discriminator_weights:
@@ -65,14 +66,9 @@ class GANPhase:
                         for fake, code, text in zip(fakes, codes, texts, strict=True)
                     ]
                 )
-            if "contrast" in recipe.generator_weights:
-                terms["contrast"] = quadruple(
-                    [text.sentence for text in texts],
-                    [code.image.float() for code in codes],
-                    batch.labels,
-                    temperature=recipe.temperature,
-                    pairs=recipe.pairs,
-                )
+            sentences, images = [text.sentence for text in texts], [widened(code.image) for code in codes]
+            classifier = self.encoders.label_classifier
+            terms |= label_terms(recipe, recipe.generator_weights, sentences, images, batch, classifier)
             values = descend(self.generator_optimizer, terms, recipe.generator_weights)
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)

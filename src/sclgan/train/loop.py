@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader
 
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.stream import Streamed
 from sclgan.data.types import Batch
 from sclgan.random import integer_seed
 from sclgan.train import checkpoint
@@ -39,10 +40,14 @@ class Phase(Protocol):
 
 @dataclass(frozen=True)
 class Hook:
-    """Something done every so many steps, and after the last; what it returns goes into the records."""
+    """Something done every so many steps, and after the last; what it returns goes into the records.
+
+    `at_start` does it before the first step too, as step 0.
+    """
 
     every: int
     action: Callable[[int], dict[str, float] | None]
+    at_start: bool = False
 
 
 class StoppedError(KeyboardInterrupt):
@@ -51,7 +56,7 @@ class StoppedError(KeyboardInterrupt):
 
 def run(
     phase: Phase,
-    batches: PairedBatches,
+    batches: PairedBatches | Streamed,
     folder: Path,
     *,
     title: str,
@@ -61,10 +66,10 @@ def run(
     hooks: Sequence[Hook] = (),
     num_workers: int = 0,
 ) -> None:
-    """Trains until `steps`, from the newest checkpoint in `folder` where there is one.
+    """Trains until `steps`, from the newest checkpoint in `folder` where there is one; 0 steps are the start alone.
 
     All randomness is a function of the seed and the step, so that the weights at the end are those of a run that was
-    never interrupted, bit for bit on the CPU with the same number of ranks.
+    never interrupted, bit for bit on the CPU with the same number of ranks. The order of a stream begins anew.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; a checkpoint was written, and calling again continues.
@@ -72,19 +77,25 @@ def run(
     """
     device = distributed.device()
     start, seconds = _restore(phase, folder / "checkpoints", steps)
-    if start == steps:
+    if start == steps > 0:
         return
-    loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
+    if isinstance(batches, PairedBatches):
+        loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
+    else:
+        loader = DataLoader(batches.from_step(start), batch_size=None, num_workers=num_workers)
     images_a_step = batches.batch_size * batches.num_views
     began = time.monotonic()
-    metrics = Metrics(folder, start)
+    metrics = Metrics(folder, start or -1)
+    if start == 0:
+        done = [hook.action(0) or {} for hook in hooks if hook.at_start]
+        metrics.write(0, {name: value for record in done for name, value in record.items()})
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     with (
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
     ):
-        for step, batch in enumerate(loader, start + 1):
+        for step, batch in zip(range(start + 1, steps + 1), loader, strict=False):  # a stream has no end
             torch.manual_seed(integer_seed(batches.seed, step, distributed.rank()))  # for dropout
             try:
                 terms = phase.step(batch.to(device), step)

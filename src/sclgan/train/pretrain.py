@@ -1,23 +1,20 @@
-"""Phase 1: one step of pre-training the encoders, with any number of views, and their retrieval score.
+"""Phase 1: one step of pre-training the encoders, with any number of views.
 
 Liu et al. 2024: the base method's loss stays, per branch; added is the contrast on the quadruple (t1, v1, t2, v2).
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from sclgan.data.pairs import collate
-from sclgan.data.types import Batch, Source
-from sclgan.encoders.base import Encoders, Tokenizer
-from sclgan.losses.contrastive import quadruple
+from sclgan.data.types import Batch
+from sclgan.encoders.base import Encoders
 from sclgan.losses.terms import sum_over_views
-from sclgan.metrics.retrieval import recall_at
-from sclgan.random import numpy_generator
 from sclgan.recipe import Pretraining
+from sclgan.train.label_terms import label_terms
 from sclgan.train.step import descend
-
-NUM_RETRIEVED = 1000
-"""Rows that retrieval is scored on: enough for a curve, and an epoch's score takes seconds."""
 
 
 class PretrainingPhase:
@@ -25,7 +22,12 @@ class PretrainingPhase:
 
     def __init__(self, encoders: Encoders, recipe: Pretraining, *, steps_per_epoch: int) -> None:
         self.encoders, self.recipe, self.steps_per_epoch = encoders, recipe, steps_per_epoch
-        self.optimizer = torch.optim.Adam(encoders.trainable_parameters(), recipe.learning_rate, recipe.betas)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(encoders.trainable_parameters(), recipe.weight_decay),
+            recipe.learning_rate,
+            recipe.betas,
+            fused=True,
+        )
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One iteration. Returns every term, summed over the views."""
@@ -37,23 +39,17 @@ class PretrainingPhase:
         terms = sum_over_views(
             [encoders.matching_terms(text, image, batch.labels) for text, image in zip(texts, images, strict=True)]
         )
-        if "contrast" in recipe.weights:
-            terms["contrast"] = quadruple(
-                [text.sentence for text in texts],
-                [image.image for image in images],
-                batch.labels,
-                temperature=recipe.temperature,
-                pairs=recipe.pairs,
-            )
-        return descend(
-            self.optimizer, terms, recipe.weights, clip=(encoders.text_parameters(), recipe.clip_text_gradient)
-        )
+        sentences, codes = [text.sentence for text in texts], [image.image for image in images]
+        terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders.label_classifier)
+        norm = recipe.clip_text_gradient
+        clip = None if norm is None else (encoders.text_parameters(), norm)
+        return descend(self.optimizer, terms, recipe.weights, clip=clip)
 
     def learning_rate(self, step: int) -> float:
-        """The rate of the step's epoch: decayed once an epoch, down to the smallest."""
+        """The rate of the step's epoch, decayed once an epoch, down to the smallest; in the warm-up a part of it."""
         epoch = (step - 1) // self.steps_per_epoch
         decayed = self.recipe.learning_rate * self.recipe.learning_rate_decay**epoch
-        return max(decayed, self.recipe.minimal_learning_rate)
+        return max(decayed, self.recipe.minimal_learning_rate) * min(1.0, step / max(1, self.recipe.warmup_steps))
 
     @property
     def modules(self) -> dict[str, nn.Module]:
@@ -66,27 +62,10 @@ class PretrainingPhase:
         return {"encoders": self.optimizer}
 
 
-@torch.no_grad()
-def retrieval(
-    encoders: Encoders, source: Source, tokenizer: Tokenizer, *, image_size: int, seed: int, device: torch.device
-) -> dict[str, float]:
-    """R@1 and R@5 of image-to-text and text-to-image retrieval, and the mean of the four.
-
-    Over one picture and caption of every row, at most `NUM_RETRIEVED` rows; only a picture's own caption counts as
-    found, not one of its label.
-    """
-    was_training = encoders.training
-    encoders.eval()
-    texts, images = [], []
-    chosen = numpy_generator(seed).permutation(len(source))[:NUM_RETRIEVED]
-    for start in range(0, len(chosen), 64):
-        rows = [int(row) for row in chosen[start : start + 64]]
-        pictures = [source.picture(row, image_size, numpy_generator(seed, row), augment=False) for row in rows]
-        view = collate(pictures, tokenizer).to(device)
-        texts.append(encoders.encode_text(view.captions).sentence)
-        images.append(encoders.encode_image(view.image).image)
-    encoders.train(was_training)
-    recall = recall_at((1, 5), torch.cat(images), torch.cat(texts))
-    directions = {"image_to_text": recall.image_to_text, "text_to_image": recall.text_to_image}
-    values = {f"{name}_r{k}": value for name, at in directions.items() for k, value in at.items()}
-    return values | {"mean": sum(values.values()) / len(values)}
+def parameter_groups(parameters: Sequence[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """AdamW's groups: matrices with the decay, gains and biases without. One group where nothing decays."""
+    if not weight_decay:
+        return [{"params": list(parameters), "weight_decay": 0.0}]
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]

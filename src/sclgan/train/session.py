@@ -2,6 +2,7 @@
 
 import copy
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,28 +10,35 @@ import torch
 from torchvision.utils import save_image
 
 from sclgan import distributed
-from sclgan.data.captions import Vocabulary
+from sclgan.data.captions import report_unknown
+from sclgan.data.packed import Packed
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.types import Source
-from sclgan.encoders.base import Encoders
+from sclgan.data.stream import Streamed
+from sclgan.data.types import NamedClasses, Source
+from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
-from sclgan.recipe import Pretraining, Recipe, Training, construct
-from sclgan.run import ENCODERS, Run, claim, load_encoders, pretraining_parts, save_encoders
+from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
+from sclgan.run import ENCODERS, Run, claim, encoders_class, load_encoders, pretraining_parts, save_encoders
 from sclgan.train import loop
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
+from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
 from sclgan.train.log import read_metrics
-from sclgan.train.pretrain import PretrainingPhase, retrieval
+from sclgan.train.pretrain import PretrainingPhase
+from sclgan.train.scores import retrieval, zero_shot
 
 log = logging.getLogger(__name__)
 
 GRID = 8  # captions and noises of a sample grid
 
 
-def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
+def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_workers: int = 0) -> None:
     """Phase 1 into the folder `out`. `encoders.safetensors` is the epoch with the best retrieval so far.
+
+    With `stream` the training pictures come from these shards instead, see `Streamed`; the recipe's source must be a
+    pack, which gives the vocabulary, the labels and the held-out rows.
 
     Raises:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `PairedBatches`.
@@ -39,27 +47,35 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
     _check(recipe)
     source: Source = construct(recipe.source, "train")
     held_out: Source = construct(recipe.source, "test")
-    vocabulary = Vocabulary.of(source.captions(), max_words=recipe.max_words)
+    unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
+    tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
-    batches = _batches(recipe, source, vocabulary, settings, image_size)
+    batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
     claim(out, recipe, pretraining_parts)
+    if distributed.rank() == 0:
+        report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
-    encoders: Encoders = construct(recipe.encoders, vocabulary.num_tokens)
+    encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    if "cross_entropy" in settings.weights:
+        if not source.label_names:
+            raise ValueError(f"'{source.name}' has no labels, and 'cross_entropy' tells them apart: leave it out")
+        encoders.add_label_classifier(len(source.label_names))
     encoders.to(distributed.device()).train()
     phase = PretrainingPhase(encoders, settings, steps_per_epoch=batches.steps_per_epoch)
 
     def score(step: int) -> dict[str, float]:
-        """Retrieval of the held-out pictures; keeps the weights where it is the best so far."""
+        """Scores on held-out pictures; keeps the weights where retrieval is the best so far."""
         if distributed.rank():
             return {}
-        values = retrieval(
-            encoders, held_out, vocabulary, image_size=image_size, seed=recipe.seed, device=distributed.device()
-        )
+        values = retrieval(encoders, held_out, tokenizer, image_size=image_size, seed=recipe.seed)
         record = {f"retrieval/{name}": value for name, value in values.items()}
+        if unseen is not None:
+            values = zero_shot(encoders, unseen, tokenizer, image_size=image_size, seed=recipe.seed)
+            record |= {f"zero_shot/{name}": value for name, value in values.items()}
         before = [r for r in read_metrics(out) if "retrieval/mean" in r and r["step"] < step]
         if record["retrieval/mean"] >= max((r["retrieval/mean"] for r in before), default=0.0):
-            save_encoders(out, encoders, vocabulary)
+            save_encoders(out, encoders, tokenizer)
         return record
 
     loop.run(
@@ -70,16 +86,19 @@ def pretrain(recipe: Recipe, out: Path, *, num_workers: int = 0) -> None:
         steps=settings.steps,
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
-        hooks=[loop.Hook(batches.steps_per_epoch, score)],
+        hooks=[loop.Hook(batches.steps_per_epoch, score, at_start=True)],
         num_workers=num_workers,
     )
     distributed.barrier()
 
 
-def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_workers: int = 0) -> None:
+def train(
+    recipe: Recipe, out: Path, *, encoders: Path | None = None, stream: str | None = None, num_workers: int = 0
+) -> None:
     """Phase 2 into the folder `out`, with the pre-trained encoders of the folder `encoders`.
 
     Without them phase 1 runs first, into `out`/pretraining. The encoders that were used are copied into `out`.
+    `stream` is as in `pretrain`.
 
     Raises:
         ValueError: the recipe, the data, the encoders or the folder do not fit.
@@ -88,16 +107,18 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
     _check(recipe)
     source: Source = construct(recipe.source, "train")
     claim(out, recipe)
-    _provide_encoders(recipe, out, encoders, num_workers)
-    pair, vocabulary = load_encoders(out, recipe)
-    batches = _batches(recipe, source, vocabulary, settings, recipe.image_size)
+    _provide_encoders(recipe, out, encoders, stream, num_workers)
+    pair, tokenizer = load_encoders(out, recipe)
+    batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
+    if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
+        report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
     for network in (gan.generator, gan.discriminator):
         network.to(distributed.device()).train()
     phase = GANPhase(gan, pair, settings, seed=recipe.seed)
-    grid = SampleGrid(recipe, phase, vocabulary, out / "grids")
+    grid = SampleGrid(recipe, phase, tokenizer, out / "grids")
     loop.run(
         phase,
         batches,
@@ -108,7 +129,7 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
         checkpoint_every=settings.checkpoint_every,
         hooks=[
             loop.Hook(settings.grid_every, grid.save),
-            *evaluations(Run(out, recipe, 0, pair, vocabulary, grid.gan)),
+            *evaluations(Run(out, recipe, 0, pair, tokenizer, grid.gan)),
         ],
         num_workers=num_workers,
     )
@@ -117,18 +138,20 @@ def train(recipe: Recipe, out: Path, *, encoders: Path | None = None, num_worker
 
 def _check(recipe: Recipe) -> None:
     """Fails on what is wrong with a recipe before anything is written or pre-trained."""
-    gan: type[TextToImageGAN] = recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan  # type: ignore[assignment]
+    gan: type[TextToImageGAN] = class_of(recipe.gan)
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
         settings: Pretraining | Training = getattr(recipe, phase)
-        if settings.steps < 1:
-            raise ValueError(f"{phase}.steps must be at least 1, not {settings.steps}")
-        if "contrast" in weights and settings.num_views < 2:
-            raise ValueError(f"{phase}: 'contrast' compares views of one label: set num_views=2, or leave it out")
+        fewest = int(phase == "training")
+        if settings.steps < fewest:
+            raise ValueError(f"{phase}.steps must be at least {fewest}, not {settings.steps}")
+        for name in sorted(NEED_TWO_VIEWS & weights.keys()):
+            if settings.num_views < 2:
+                raise ValueError(f"{phase}: '{name}' compares two views: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
     protocols_of(recipe.training)
     tables = {
-        "generator_weights": (recipe.training.generator_weights.keys() - {"contrast"}, gan.generator_term_names),
+        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
         "discriminator_weights": (
             [name for weights in recipe.training.discriminator_weights for name in weights],
             gan.discriminator_term_names,
@@ -139,7 +162,7 @@ def _check(recipe: Recipe) -> None:
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
 
 
-def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers: int) -> None:
+def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:
     """Puts pre-trained encoders into the run folder, once: those given, or its own."""
     has_them = (out / ENCODERS).exists()
     distributed.barrier()  # every rank has looked before one writes
@@ -149,37 +172,49 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, num_workers
         return
     if given is None:
         given = out / "pretraining"
-        pretrain(recipe, given, num_workers=num_workers)
-    pair, vocabulary = load_encoders(given, recipe)
+        pretrain(recipe, given, stream=stream, num_workers=num_workers)
+    pair, tokenizer = load_encoders(given, recipe)
     if distributed.rank() == 0:
-        save_encoders(out, pair, vocabulary)
+        save_encoders(out, pair, tokenizer)
     distributed.barrier()
 
 
 def _batches(
-    recipe: Recipe, source: Source, vocabulary: Vocabulary, phase: Pretraining | Training, image_size: int
-) -> PairedBatches:
-    return PairedBatches(
+    recipe: Recipe,
+    source: Source,
+    tokenizer: Tokenizer,
+    phase: Pretraining | Training,
+    image_size: int,
+    stream: str | None,
+) -> PairedBatches | Streamed:
+    make: Callable[..., PairedBatches | Streamed] = PairedBatches
+    if stream is not None:
+        if not isinstance(source, Packed):
+            raise ValueError(f"--stream needs a pack beside it, for vocabulary and labels, not '{source.name}': --data")
+        make = partial(Streamed, stream)
+    return make(
         source,
-        vocabulary,
+        tokenizer,
         num_views=phase.num_views,
         batch_size=phase.batch_size,
         image_size=image_size,
         seed=recipe.seed,
+        label_rule=recipe.label_rule,
+        thin_to=recipe.max_words if recipe.long_captions == "thin" else None,
     )
 
 
 class SampleGrid:
     """Held-out captions in rows, fixed noises in columns, drawn by the averaged generator; rank 0 only."""
 
-    def __init__(self, recipe: Recipe, phase: GANPhase, vocabulary: Vocabulary, folder: Path) -> None:
+    def __init__(self, recipe: Recipe, phase: GANPhase, tokenizer: Tokenizer, folder: Path) -> None:
         held_out: Source = construct(recipe.source, "test")
         rows = numpy_generator(recipe.seed).permutation(len(held_out))[:GRID]
         pictures = [held_out.picture(int(r), recipe.image_size, numpy_generator(recipe.seed, int(r))) for r in rows]
         self.captions = [picture.caption for picture in pictures]
         self.gan, self.encoders, self.folder = copy.copy(phase.gan), phase.encoders, folder
         self.gan.generator = phase.averaged.average.eval()
-        self._tokens = vocabulary(self.captions)
+        self._tokens = tokenizer(self.captions)
         self._z = normal(GRID, phase.gan.z_dim, recipe.seed).repeat(len(rows), 1)
         if distributed.rank() == 0:
             write_atomically(folder / "captions.txt", "".join(f"{c}\n" for c in self.captions).encode())

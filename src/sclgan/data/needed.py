@@ -1,0 +1,25 @@
+"""What a data set or a network needs from elsewhere: official page, file name, size, checksum, place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Needed:
+    """One file to get. `size` and `checksum` are as published, empty where they are not."""
+
+    name: str
+    page: str
+    put: str
+    """What to do with it."""
+    size: str = ""
+    checksum: str = ""
+
+    def __str__(self) -> str:
+        known = ", ".join(fact for fact in (self.size, self.checksum) if fact)
+        return f"{self.name}{f' ({known})' if known else ''} from {self.page}: {self.put}"
+
+
+def what_to_get(files: Sequence[Needed]) -> str:
+    """The files in one line, for the message that says they are missing."""
+    return f"get {'; '.join(map(str, files))}; or set source.root to the folder that holds them"

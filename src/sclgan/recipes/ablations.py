@@ -1,0 +1,92 @@
+"""The ablations: SSA-GAN on the embedded data with the method, one choice changed at a time.
+
+A name is that of the method's row and what differs from it: `ssagan_emoji_scl-temperature0.5`. Differences that both
+phases have are made in both.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sclgan.data.labels import RULES
+from sclgan.recipe import Recipe
+from sclgan.recipes import emoji, scenes
+from sclgan.recipes.variants import with_contrast
+
+
+def pretraining_only() -> Recipe:
+    """The contrast in pre-training alone; the GAN phase is the plain row's."""
+    return _named(replace(_method(), training=emoji.ssagan_emoji().training), "pretraining-only")
+
+
+def gan_only() -> Recipe:
+    """The contrast in the GAN phase alone; the encoders are the plain row's."""
+    return _named(replace(_method(), pretraining=emoji.ssagan_emoji().pretraining), "gan-only")
+
+
+def with_pairs(pairs: str) -> Recipe:
+    """Texts with texts and images with images alone ("intra"), or texts with images alone ("cross", UniCL)."""
+    return _named(_in_both_phases(pairs=pairs), f"pairs-{pairs}")
+
+
+def with_temperature(temperature: float) -> Recipe:
+    """Another temperature of the contrast."""
+    return _named(_in_both_phases(temperature=temperature), f"temperature{temperature}")
+
+
+def with_weight(factor: float) -> Recipe:
+    """The contrast weighted `factor` times as much."""
+    made = _method()
+    first, second = made.pretraining.weights, made.training.generator_weights
+    made = replace(
+        made,
+        pretraining=replace(made.pretraining, weights={**first, "contrast": factor * first["contrast"]}),
+        training=replace(made.training, generator_weights={**second, "contrast": factor * second["contrast"]}),
+    )
+    return _named(made, f"weight-times{factor:g}")
+
+
+def with_shared_noise() -> Recipe:
+    """Both views of an anchor are drawn from one noise."""
+    made = _method()
+    return _named(replace(made, training=replace(made.training, noise="shared")), "noise-shared")
+
+
+def with_batch(batch_size: int) -> Recipe:
+    """Another number of anchors a step in the GAN phase, and so of rivals in the contrast."""
+    made = _method()
+    return _named(replace(made, training=replace(made.training, batch_size=batch_size)), f"batch{batch_size}")
+
+
+def with_label_rule(rule: Any) -> Recipe:
+    """Another rule of what a pair shares, on scenes, whose pictures have several labels."""
+    return _named(replace(with_contrast(scenes.ssagan_scenes()), label_rule=rule), f"rule-{rule}")
+
+
+def _method() -> Recipe:
+    return with_contrast(emoji.ssagan_emoji())
+
+
+def _in_both_phases(**fields: Any) -> Recipe:
+    made = _method()
+    return replace(made, pretraining=replace(made.pretraining, **fields), training=replace(made.training, **fields))
+
+
+def _named(made: Recipe, difference: str) -> Recipe:
+    return replace(made, name=f"{made.name}-{difference}", about=f"{made.about}; {difference}")
+
+
+_ALL: tuple[Callable[[], Recipe], ...] = (
+    pretraining_only,
+    gan_only,
+    *(partial(with_pairs, pairs) for pairs in ("intra", "cross")),
+    *(partial(with_temperature, temperature) for temperature in (0.07, 0.2, 0.5)),
+    *(partial(with_weight, factor) for factor in (0.25, 4.0)),
+    with_shared_noise,
+    *(partial(with_batch, size) for size in (16, 64)),
+    *(partial(with_label_rule, rule) for rule in RULES if rule != "shared"),
+)
+
+ABLATIONS = {make().name: make for make in _ALL}
+"""Name -> the function that makes the recipe; the method's own row is `ssagan_emoji_scl`, or `ssagan_scenes_scl`."""

@@ -1,0 +1,61 @@
+"""The GANs on pictures of your own, at 256 pixels: `sclgan train ssagan_folder --out RUN source.root=DIR`.
+
+Networks, objectives and optimizers are those of the published rows of CUB, with averaged weights. Differs from them:
+the encoders stand on Lite0, which comes with the package, and the number of steps is ours, since it must fit the data:
+set `pretraining.steps` and `training.steps`. `docs/your-own-data.md` shows the way.
+"""
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from sclgan.data.folder import ROOT, Folder
+from sclgan.encoders.damsm import DAMSM
+from sclgan.encoders.lite0 import Lite0
+from sclgan.recipe import Pretraining, Recipe
+from sclgan.recipes import cub, published
+
+PRETRAINING_STEPS = 20_000
+TRAINING_STEPS = 200_000
+
+
+def attngan_folder() -> Recipe:
+    """AttnGAN (Xu et al. 2018): three stages, the last of `image_size`."""
+    return on_folder(cub.attngan_cub())
+
+
+def dmgan_folder() -> Recipe:
+    """DM-GAN (Zhu et al. 2019): three stages, the last of `image_size`."""
+    return on_folder(cub.dmgan_cub())
+
+
+def ssagan_folder() -> Recipe:
+    """SSA-GAN (Liao et al. 2022): one stage."""
+    return on_folder(cub.ssagan_cub())
+
+
+def on_folder(base: Recipe) -> Recipe:
+    """A row on CUB moved to a folder; one pre-training serves all GANs."""
+    backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
+    return replace(
+        base,
+        name=base.name.replace("cub", "folder"),
+        about=base.about.replace("CUB", "your own folder"),
+        source=partial(Folder, root=ROOT),
+        encoders=partial(DAMSM, backbone=backbone, code_size=256),
+        pretraining=Pretraining(steps=PRETRAINING_STEPS),
+        training=replace(base.training, steps=TRAINING_STEPS, ema_decay=0.999),
+        long_captions="truncate",
+    )
+
+
+def galip_folder() -> Recipe:
+    """GALIP (Tao et al. 2023) at 224 pixels, on OpenAI's CLIP, which `sclgan describe` says where to get."""
+    base = cub.galip_cub()
+    return replace(
+        base,
+        name="galip_folder",
+        about="GALIP on your own folder",
+        source=partial(Folder, root=ROOT),
+        training=published.galip_training(steps=TRAINING_STEPS, batch_size=32, ema_decay=0.999),
+    )

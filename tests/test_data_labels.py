@@ -1,0 +1,172 @@
+"""The label rules: who is whose partner and how often, against counts in plain Python; batches under each rule."""
+
+from collections import Counter
+from itertools import combinations
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import Squares
+from sclgan.data.captions import Vocabulary
+from sclgan.data.label_report import label_reports
+from sclgan.data.labels import RULES, Partners
+from sclgan.data.pairs import PairedBatches
+
+# Rows 0-3 share label 0, which is everywhere; 5 has none; label 4 is in row 6 alone; 7 and 1 have one set.
+ROWS = ((0,), (2, 0), (0, 1), (1, 0, 3), (3,), (), (4,), (0, 2), (3, 4))
+NUM_LABELS = 5
+ALONE = {"shared": {5}, "weighted": {5}, "dominant": {1, 3, 5, 6}, "exact": {5}}  # "exact" falls back to "shared"
+
+
+def draws(rule, anchor, times=4000):
+    """(label, partner) of many steps."""
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    found = []
+    for seed in range(times):
+        rng = np.random.default_rng(seed)
+        label = partners.label(anchor, rng)
+        found.append((label, partners.partner(anchor, label, rng)))
+    return found
+
+
+def near(counts: Counter, expected: dict, times: int) -> bool:
+    """Within 5 standard deviations of each expected share, and nothing else."""
+    assert set(counts) == {key for key, share in expected.items() if share}
+    return all(abs(counts[k] - times * p) <= 5 * (times * p * (1 - p)) ** 0.5 + 1e-9 for k, p in expected.items())
+
+
+@pytest.mark.parametrize("rule", ["shared", "weighted"])
+def test_shared_draws_a_label_by_inverse_frequency_and_a_uniform_row_that_has_it(rule):
+    found = draws(rule, 3)  # labels 1, 0, 3 of 2, 5 and 3 rows
+    weights = {1: 1 / 2, 0: 1 / 5, 3: 1 / 3}
+    total = sum(weights.values())
+    assert near(Counter(label for label, _ in found), {k: w / total for k, w in weights.items()}, 4000)
+    of_0 = Counter(row for label, row in found if label == 0)
+    assert near(of_0, dict.fromkeys((0, 1, 2, 7), 1 / 4), of_0.total())
+
+
+def test_shared_draws_no_label_that_only_the_anchor_has():
+    rows = ((0, 1), (1,))
+    partners = Partners(rows, 2, "shared")
+    assert {partners.label(0, np.random.default_rng(i)) for i in range(50)} == {1}
+
+
+def test_dominant_pairs_rows_with_the_same_first_label():
+    assert near(Counter(draws("dominant", 2)), {(0, 0): 0.5, (0, 7): 0.5}, 4000)
+    assert set(draws("dominant", 1, 20)) == {(2, 1)}
+
+
+def test_exact_pairs_equal_sets_and_falls_back_to_shared_with_a_label_of_its_own():
+    one, other = draws("exact", 1, 20), draws("exact", 7, 20)
+    assert {row for _, row in one} == {7}
+    assert {row for _, row in other} == {1}
+    assert {label for label, _ in one} == {label for label, _ in other}  # the order of labels does not matter
+    alone = draws("exact", 3, 500)
+    assert {row for _, row in alone} == {0, 1, 2, 4, 7, 8}  # whoever shares a label with it
+    assert len({label for label, _ in alone}) == 1
+    labels = [draws("exact", row, 1)[0][0] for row in range(len(ROWS))]
+    assert labels[0] == 0
+    assert labels[4] == 3  # a set of one label is that label
+    assert len(set(labels)) == len(ROWS) - 1  # only 1 and 7 are equal
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_every_rule_agrees_with_its_definition_on_who_has_a_partner(rule):
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    alone = set(np.flatnonzero(~partners.has_partner).tolist())
+    assert alone == {row for row in range(len(ROWS)) if {r for _, r in draws(rule, row, 40)} == {row}}
+    expected = {
+        "dominant": lambda a, b: ROWS[a][:1] == ROWS[b][:1] != (),
+        "exact": lambda a, b: bool(set(ROWS[a]) & set(ROWS[b])),
+    }.get(rule, lambda a, b: bool(set(ROWS[a]) & set(ROWS[b])))
+    paired = {row for pair in combinations(range(len(ROWS)), 2) if expected(*pair) for row in pair}
+    assert alone == set(range(len(ROWS))) - paired
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_with_one_label_a_row_all_rules_draw_the_same(rule):
+    rows = [(label,) for label in (2, 0, 1, 0, 2, 2, 1)]
+    partners = Partners(rows, 3, rule)
+    for anchor, (own,) in enumerate(rows):
+        others = [row for row, labels in enumerate(rows) if labels == (own,) and row != anchor]
+        for seed in range(20):
+            rng = np.random.default_rng(seed)
+            label = partners.label(anchor, rng)
+            assert (label, partners.partner(anchor, label, rng)) == (
+                own,
+                others[np.random.default_rng(seed).integers(len(others))],
+            )
+
+
+def test_an_unknown_rule_is_refused():
+    with pytest.raises((ValueError, TypeError), match=r"rule|share"):
+        Partners(ROWS, NUM_LABELS, "share")
+
+
+class ManyLabels(Squares):
+    """Squares whose rows have the labels of ROWS."""
+
+    def __init__(self) -> None:
+        super().__init__(per_label=4)
+        self.labels = list(ROWS)
+        self.label_names = list("abcde")
+        self.keys = self.keys[: len(ROWS)]
+
+
+def batches(rule, num_views=2) -> PairedBatches:
+    source = ManyLabels()
+    vocabulary = Vocabulary.of(Squares(per_label=4).captions(), max_words=6)
+    return PairedBatches(source, vocabulary, num_views=num_views, batch_size=9, image_size=16, seed=0, label_rule=rule)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_views_of_a_batch_share_its_labels_and_the_first_is_that_of_one_view(rule):
+    two, one = batches(rule), batches(rule, num_views=1)
+    for step in range(4):
+        batch, plain = two[step], one[step]
+        assert torch.equal(batch.views[0].image, plain.views[0].image)
+        assert torch.equal(batch.labels, plain.labels)
+        anchors = [anchor for _, anchor in two.rows(step)]
+        assert batch.has_partner.tolist() == [anchor not in ALONE[rule] for anchor in anchors]
+        assert (batch.label_sets is not None) == (rule == "weighted")
+        if batch.label_sets is None:
+            continue
+        sets = [[set(np.flatnonzero(row)) for row in view] for view in batch.label_sets.numpy()]
+        assert sets[0] == [set(ROWS[anchor]) for anchor in anchors]
+        for label, mine, partners in zip(batch.labels.tolist(), *sets, strict=True):
+            assert label in (mine & partners) or not mine
+        assert batch.to(torch.device("cpu")).label_sets is not None
+
+
+def brute_pairs(rule) -> int:
+    """Pairs of different rows that the rule can make, by asking every row for all its partners."""
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    found = set()
+    for anchor in range(len(ROWS)):
+        for seed in range(300):
+            rng = np.random.default_rng(seed)
+            row = partners.partner(anchor, partners.label(anchor, rng), rng)
+            found |= {frozenset((anchor, row))} if row != anchor else set()
+    return len(found)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_report_counts_what_the_rule_draws(rule):
+    (report,) = label_reports(ROWS, list("abcde"), batch_size=9, rules=[rule])
+    assert report.num_pairs == brute_pairs(rule)
+    assert report.self_pairs == pytest.approx(len(ALONE[rule]) / len(ROWS))
+    partners = Partners(ROWS, NUM_LABELS, rule)
+    times = 3000
+    counts = Counter(partners.label(row, np.random.default_rng((row, i))) for row in range(9) for i in range(times))
+    shares = sorted(count / (9 * times) for count in counts.values())
+    drawn = sorted([*report.drawn.values(), 1 / 9])  # and the row without a label
+    np.testing.assert_allclose(shares, drawn, atol=0.01)
+    assert 0 < report.entropy <= np.log2(len(report.drawn)) + 1e-12
+    assert report.fall_back == (pytest.approx(6 / 9) if rule == "exact" else report.fall_back)
+    assert rule in report.lines()[0]
+
+
+def test_a_report_on_data_without_labels_says_so():
+    with pytest.raises(ValueError, match="no picture has a label"):
+        label_reports([(), ()], [], batch_size=2)

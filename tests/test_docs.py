@@ -1,0 +1,61 @@
+"""The page "Your own data": every command and every snippet on it is run, on a small folder and at tiny sizes."""
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import photos_on_disk
+from runs import small_fields
+from sclgan.data.folder import Folder
+from test_cli import done
+
+PAGE = Path(__file__).parents[1] / "docs" / "your-own-data.md"
+pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the documents are not installed")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def pictures(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return photos_on_disk.own_pictures(tmp_path / "pictures", per_label=20)
+
+
+def test_every_command_runs_in_the_order_of_the_page(pictures):
+    """Training runs get the sizes of the tests on top of the fields shown, evaluations a few pictures."""
+    commands = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    assert len(commands) == 8
+    for program, command, *arguments in commands:
+        assert program == "sclgan"
+        tiny: list[str] = []
+        if command == "train":
+            tiny = small_fields(arguments[0], "training.batch_size=4", "pretraining.batch_size=4")
+        if command == "evaluate":
+            tiny = ["--num-images", "8"]
+        done(command, *arguments, *tiny)
+    for run in ("plain", "scl"):
+        assert (pictures.parent / "runs" / run / "recipe.json").is_file()
+    with Image.open("samples.png") as image:
+        assert image.format == "PNG"
+    assert list(Path("page").glob("*.html"))
+
+
+def test_the_lines_of_the_table_are_read(pictures):
+    (shown,) = blocks("json")
+    (pictures / "metadata.jsonl").write_text(shown)
+    sources = Folder("train", root=pictures), Folder("test", root=pictures)
+    assert {key for source in sources for key in source.keys} == {"kite/0.jpg", "boat/0.jpg"}
+
+
+def test_the_snippet_writes_a_table_that_is_read(pictures):
+    (pictures / "metadata.jsonl").unlink()
+    (snippet,) = blocks("python")
+    Path("write_table.py").write_text(snippet)
+    runpy.run_path("write_table.py")
+    assert Folder("train", root=pictures).label_names == ("boat", "kite", "lamp")

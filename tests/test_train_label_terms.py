@@ -1,0 +1,57 @@
+"""The other ways to use a label, trained: their terms in both phases, and what they need."""
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from fakes import Squares
+from runs import assert_identical, small
+from sclgan.data.captions import Vocabulary
+from sclgan.data.pairs import PairedBatches
+from sclgan.train import checkpoint, session
+from sclgan.train.log import read_metrics
+
+
+@pytest.mark.parametrize(
+    ("name", "term"),
+    [
+        ("ssagan_emoji_unicl", "contrast"),
+        ("ssagan_emoji_ce", "cross_entropy"),
+        ("ssagan_emoji_cl", "nt_xent"),
+        ("galip_emoji_ce", "cross_entropy"),
+        ("ssagan_scenes_ce", "cross_entropy"),
+    ],
+)
+def test_each_way_trains_both_phases(tmp_path, name, term):
+    data = ["source.num_scenes=24"] if "scenes" in name else []
+    session.train(small(name, *data), tmp_path / "run")
+    assert f"g/{term}" in read_metrics(tmp_path / "run")[-1]
+    assert term in read_metrics(tmp_path / "run" / "pretraining")[-1]
+    holds = "label_classifier.weight" in load_file(tmp_path / "run" / "encoders.safetensors")
+    assert holds == (term == "cross_entropy")
+
+
+def test_a_classifier_resumes_bit_for_bit(tmp_path):
+    for folder, steps in (("at_once", (3,)), ("resumed", (2, 3))):
+        for last in steps:
+            session.pretrain(small("ssagan_emoji_ce", f"pretraining.steps={last}"), tmp_path / folder)
+    last = [checkpoint.latest(tmp_path / one / "checkpoints") for one in ("at_once", "resumed")]
+    assert_identical(*(load_file(folder / "encoders.safetensors") for folder in last))
+
+
+def test_cross_entropy_in_the_gan_phase_needs_its_classifier(trained, tmp_path):
+    with pytest.raises(ValueError, match="were pre-trained without 'cross_entropy'"):
+        session.train(small("ssagan_emoji_ce"), tmp_path / "run", encoders=trained)
+
+
+def test_a_row_is_its_own_partner_with_another_caption_and_crop(caplog):
+    source = Squares(per_label=1, labelled=False)
+    made = {"num_views": 2, "batch_size": 4, "image_size": 16, "seed": 0, "label_rule": "itself"}
+    batches = PairedBatches(source, Vocabulary.of(source.captions(), max_words=8), **made)
+    batch = batches[0]
+    first, second = (view.captions.tokens.sort(dim=1).values for view in batch.views)
+    assert torch.equal(first, second)  # the same words, in another order
+    assert not torch.equal(batch.views[0].captions.tokens, batch.views[1].captions.tokens)
+    assert not torch.equal(batch.views[0].image, batch.views[1].image)
+    assert not batch.has_partner.any()
+    assert not caplog.records
