@@ -249,6 +249,13 @@ def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it
         ("evaluate run", "run is no run folder"),
         ("compare --out page", "different run folders"),
         ("compare run other --out page", "run is no run folder"),
+        ("table main --data emojy --out tables", "table main has no data set 'emojy': did you mean 'emoji'?"),
+        ("table main --data emoji --set gan.fn=3 --out tables", "no field 'fn' in 'gan.fn': did you mean"),
+        ("table main --data emoji --budget 8 --out tables", "--budget 8 is less than one step of attngan_emoji"),
+        ("table main --data emoji --jobs 0 --out tables", "--jobs 0: at least 1"),
+        ("figure loss --out loss.png", "name at least one folder"),
+        ("figure loss run --out loss.gif", "a figure is written as .png, .pdf, .svg"),
+        ("figure qualitative run --out figure.png", "run is no run folder"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_to_do_and_nothing_is_written(line, expected, tmp_path, monkeypatch):
@@ -609,6 +616,13 @@ def test_compare_writes_one_page_that_needs_no_other_file(plain, trained, tmp_pa
     assert "ground@4" in text
     assert "not measured" in text
     assert "training.num_views" in text
+
+
+def test_figure_takes_captions_one_by_one(plain, tmp_path):
+    out = tmp_path / "new" / "figure.svg"
+    options = ("--caption", APPLE, "--caption", "a blue fish", "--out", out)
+    assert done("figure", "qualitative", plain, *options).out == f"{out}\n"
+    assert out.read_text().count("<image") == 2
 
 
 def test_compare_refuses_the_same_run_twice_and_runs_of_different_sizes(plain, tmp_path):

@@ -33,6 +33,8 @@ LOSSES = {
     "g/sentence": "generator: sentence",
     "g/similarity": "generator: similarity",
     "g/contrast": "generator: contrast",
+    "g/nt_xent": "generator: NT-Xent",
+    "g/cross_entropy": "generator: cross entropy of labels",
     "d/real": "discriminator: real",
     "d/fake": "discriminator: fake",
     "d/magp": "discriminator: gradient penalty",
@@ -47,6 +49,8 @@ PRETRAINING = {
     "sentence": "sentence",
     "infonce": "InfoNCE",
     "contrast": "contrast",
+    "nt_xent": "NT-Xent",
+    "cross_entropy": "cross entropy of labels",
     "retrieval/image_to_text_r1": "image to text R@1",
     "retrieval/text_to_image_r1": "text to image R@1",
     "retrieval/image_to_text_r5": "image to text R@5",
@@ -160,9 +164,9 @@ def sample_rows(
 
 
 def embedded(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
-    """The picture as a data URI, lossless."""
+    """The picture as a data URI; up to 128 pixels lossless, as a larger one would weigh 100 kB."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "WEBP", lossless=True)
+    Image.fromarray(pixels).save(buffer, "WEBP", lossless=len(pixels) <= 128, quality=90)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
@@ -192,7 +196,7 @@ def panels(histories: Sequence[History], terms: dict[str, str]) -> dict[str, lis
         evaluated = dict.fromkeys(name for record in records for name in record if name.startswith("evaluation/"))
         for term, title in {**terms, **{name: name.removeprefix("evaluation/") for name in evaluated}}.items():
             scores = term.startswith(("retrieval/", "zero_shot/", "evaluation/"))
-            shared = term == "contrast" or term.endswith("/contrast") or scores
+            shared = scores or term.removeprefix("g/") in ("contrast", "nt_xent")
             points = [(r["step"], r[term] / (1 if shared else history.num_views)) for r in records if term in r]
             if points:
                 found.setdefault(title, []).append(Curve(history.name, history.number, points))

@@ -84,8 +84,8 @@ def make_table(
 
     try:
         failed = run_missing(runs, out, jobs=jobs, num_workers=num_workers, graded=write)
-    except KeyboardInterrupt as stopped:
-        raise KeyboardInterrupt(f"table {name} stopped ({stopped or 'interrupted'}): repeat to continue") from None
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"table {name} stopped; repeat the command to continue") from None
     path = out / "index.html"
     if distributed.rank() == 0:
         made = report(wanted, runs, notes=notes, failed=failed)

@@ -18,8 +18,8 @@ from sclgan import distributed
 from sclgan.evaluation import SPLIT, evaluate_run, read_evaluations
 from sclgan.experiments.tables import Table, check, fitting, resolve
 from sclgan.experiments.workers import Command, FolderLock, Workers, devices
-from sclgan.recipe import Recipe, construct, to_json
-from sclgan.run import ENCODERS, RECIPE, pretraining_parts
+from sclgan.recipe import Recipe, construct
+from sclgan.run import ENCODERS, pretraining_parts, resolved, saved_recipe
 from sclgan.train import checkpoint
 from sclgan.train.session import pretrain, train
 
@@ -58,12 +58,9 @@ class TableRun:
         return (self.encoders / ENCODERS).exists() and (not steps or _stands_at(steps, self.encoders))
 
     def is_trained(self) -> bool:
-        path = self.folder / RECIPE
-        return (
-            path.exists()
-            and path.read_text() == to_json(self.recipe)
-            and _stands_at(self.recipe.training.steps, self.folder)
-        )
+        if not _stands_at(self.recipe.training.steps, self.folder):
+            return False
+        return resolved(saved_recipe(self.folder)) == resolved(self.recipe)
 
 
 def _stands_at(step: int, folder: Path) -> bool:
@@ -181,7 +178,7 @@ def _training(run: TableRun, num_workers: int) -> Job:
         ["evaluate", str(run.folder), *number],
         partial(evaluate_run, run.folder, num_images=run.num_images),
     )
-    return Job(run.title, (grading,) if run.is_trained() else (training, grading))
+    return Job(run.title, (*[training] * (not run.is_trained()), *[grading] * (not run.evaluations())))
 
 
 def _run_all(
