@@ -87,7 +87,7 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     made = override(tiny(recipe("attngan_coco")), [f"source.root={scenes}", "image_size=32", "max_words=4"])
     source = construct(made.source, "train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
-    batches = session._batches(made, source, vocabulary, made.training, 32)
+    batches = session._batches(made, source, vocabulary, made.training, 32, None)
     read = []
     for step in range(12):
         captions = batches[step].views[0].captions
@@ -98,7 +98,9 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     assert all(any(is_subsequence(text.split(), words) for words in whole) for text in read)
     assert {len(text.split()) for text in read} == {4}
     assert len({text for text in read if not text.startswith("a photo number")}) > 5
-    assert not session._batches(replace(made, long_captions="truncate"), source, vocabulary, made.training, 32).thin_to
+    assert not session._batches(
+        replace(made, long_captions="truncate"), source, vocabulary, made.training, 32, None
+    ).thin_to
 
 
 def is_subsequence(words: list[str], of: list[str]) -> bool:
