@@ -13,6 +13,7 @@ import pytest
 
 import photos_on_disk
 from photos_on_disk import BIRDS, PER_CLASS
+from sclgan.data.captions import words_of
 from sclgan.data.cub import Cub
 from sclgan.data.photos import decoded, framed
 from sclgan.data.sources import source
@@ -182,3 +183,40 @@ def test_the_method_trains_on_birds_in_both_phases(birds, tmp_path):
     assert {"words", "contrast"} <= records[1].keys()
     assert {"g/contrast", "d/magp"} <= records[-1].keys()
     assert records[-1]["pairs/with_partner"] == 1
+
+
+def captions_pickle(root: Path, *, without: int = 0) -> None:
+    """Puts captions.pickle in the place of the text folder, as AttnGAN writes it; `without` captions of the test."""
+    words: dict[str, int] = {"<end>": 0}
+    both = [
+        [
+            [words.setdefault(w, len(words)) for w in words_of(c)]
+            for row in Cub(split, root=root).rows
+            for c in row.captions
+        ]
+        for split in ("train", "test")
+    ]
+    both[1] = both[1][without:]
+    content = [*both, {number: word for word, number in words.items()}, words]
+    shutil.rmtree(root / "text")
+    (root / "captions.pickle").write_bytes(pickle.dumps(content, protocol=2))
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_captions_may_come_from_the_pickle_of_the_metadata(birds, copy, split):
+    captions_pickle(copy)
+    found, expected = Cub(split, root=copy), Cub(split, root=birds)
+    assert [[words_of(c) for c in row.captions] for row in found.rows] == [
+        [words_of(c) for c in row.captions] for row in expected.rows
+    ]
+    assert found.keys == expected.keys
+
+
+def test_a_pickle_of_other_captions_is_refused(copy):
+    captions_pickle(copy, without=1)
+    Cub("train", root=copy)
+    with pytest.raises(ValueError, match=r"captions\.pickle does not hold the captions of \d+ test images"):
+        Cub("test", root=copy)
+    (copy / "captions.pickle").write_bytes(pickle.dumps(print))
+    with pytest.raises(ValueError, match=r"captions\.pickle .*print"):
+        Cub("train", root=copy)

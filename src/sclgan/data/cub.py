@@ -8,6 +8,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,8 @@ class Cub:
 
     root/CUB_200_2011/{images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt, images/CLASS/IMAGE.jpg}
     root/{train, test}/{filenames.pickle, class_info.pickle}        the split; class_info.pickle may be absent
-    root/{text or text_c10}/CLASS/IMAGE.txt                         a caption a line
+    root/{text or text_c10}/CLASS/IMAGE.txt                         a caption a line; or, where there is neither folder,
+    root/captions.pickle                                            AttnGAN's: the words of ten captions an image
 
     Labels are the official classes, numbered from 0 within the split. A picture is cropped to 1.5 times its bounding
     box first; see `photos.around`. Captions without a word are left out.
@@ -71,9 +73,11 @@ class Cub:
         what_to_do = what_to_get(needed_files(root))
         official = root / "CUB_200_2011"
         text = root / "text" if (root / "text").is_dir() or not (root / "text_c10").is_dir() else root / "text_c10"
+        pickled = root / "captions.pickle"
+        from_pickle = not text.is_dir() and pickled.is_file()
         tables = [official / f"{name}.txt" for name in ("images", "image_class_labels", "classes", "bounding_boxes")]
         lists = {name: root / name / "filenames.pickle" for name in SPLITS}
-        require(self.name, [*tables, *lists.values(), text], what_to_do)
+        require(self.name, [*tables, *lists.values(), pickled if from_pickle else text], what_to_do)
 
         images, class_of, class_names, boxes = (_table(table) for table in tables)
         ids = {path.removesuffix(".jpg"): number for number, path in images.items()}
@@ -94,9 +98,9 @@ class Cub:
         _check_class_info(root / split / "class_info.pickle", self.labels)
 
         paths = [official / "images" / f"{key}.jpg" for key in keys]
-        texts = [text / f"{key}.txt" for key in keys]
+        texts = [] if from_pickle else [text / f"{key}.txt" for key in keys]
         require(self.name, [*paths, *texts], what_to_do)
-        captions = _captions(texts, split)
+        captions = _pickled_captions(pickled, split, len(keys)) if from_pickle else _captions(texts, split)
         box_of = [_box(_of(boxes, ids[key], tables[3], key), tables[3], key) for key in keys]
         self.rows: Sequence[Photo] = tuple(map(Photo, paths, captions, box_of))
         if (len(keys), len(classes)) != (NUM_IMAGES[split], NUM_CLASSES[split]):
@@ -197,3 +201,24 @@ def _captions(texts: Sequence[Path], split: str) -> list[tuple[str, ...]]:
     if num_empty:
         log.warning("cub, %s: %d captions hold no word and are left out", split, num_empty)
     return captions
+
+
+def _pickled_captions(path: Path, split: str, num_images: int) -> list[tuple[str, ...]]:
+    """The captions of each image from [train captions, test captions, number to word, word to number].
+
+    Captions are lists of word numbers, as many for each image, in the order of filenames.pickle. Punctuation and
+    capitals are lost in them.
+    """
+    try:
+        content: Any = load(path)
+        captions, words = content[SPLITS.index(split)], content[2]
+        written = [" ".join(words[int(number)] for number in caption) for caption in captions]
+        each, rest = divmod(len(written), num_images)
+        if rest or not each or not all(written):
+            raise ValueError(f"{len(written)} captions of {num_images} images")
+    except (TypeError, LookupError, ValueError) as error:
+        raise ValueError(
+            f"{path} does not hold the captions of {num_images} {split} images, as many for each ({error}): take it "
+            "from the same copy of the metadata as filenames.pickle"
+        ) from error
+    return [tuple(written[start : start + each]) for start in range(0, len(written), each)]
