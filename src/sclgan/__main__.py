@@ -324,8 +324,9 @@ def evaluate(
         str | None,
         arg(
             metavar="REALS",
-            help="Real pictures: a folder, an .npz of statistics (also of pytorch-fid or clean-fid) or a data set's "
-            "name. Of a run they are the held-out ones of its data unless given.",
+            help="Real pictures: a folder, an .npz of statistics (also of pytorch-fid or clean-fid), a data set's "
+            "name, or emoji_64, statistics that come with the package. Of a run they are the held-out ones of its data "
+            "unless given.",
         ),
     ] = None,
     num_images: Annotated[int | None, arg(metavar="N", help="Instead of the protocol's, or all of a folder.")] = None,

@@ -23,6 +23,7 @@ from sclgan.data.emoji import Emoji
 from sclgan.data.picture_files import PictureFolder, decoded_ahead
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders, TextCodes
+from sclgan.metrics import shipped
 from sclgan.metrics.curve import bias_curve
 from sclgan.metrics.evaluate import Measured, Result, only_frechet
 from sclgan.metrics.fitting import Offer, RealsAre, fitting
@@ -30,6 +31,7 @@ from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, known_statistics, measure_pictures, measure_reals
 from sclgan.metrics.remembered import cache_folder
+from sclgan.metrics.statistics import Gaussian
 from sclgan.train.log import ProgressLine
 
 log = logging.getLogger(__name__)
@@ -69,14 +71,16 @@ def kind_of_reals(given: str | None) -> RealsAre:
     path = Path(given)
     if path.is_dir() or given in sources.SOURCES:
         return "pictures"
+    if given == shipped.NAME:
+        return "statistics"
     if path.suffix != ".npz" or not path.is_file():
-        known = ", ".join(sources.SOURCES)
+        known = ", ".join([*sources.SOURCES, shipped.NAME])
         raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
     return "statistics"
 
 
 def given_reals(given: str, measured: Measured, *, num_workers: int | None = None) -> Reals:
-    """Real pictures as the user names them: a folder of pictures, an npz of statistics, or a data set of the package.
+    """Real pictures as the user names them: a folder of pictures, an npz of statistics, or what the package has.
 
     Raises:
         FileNotFoundError: it is none of these.
@@ -84,7 +88,8 @@ def given_reals(given: str, measured: Measured, *, num_workers: int | None = Non
     """
     path = Path(given)
     if kind_of_reals(given) == "statistics":
-        return known_statistics(measured.protocols, path, measured.extractors)
+        path, known = (shipped.PATH, shipped.shipped()) if given == shipped.NAME else (path, Gaussian.load(path))
+        return known_statistics(measured.protocols, path, known, measured.extractors)
     if path.is_dir():
         folder = PictureFolder(path)
         batches = pictures_of(folder, range(len(folder)), title=f"reading {path}", num_workers=num_workers)

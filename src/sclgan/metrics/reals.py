@@ -153,13 +153,14 @@ def measure_pictures(
     return Reals(references, {}, num_reals, 0, None, None, source, "")
 
 
-def known_statistics(protocols: Sequence[EvaluationProtocol], path: Path, extractors: Mapping[str, Extractor]) -> Reals:
-    """Statistics of real pictures from an npz, of this package, pytorch-fid or clean-fid; for Frechet distances alone.
+def known_statistics(
+    protocols: Sequence[EvaluationProtocol], path: Path, known: Gaussian, extractors: Mapping[str, Extractor]
+) -> Reals:
+    """Statistics of real pictures that the file `path` holds; for Frechet distances alone.
 
     Raises:
-        ValueError: it is no such file, or its features are not those of a protocol's extractor.
+        ValueError: its features are not those of a protocol's extractor.
     """
-    known = Gaussian.load(path)
     references: dict[str, Measure] = {}
     for protocol in protocols:
         if protocol.metric == "frechet" and protocol.extractor is not None:
