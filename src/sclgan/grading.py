@@ -55,8 +55,9 @@ def choose(
     if curve is not None and (offer.reals == "none" or not any(p.metric == "frechet" for p in chosen)):
         raise ValueError("a curve is that of a Frechet distance from real pictures: name one, such as fd_lite0")
     if distributed.rank() == 0:
-        for name, reason in left_out.items():
-            log.info("%s left out: %s", name, reason)
+        for reason in dict.fromkeys(left_out.values()):
+            names = [name for name, other in left_out.items() if other == reason]
+            log.info("%s left out: %s", ", ".join(names), reason)
     return chosen
 
 
