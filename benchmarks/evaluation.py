@@ -135,7 +135,9 @@ def folders(num_pictures: int) -> None:
             pictures = PictureFolder(folder)
             batches = pictures_of(pictures, range(len(pictures)), title="sclgan")
             measured = measure_fakes(["fid"], batches, extractors={extractor.name: extractor})
-            (result,) = grade(measured, known_statistics(measured.protocols, saved, measured.extractors))
+            (result,) = grade(
+                measured, known_statistics(measured.protocols, saved, Gaussian.load(saved), measured.extractors)
+            )
             return result.value
 
         with patch.object(pytorch_fid.inception, "load_state_dict_from_url", lambda *_, **__: network.state_dict()):
