@@ -34,6 +34,11 @@ def test_an_epoch_shows_every_row_once_and_epochs_differ():
     assert epochs[0] != epochs[1]
 
 
+def test_two_views_are_an_epoch_in_as_many_steps_as_twice_the_batch():
+    one, two, twice = (batches(Squares(), num_views=v, batch_size=b) for v, b in ((1, 3), (2, 3), (1, 6)))
+    assert (one.steps_per_epoch, two.steps_per_epoch, twice.steps_per_epoch) == (6, 3, 3)  # of 16 rows
+
+
 def test_views_have_their_own_caption_and_augmentation_and_one_label():
     source = Squares()
     vocabulary = Vocabulary.of(source.captions(), max_words=MAX_WORDS)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from runs import SCL, SIX_STEPS, assert_identical, final_weights, small, small_fields
+from sclgan.recipe import to_json
 from sclgan.run import open_run
 from sclgan.train import checkpoint, session
 from sclgan.train.log import read_metrics
@@ -82,6 +84,19 @@ def test_killed_in_either_phase_and_repeated_the_weights_are_bit_identical(train
     assert "continues after step" in done.stderr
     assert_identical(final_weights(folder), final_weights(trained))
     assert [r["step"] for r in read_metrics(folder)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_encoders_of_an_interrupted_pre_training_are_used_with_a_warning(trained, tmp_path, caplog):
+    made, given = small(SCL, "training.steps=1"), tmp_path / "encoders"
+    session.train(made, tmp_path / "quiet", encoders=trained / "pretraining")
+    assert "not finished" not in caplog.text
+    shutil.copytree(trained / "pretraining", given)
+    (given / "recipe.json").write_text(to_json(small(SCL, "pretraining.steps=9")))
+    session.train(made, tmp_path / "run", encoders=given)
+    assert (
+        f"the pre-training of {given} is not finished: its encoders are the best of those up to step 6 of 9"
+        in caplog.text
+    )
 
 
 def test_a_signal_stops_after_the_step_at_a_checkpoint(tmp_path, monkeypatch):

@@ -37,7 +37,8 @@ class Pretraining:
     """Side of the pictures in pixels; None is the recipe's."""
     learning_rate: float = 0.002
     learning_rate_decay: float = 0.98
-    """Factor of the learning rate an epoch."""
+    """Factor of the learning rate an epoch: each time that as many pictures were seen, in all views, as there are. So
+    rows with two views and rows with twice the batch decay alike."""
     minimal_learning_rate: float = 0.0002
     warmup_steps: int = 0
     """Steps over which the learning rate rises from 0 in proportion; transformers from random weights need some."""

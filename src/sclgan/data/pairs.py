@@ -75,8 +75,8 @@ class PairedBatches(Dataset[Batch]):
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that show every row once, rounded up."""
-        return -(-len(self.source) // self.batch_size)
+        """Steps that show as many pictures as there are rows, all views counted, rounded up."""
+        return -(-len(self.source) // (self.batch_size * self.num_views))
 
     def rows(self, step: int) -> list[tuple[int, int]]:
         """(epoch, anchor) of every row of the global batch."""

@@ -96,8 +96,8 @@ class Streamed:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that show as many samples as `source` has, rounded up."""
-        return -(-len(self.source) // self.batch_size)
+        """Steps that show as many pictures as `source` has, all views counted, rounded up."""
+        return -(-len(self.source) // (self.batch_size * self.num_views))
 
     def from_step(self, step: int) -> Dataset[Batch]:
         """The batches of a run that begins after `step`, without an end; for a `DataLoader` with batch_size=None."""

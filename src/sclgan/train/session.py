@@ -20,7 +20,16 @@ from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
-from sclgan.run import ENCODERS, Run, claim, encoders_class, load_encoders, pretraining_parts, save_encoders
+from sclgan.run import (
+    ENCODERS,
+    Run,
+    claim,
+    encoders_class,
+    load_encoders,
+    pretraining_parts,
+    save_encoders,
+    saved_recipe,
+)
 from sclgan.train import loop
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
@@ -173,10 +182,25 @@ def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str
     if given is None:
         given = out / "pretraining"
         pretrain(recipe, given, stream=stream, num_workers=num_workers)
+    elif distributed.rank() == 0:
+        _report_unfinished(given)
     pair, tokenizer = load_encoders(given, recipe)
     if distributed.rank() == 0:
         save_encoders(out, pair, tokenizer)
     distributed.barrier()
+
+
+def _report_unfinished(folder: Path) -> None:
+    """Warns where the pre-training of a folder was interrupted: it holds the best encoders so far, perhaps step 0's."""
+    scored = [record["step"] for record in read_metrics(folder) if "retrieval/mean" in record]
+    if scored and max(scored) < (steps := saved_recipe(folder).pretraining.steps):
+        log.warning(
+            "the pre-training of %s is not finished: its encoders are the best of those up to step %d of %d; "
+            "to finish it, repeat its `sclgan pretrain`",
+            folder,
+            max(scored),
+            steps,
+        )
 
 
 def _batches(
