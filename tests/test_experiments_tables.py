@@ -54,6 +54,8 @@ def test_what_no_table_has_is_refused(arguments, expected):
     ("options", "expected"),
     [
         ({"assignments": ["gan.fn=3"]}, "did you mean 'nf'"),
+        ({"assignments": ["ssagan:gan.fn=3"]}, "did you mean 'nf'"),
+        ({"assignments": ["sagan:gan.nf=3"]}, "no GAN or data set 'sagan': did you mean 'ssagan'"),
         ({"assignments": ["training.steps"]}, "write field=value"),
         ({"assignments": ["training.steps=many"]}, "takes int"),
         ({"budget": 3}, "less than one step"),
@@ -87,6 +89,13 @@ def test_assignments_leave_what_makes_a_row():
     assert meant("ssagan_emoji", "training.generator_weights.contrast=1") == []
     assert meant("ssagan_emoji_scl", "training.generator_weights.contrast=1") != []
     assert meant("attngan_emoji", "gan.nf=8", "gan.ngf=8") == ["gan.ngf=8"]
+
+
+def test_assignments_may_concern_one_gan_or_data_set():
+    given = ["ssagan:gan.nf=8", "galip:gan.nf=16", "scenes:max_words=9", "seed=1"]
+    assert fitting("ssagan_emoji_scl", given) == ["gan.nf=8", "seed=1"]
+    assert fitting("galip_scenes", given) == ["gan.nf=16", "max_words=9", "seed=1"]
+    assert fitting("attngan_emoji_2x", given) == ["seed=1"]
 
 
 def test_rows_share_encoders_where_pre_training_and_seed_agree(tmp_path):
@@ -227,7 +236,7 @@ def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_pa
     before = written(out)
     assert len(list(out.glob("*/*/encoders.safetensors"))) == 6 + 3  # pre-trained, and copied into runs
     assert sum(path.name == "evaluations.jsonl" for path in before) == 2  # plain and twice the batch, the first seed
-    assert "| with the contrast | not yet |" in (out / "table.md").read_text()
+    assert "| with the contrast | not yet |" in (out / "main.md").read_text()
 
     options = {"num_seeds": 2, **MAIN, "assignments": fields, "num_images": 10}
     with caplog.at_level("INFO"):
@@ -268,7 +277,7 @@ def test_a_run_that_fails_is_named_and_the_others_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(table_page, "page", markdown)
     with pytest.raises(ValueError, match=r"1 of the runs failed, .*: ssagan_emoji_2x, seed 0"):
         make_table("main", tmp_path, num_seeds=1, **MAIN)
-    text = (tmp_path / "table.md").read_text()
+    text = (tmp_path / "main.md").read_text()
     assert "- failed: ssagan_emoji_2x, seed 0: a loss is not finite" in text
     assert "| SSA-GAN | with the contrast | 1 (+0.0 %) |" in text
 
@@ -280,7 +289,7 @@ def test_data_whose_files_are_not_here_are_left_out_or_refused_by_name(tmp_path,
     with caplog.at_level("INFO"), pytest.raises(ValueError, match="runs failed"):
         make_table("main", tmp_path / "a", num_seeds=1, gans=["ssagan"])
     assert any(message.startswith("cub left out: ") for message in caplog.messages)
-    assert "## cub" not in (tmp_path / "a" / "table.md").read_text()
+    assert "## cub" not in (tmp_path / "a" / "main.md").read_text()
     with pytest.raises(FileNotFoundError, match="table main cannot be made on cub: "):
         make_table("main", tmp_path / "b", num_seeds=1, data=["cub"])
 

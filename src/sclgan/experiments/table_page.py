@@ -1,4 +1,4 @@
-"""A table from its runs to its files: what is missing is run, and table.md, table.csv and index.html are written."""
+"""A table from its runs to its files: what is missing is run, and NAME.md, NAME.csv and NAME.html are written."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -56,6 +56,8 @@ def make_table(
 ) -> Path:
     """Runs what a table lacks, grades it, and writes it into `out`; returns the page.
 
+    Tables may share a folder: what is a row of both is run once.
+
     Data sets that are not named and whose files are not here are left out, with a word why. Markdown and CSV are
     written after each run, the page at the end. A run that fails is named in the table, and does not stop the others.
 
@@ -86,7 +88,7 @@ def make_table(
         failed = run_missing(runs, out, jobs=jobs, num_workers=num_workers, graded=write)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"table {name} stopped; repeat the command to continue") from None
-    path = out / "index.html"
+    path = out / f"{name}.html"
     if distributed.rank() == 0:
         made = report(wanted, runs, notes=notes, failed=failed)
         _write(made, out)
@@ -97,8 +99,8 @@ def make_table(
 
 
 def _write(made: Report, out: Path) -> None:
-    write_atomically(out / "table.md", markdown(made).encode())
-    write_atomically(out / "table.csv", table_csv(made).encode())
+    write_atomically(out / f"{made.table.name}.md", markdown(made).encode())
+    write_atomically(out / f"{made.table.name}.csv", table_csv(made).encode())
 
 
 def _notes(

@@ -135,13 +135,15 @@ def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: in
 def fitting(name: str, assignments: Sequence[str]) -> list[str]:
     """What assignments to the fields of all rows mean for the recipe of this name.
 
-    It is left out where the recipe has no such field, and where it would undo what makes the row: a field in which it
-    differs from the row that it is made of stays as it is, but a batch stays twice the batch, and 0 steps of
-    pre-training stay 0.
+    FIELD=VALUE concerns every recipe, NAME:FIELD=VALUE those of that GAN or on these data. It is left out where the
+    recipe has no such field, and where it would undo what makes the row: a field in which it differs from the row that
+    it is made of stays as it is, but a batch stays twice the batch, and 0 steps of pre-training stay 0.
     """
     own, base = KNOWN[name](), KNOWN[_made_of(name)]()
     meant = []
-    for one in assignments:
+    for of, one in map(_addressed, assignments):
+        if of and of not in _gan_and_data(name):
+            continue
         path, _, value = one.partition("=")
         try:
             mine = value_at(own, path)
@@ -160,18 +162,33 @@ def fitting(name: str, assignments: Sequence[str]) -> list[str]:
     return meant
 
 
+def _addressed(assignment: str) -> tuple[str, str]:
+    """Whom an assignment concerns, "" for all, and the rest of it."""
+    of, colon, rest = assignment.partition(":")
+    return (of, rest) if colon and "=" not in of else ("", assignment)
+
+
+def _gan_and_data(name: str) -> list[str]:
+    return name.split("_")[:2]
+
+
 def _made_of(name: str) -> str:
     """The row that a row is made of: of an ablation the method's, of any other the plain one."""
     method, _, difference = name.partition("-")
-    return method if difference else "_".join(name.split("_")[:2])
+    return method if difference else "_".join(_gan_and_data(name))
 
 
 def check(names: Sequence[str], assignments: Sequence[str]) -> None:
     """Refuses an assignment to a field that none of the recipes has.
 
     Raises:
-        ValueError: it sets nothing in any of them.
+        ValueError: it sets nothing in any of them, or names a GAN or data set that none of them is of.
     """
     for one in assignments:
-        if not any(fitting(name, [one]) for name in names):
-            override(KNOWN[names[0]](), [one])  # says what is wrong with it
+        of, rest = _addressed(one)
+        there = [name for name in names if not of or of in _gan_and_data(name)]
+        if not there:
+            known = dict.fromkeys(part for name in names for part in _gan_and_data(name))
+            raise ValueError(f"'{one}' is of no row: no GAN or data set '{of}': {_nearest(of, known)}")
+        if not any(fitting(name, [one]) for name in there):
+            override(KNOWN[there[0]](), [rest])  # says what is wrong with it
