@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from reference import FORWARD, agree, load, weights
-from sclgan.__main__ import import_, sample
+from sclgan.commands.runs import import_, sample
 from sclgan.data import legacy_pickle
 from sclgan.data.captions import Vocabulary
 from sclgan.data.emoji import Emoji

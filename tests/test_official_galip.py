@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sclgan.__main__ import import_, sample
+from sclgan.commands.runs import import_, sample
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.clip_tokens import NUM_TOKENS
 from sclgan.evaluation import evaluate_run

@@ -1,0 +1,166 @@
+"""Commands about data: list and show a data set, check a folder of pictures, make packs and verify them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+from tyro.conf import Positional, UseAppendAction, arg
+
+from sclgan.commands.printing import say
+
+Damaged = Annotated[
+    Literal["fail", "skip"], arg(help="What to do about damaged samples: end, or name them and leave them out.")
+]
+Processes = Annotated[int, arg(metavar="N", help="Processes that work beside each other.")]
+
+
+def data(
+    name: Annotated[
+        Positional[str | None], arg(metavar="NAME", help="A data set or a folder; without it all data sets are listed.")
+    ] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="Where to write a contact sheet (PNG).")] = None,
+    split: Annotated[str, arg(help="The split that the sheet shows.")] = "train",
+    rows: Annotated[int, arg(help="Rows of pictures.")] = 5,
+    columns: Annotated[int, arg(help="Pictures in a row.")] = 8,
+    size: Annotated[int, arg(help="Side of a picture in pixels.")] = 96,
+    seed: Annotated[int, arg(help="Which pictures, grounds and captions.")] = 0,
+) -> None:
+    """List the data sets, or write a contact sheet of one: pictures, captions, labels.
+
+    Example: sclgan data emoji --out emoji.png
+    """
+    from sclgan.data.contact_sheet import contact_sheet
+    from sclgan.data.sources import SOURCES, sizes, source
+    from sclgan.files import replaced
+
+    if name is None:
+        for known in SOURCES:
+            print(f"{known:<12}{sizes(known)}")
+        return
+    rows_of = source(name, split)
+    if out is None:
+        print(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
+        return
+    with replaced(out) as path:
+        contact_sheet(rows_of, path, rows=rows, columns=columns, size=size, seed=seed)
+    print(out)
+
+
+def data_check(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of pictures with their captions.")],
+    *,
+    image_size: Annotated[int, arg(metavar="N", help="Side of the training pictures; smaller ones are noted.")] = 64,
+    max_words: Annotated[int, arg(metavar="N", help="Words of a caption that training reads.")] = 18,
+) -> None:
+    """Say what is wrong with a folder of pictures, line by line, and what it holds; exit code 1 if training would fail.
+
+    Example: sclgan data check pictures
+    """
+    from sclgan.data.folder_check import check
+
+    report = check(folder, image_size=image_size, max_words=max_words)
+    for line in (*report.problems, *report.summary):
+        print(line)
+    if report.num_errors:
+        raise ValueError(f"{folder} has {report.num_errors} errors, listed above")
+
+
+def data_pairs(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set, or a folder of pictures.")],
+    *,
+    split: Annotated[str, arg(help="Whose pairs.")] = "train",
+    batch_size: Annotated[int, arg(metavar="N", help="Anchors a step.")] = 24,
+) -> None:
+    """Say for each label rule how many pairs it makes, how often each label is drawn, what is paired with itself.
+
+    Example: sclgan data pairs scenes --batch-size 32
+    """
+    from sclgan.data.label_report import label_reports
+    from sclgan.data.sources import source
+
+    rows = source(name, split)
+    print(f"{name}, {split}: {len(rows):,} pictures, {len(rows.label_names):,} labels; batches of {batch_size}")
+    for report in label_reports(rows.labels, rows.label_names, batch_size=batch_size):
+        print("\n".join(report.lines()))
+
+
+def data_pack(
+    name: Annotated[Positional[str], arg(metavar="NAME", help="A data set that `sclgan data` lists.")],
+    *,
+    out: Annotated[Path, arg(metavar="DIR", help="The folder to make; an interrupted pack in it is continued.")],
+    size: Annotated[int, arg(metavar="N", help="Side of the training pictures in pixels.")],
+    split: Annotated[
+        UseAppendAction[tuple[str, ...]], arg(metavar="SPLIT", help="Repeat for several. Without it, all.")
+    ] = (),
+    root: Annotated[Path | None, arg(metavar="DIR", help="Where the data set lies, if not in its usual place.")] = None,
+    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 90,
+    samples_per_shard: Annotated[int, arg(metavar="N", help="Pictures in a shard.")] = 1000,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Write once what training reads many times: pictures cropped and reduced, captions, labels, in tar shards.
+
+    Example: sclgan data pack cub --out packs/cub --size 256 --num-workers 8
+    """
+    from sclgan.data.pack import Packable, pack
+    from sclgan.data.sources import SOURCES, source
+
+    sources = [source(name, one, root=root) for one in split or SOURCES.get(name, (None, ("train",)))[1]]
+    left_out = pack(
+        cast("Sequence[Packable]", sources),
+        out,
+        size=size,
+        quality=quality,
+        samples_per_shard=samples_per_shard,
+        damaged=damaged,
+        num_workers=num_workers,
+    )
+    print_left_out(left_out)
+    print(f"packed in {out}: sclgan train RECIPE --data {out} --out RUN")
+
+
+def data_index(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of WebDataset shards (*.tar).")],
+    *,
+    name: Annotated[str | None, arg(help="Of the data set; without it the folder's.")] = None,
+    test: Annotated[str | None, arg(metavar="PATTERN", help='Shards held out for tests, such as "0009*.tar".')] = None,
+    damaged: Damaged = "fail",
+    num_workers: Processes = 0,
+) -> None:
+    """Make an existing folder of WebDataset or img2dataset shards readable for training; the shards stay as they are.
+
+    Example: sclgan data index shards --test "0009*.tar"
+    """
+    from sclgan.data.shard_folder import index_folder
+
+    name = name or folder.resolve().name
+    print_left_out(index_folder(folder, name=name, test=test, damaged=damaged, num_workers=num_workers))
+    print(f"indexed {folder}: sclgan train RECIPE --data {folder} --out RUN")
+
+
+def data_verify(
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of `sclgan data pack` or `data index`.")],
+    *,
+    num_workers: Processes = 0,
+) -> None:
+    """Compare all shards and the index of a pack with their checksums; what is wrong is named, and the exit code 1.
+
+    Example: sclgan data verify packs/cub
+    """
+    from sclgan.data.shard_folder import verify
+
+    problems = 0
+    for problem in verify(folder, num_workers=num_workers):
+        problems += 1
+        print(problem)
+    if problems:
+        raise ValueError(f"{folder} has {problems} problems: they are listed above")
+    print(f"{folder} is as it was written")
+
+
+def print_left_out(lines: Sequence[str]) -> None:
+    """Names what was left out, on stderr."""
+    for line in lines:
+        say(f"left out: {line}")
+    if lines:
+        say(f"left out {len(lines)} samples")

@@ -1,0 +1,184 @@
+"""Commands from a recipe to its pictures: list and describe recipes, pre-train, train, sample, import a run."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from sclgan.commands.arguments import Checkpoint, Workers
+from sclgan.commands.printing import print_on_rank_0
+
+if TYPE_CHECKING:
+    from sclgan.recipe import Recipe
+
+RecipeName = Annotated[Positional[str], arg(metavar="RECIPE", help="A name that `sclgan recipes` lists.")]
+Overrides = Annotated[
+    Positional[tuple[str, ...]],
+    arg(metavar="FIELD=VALUE", help="Fields of the recipe by path, such as training.steps=100 gan.nf=16."),
+]
+OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
+RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
+Pack = Annotated[
+    Path | None,
+    arg(metavar="DIR", help="A folder of `sclgan data pack` or `index` to train on, instead of the recipe's data."),
+]
+Stream = Annotated[
+    str | None,
+    arg(metavar="URLS", help='Train on these shards, read in a stream, such as "https://server/{000..999}.tar".'),
+]
+
+
+def recipes() -> None:
+    """List the recipes as a table: GANs in rows, data sets in columns.
+
+    Example: sclgan recipes
+    """
+    from sclgan.recipes import table
+
+    print(table())
+
+
+def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
+    """Show everything that a recipe decides, as JSON, with fields replaced as given; and which files it needs.
+
+    The files are listed on stderr, so that the JSON can go to a program.
+
+    Example: sclgan describe ssagan_emoji_scl training.batch_size=64
+    """
+    from sclgan.recipe import needed_files, override, to_json
+    from sclgan.recipes import recipe as named
+
+    made = override(named(recipe), overrides)
+    print(to_json(made))
+    for file in needed_files(made):
+        print(f"needs {file}", file=sys.stderr)
+
+
+def pretrain(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    out: OutFolder,
+    data: Pack = None,
+    stream: Stream = None,
+    num_workers: Workers = 0,
+) -> None:
+    """Pre-train the text and image encoders of a recipe (phase 1).
+
+    Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
+    """
+    from sclgan.train.session import pretrain as run
+
+    run(chosen(recipe, overrides, data), out, stream=stream, num_workers=num_workers)
+    print_on_rank_0(f"encoders in {out}")
+
+
+def train(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    out: OutFolder,
+    encoders: Annotated[
+        Path | None, arg(metavar="DIR", help="A folder of `sclgan pretrain`; without it phase 1 runs first.")
+    ] = None,
+    data: Pack = None,
+    stream: Stream = None,
+    num_workers: Workers = 0,
+) -> None:
+    """Train the GAN of a recipe (phase 2); pre-trains its encoders first where none are given.
+
+    Example: sclgan train ssagan_emoji_scl --out runs/scl
+    """
+    from sclgan.train.session import train as run
+
+    run(chosen(recipe, overrides, data), out, encoders=encoders, stream=stream, num_workers=num_workers)
+    print_on_rank_0(f"run in {out}")
+
+
+def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
+    """The recipe of that name with fields replaced, on the pack `data` where one is given."""
+    from sclgan.data.packed import Packed
+    from sclgan.recipe import override
+    from sclgan.recipes import recipe
+
+    made = recipe(name)
+    return override(made if data is None else replace(made, source=partial(Packed, root=str(data))), overrides)
+
+
+def sample(
+    run: RunFolder,
+    captions: Annotated[Positional[tuple[str, ...]], arg(metavar="CAPTION", help="What to draw, each in quotes.")],
+    *,
+    out: Annotated[Path, arg(metavar="FILE", help="The picture to write: a row for each caption (PNG).")],
+    num_images: Annotated[int, arg(metavar="N", help="Pictures of each caption.")] = 8,
+    seed: Annotated[int, arg(help="Of the noise.")] = 0,
+    checkpoint: Checkpoint = "last",
+    attention: Annotated[
+        bool, arg(help="Also write FILE_attention.png: where the first picture of each caption reads its words.")
+    ] = False,
+) -> None:
+    """Draw captions with a trained run.
+
+    Example: sclgan sample runs/scl "a red apple on a white background" --out apple.png --seed 3
+    """
+    from torchvision.utils import save_image
+
+    from sclgan.files import replaced
+    from sclgan.run import open_run
+
+    if not captions:
+        raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
+    opened = open_run(run, checkpoint)
+    for caption in captions:
+        if unknown := opened.tokenizer.unknown_words(caption):
+            print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
+    pictures = opened.sample(captions, num_images=num_images, seed=seed)
+    with replaced(out) as path:
+        save_image(pictures.float() / 255, path, nrow=num_images, format="png")
+    print(out)
+    if attention:
+        from sclgan.pictures import attention_picture
+
+        beside = out.with_name(f"{out.stem}_attention.png")
+        attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
+        print(beside)
+
+
+def import_(
+    files: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="FILE", help="Encoders (or CLIP), generator, if wanted all discriminators; in any order."),
+    ],
+    *,
+    kind: Annotated[
+        Literal["attngan", "dmgan", "ssagan", "galip", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
+    ],
+    captions: Annotated[
+        Path | None, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary; not for galip.")
+    ] = None,
+    out: Annotated[Path, arg(metavar="DIR", help="The run folder to make.")],
+    recipe: Annotated[
+        str | None, arg(metavar="RECIPE", help="Of the data; without it the vocabulary tells CUB from COCO.")
+    ] = None,
+) -> None:
+    """Turn weights that the authors of a paper publish into a run folder, for `sample` and `evaluate`.
+
+    Example: sclgan import netG.pth text_encoder200.pth image_encoder200.pth --kind attngan
+    --captions captions.pickle --out runs/published, or sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip
+    --out runs/galip
+    """
+    from sclgan.official import import_files
+
+    made = import_files(kind, files, captions=captions, out=out, recipe=recipe)
+    if kind == "damsm":
+        base = made.name.removesuffix("_official")
+        print(f"encoders in {out}; to train on them:")
+        print(
+            f"sclgan train {base} encoders.save_backbone=true encoders.backbone.weights=none --encoders {out} --out DIR"
+        )
+    else:
+        print(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')
