@@ -136,7 +136,11 @@ def table(
     ] = (),
     set_: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(name="set", metavar="FIELD=VALUE", help="A field of every recipe that has it; repeat for several."),
+        arg(
+            name="set",
+            metavar="FIELD=VALUE",
+            help="A field of all rows that have it, or of one GAN or data set: galip:gan.nf=16; repeatable.",
+        ),
     ] = (),
     num_images: Annotated[int | None, arg(metavar="N", help="Pictures to grade, instead of each protocol's.")] = None,
     jobs: Annotated[int | None, arg(metavar="N", help="Runs side by side. Without it, one for each GPU.")] = None,
