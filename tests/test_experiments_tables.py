@@ -171,6 +171,40 @@ def test_the_files_say_mean_interval_change_and_test(pretended):
     assert "Published" not in text  # the literature has no emoji
 
 
+def test_all_gans_of_a_data_set_are_compared_together_seed_by_seed(tmp_path):
+    wanted = table("main", data=["emoji"], gans=["attngan", "ssagan"])
+    runs = plan(wanted, tmp_path, num_seeds=3)
+    factors = {"attngan": [0.5, 0.5, 0.5], "ssagan": [0.5, 0.125, 0.5]}  # of the method, against plain
+    for run in runs:
+        gan, _, *variant = run.name.split("_")
+        base = 100.0 if gan == "attngan" else 10.0 + run.seed
+        if variant != ["2x"]:
+            factor = factors[gan][run.seed] if variant else 1.0
+            pretend(run, {"fd": base * factor, "kid": -1.0, **({"is": 2.0} if gan == "ssagan" else {})})
+    made = report(wanted, runs)
+    [overall] = made.overall("emoji")
+    assert (overall.variant, overall.than, list(overall.comparisons)) == ("scl", "", ["fd"])  # kid < 0, is of one GAN
+    found = overall.comparisons["fd"]
+    logs = [-1, -2, -1]  # to base 2, the mean of both GANs in each seed
+    assert found.change == pytest.approx(2 ** (sum(logs) / 3) - 1)
+    t = 4 / 3 / (math.sqrt(1 / 3) / math.sqrt(3))
+    assert found.p == pytest.approx(1 - t / math.sqrt(t**2 + 2))
+    assert found.verdict("lower") == ""
+    assert f"| with the contrast | plain | -60.3 % (p {found.p:.2g}) |" in markdown(made)
+    assert report(table("main", **MAIN), runs).overall("emoji") == []
+
+
+def test_the_recall_of_the_encoders_stands_beside_the_protocols(tmp_path):
+    runs = plan(table("main", **MAIN), tmp_path, num_seeds=1)
+    for run, recalls in zip(runs, ([0.1, 0.4, 0.2], [0.3], [0.5]), strict=True):
+        pretend(run, {"fd": 1.0})
+        run.encoders.mkdir(parents=True)
+        records = [{"step": step, "retrieval/mean": recall} for step, recall in enumerate(recalls)]
+        (run.encoders / "metrics.jsonl").write_text("\n".join(map(json.dumps, records)))
+    rows = csv.DictReader(io.StringIO(table_csv(report(table("main", **MAIN), runs))))
+    assert [float(row["mean"]) for row in rows if row["protocol"] == "encoders_recall"] == [0.4, 0.3, 0.5]
+
+
 def test_better_and_worse_follow_the_direction_of_the_protocol(pretended):
     entries = report(table("main", **MAIN), pretended).groups[0].entries[ROWS[2]]
     assert entries["fd"].verdict("") == "better"  # lower is better

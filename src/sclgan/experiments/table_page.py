@@ -21,11 +21,13 @@ from sclgan.experiments.compare import (
 )
 from sclgan.experiments.curves import svg
 from sclgan.experiments.table_report import (
+    OVERALL_NOTE,
     GroupResults,
     Report,
     change_text,
     costs,
     markdown,
+    overall_text,
     p_text,
     report,
     seeds_note,
@@ -33,7 +35,7 @@ from sclgan.experiments.table_report import (
     value_text,
 )
 from sclgan.experiments.table_runs import missing_data, plan, run_missing, say
-from sclgan.experiments.tables import Table, table, title
+from sclgan.experiments.tables import Table, called, table, title
 from sclgan.files import write_atomically
 from sclgan.recipe import construct
 from sclgan.run import open_run, resolved
@@ -153,6 +155,9 @@ def page(made: Report) -> str:
         credits=credited,
         side=2 * max(run.recipe.image_size for run in made.runs),
         title=title,
+        called=called,
+        overall_note=OVERALL_NOTE,
+        overall_text=overall_text,
         value_text=value_text,
         change_text=change_text,
         p_text=p_text,

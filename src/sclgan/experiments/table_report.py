@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,13 @@ from sclgan.experiments.compare import cost_of
 from sclgan.experiments.published import PUBLISHED, Published
 from sclgan.experiments.seeds import CONFIDENCE, FEWEST, interval, paired_test
 from sclgan.experiments.table_runs import TableRun
-from sclgan.experiments.tables import Group, Table, title, variant
+from sclgan.experiments.tables import Group, Table, called, title, variant
+from sclgan.train.log import read_metrics
 
 SIGNIFICANT = 1 - CONFIDENCE
+
+RECALL = "encoders_recall"
+"""Of the encoders, not of the GAN: the mean of R@1 and R@5, image to text and text to image, at the epoch kept."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,12 @@ class Comparison:
 
     change: float | None
     p: float | None
+
+    def verdict(self, better: str) -> str:
+        """ "better" or "worse" where the test says so, else ""; `better` is "higher" or "lower"."""
+        if self.p is None or self.change is None or self.p >= SIGNIFICANT:
+            return ""
+        return "better" if (self.change > 0) == (better == "higher") else "worse"
 
 
 @dataclass(frozen=True)
@@ -44,9 +55,7 @@ class Entry:
     def verdict(self, than: str) -> str:
         """ "better" or "worse" where the test against that variant says so, else ""."""
         found = self.comparisons.get(than)
-        if found is None or found.p is None or found.change is None or found.p >= SIGNIFICANT:
-            return ""
-        return "better" if (found.change > 0) == (self.better == "higher") else "worse"
+        return found.verdict(self.better) if found else ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +79,19 @@ class GroupResults:
         """The colour of a row: its place among those that are graded."""
         return list(self.entries).index(name)
 
+    def of_variant(self, ending: str) -> Mapping[str, Entry]:
+        """The entries of the row with this ending of its name, by protocol label."""
+        return next((entries for name, entries in self.entries.items() if variant(name) == ending), {})
+
+
+@dataclass(frozen=True)
+class Overall:
+    """A variant beside another one over all GANs of a data set, by protocol."""
+
+    variant: str
+    than: str
+    comparisons: Mapping[str, Comparison]
+
 
 @dataclass(frozen=True)
 class Report:
@@ -88,6 +110,24 @@ class Report:
         """The data sets, in order."""
         return list(self.columns)
 
+    def overall(self, data: str) -> list[Overall]:
+        """What the GANs of a data set say together; nothing where they are fewer than two."""
+        groups = [results for results in self.groups if results.group.data == data and results.entries]
+        if len(groups) < 2:
+            return []
+        found = []
+        for than in self.table.compared_with:
+            for one in dict.fromkeys(variant(name) for results in groups for name in results.group.names):
+                pairs = [(results.of_variant(one), results.of_variant(than)) for results in groups]
+                comparisons = {
+                    column.label: together
+                    for column in self.columns[data]
+                    if one != than and (together := compare_together(pairs, column.label)) is not None
+                }
+                if comparisons:
+                    found.append(Overall(one, than, comparisons))
+        return found
+
     def published(self) -> list[Published]:
         """The literature's numbers on these data."""
         return [one for one in PUBLISHED if self.table.name == "main" and one.data in self.columns]
@@ -101,7 +141,7 @@ def report(
     table: Table, runs: Sequence[TableRun], *, notes: Sequence[str] = (), failed: Mapping[str, str] | None = None
 ) -> Report:
     """Gathers what the runs have measured."""
-    records = {(run.name, run.seed): run.evaluations() for run in runs if run.is_trained()}
+    records = {(run.name, run.seed): run.evaluations() | encoders_recall(run) for run in runs if run.is_trained()}
     columns: dict[str, dict[str, Column]] = {group.data: {} for group in table.groups}
     groups = []
     for group in table.groups:
@@ -123,6 +163,12 @@ def report(
     return Report(
         table, runs, {data: list(of_data.values()) for data, of_data in columns.items()}, groups, notes, failed or {}
     )
+
+
+def encoders_recall(run: TableRun) -> dict[str, dict[str, Any]]:
+    """How well the encoders that the run trained on retrieve held-out pictures, as a record under `RECALL`."""
+    scores = [record["retrieval/mean"] for record in read_metrics(run.encoders) if "retrieval/mean" in record]
+    return {RECALL: {"value": max(scores), "better": "higher", "floor": None, "extractor": None}} if scores else {}
 
 
 def _entry(
@@ -147,6 +193,23 @@ def compare(own: Mapping[int, float], others: Mapping[int, float]) -> Comparison
     mine, theirs = [own[seed] for seed in seeds], [others[seed] for seed in seeds]
     base = statistics.fmean(theirs)
     return Comparison((statistics.fmean(mine) - base) / abs(base) if base else None, paired_test(mine, theirs))
+
+
+def compare_together(pairs: Sequence[tuple[Mapping[str, Entry], Mapping[str, Entry]]], label: str) -> Comparison | None:
+    """Rows beside other ones, each of a GAN, under one protocol: the geometric mean of the ratios, less 1.
+
+    The logarithms of the ratios are averaged over the GANs of a seed, and the test is on these means: the GANs of a
+    seed share encoders and the order of the data, so they are no independent trials. Seeds that a GAN lacks are left
+    out; None where none is left, or where a value is not positive.
+    """
+    values = [(own[label].values, other[label].values) for own, other in pairs if label in own and label in other]
+    if len(values) < len(pairs) or any(value <= 0 for both in values for one in both for value in one.values()):
+        return None
+    seeds = set.intersection(*(set(one) for both in values for one in both))
+    if not seeds:
+        return None
+    ratios = [statistics.fmean(math.log(own[seed] / other[seed]) for own, other in values) for seed in sorted(seeds)]
+    return Comparison(math.expm1(statistics.fmean(ratios)), paired_test(ratios, [0.0] * len(ratios)))
 
 
 def value_text(entry: Entry) -> str:
@@ -174,7 +237,8 @@ def seeds_note(made: Report) -> str:
     return (
         f"Mean over {num_seeds} {'seeds' if num_seeds > 1 else 'seed'}, ± half of its {CONFIDENCE:.0%} interval "
         "(Student's t). In brackets the change against the plain row; * where Student's paired test over seeds gives "
-        f"p < {SIGNIFICANT:.2g}. Each test stands alone: of twenty without any effect one is starred by chance.{few}"
+        f"p < {SIGNIFICANT:.2g}. Each test stands alone: of twenty without any effect one is starred by chance.{few} "
+        f"`{RECALL}` is of the encoders alone: mean of R@1 and R@5, both ways, on held-out pictures."
     )
 
 
@@ -230,7 +294,34 @@ def _summary(made: Report, data: str) -> list[str]:
             cells = [summary_text(entries[c.label]) if c.label in entries else "not yet" for c in columns]
             lines.append(f"| {results.group.title} | {title(name)} | {' | '.join(cells)} |")
     floors = ["" if column.floor is None else f"{column.floor:.4g}" for column in columns]
-    return [*lines, f"| real pictures | | {' | '.join(floors)} |"]
+    return [*lines, f"| real pictures | | {' | '.join(floors)} |", *_overall_table(made, data)]
+
+
+def _overall_table(made: Report, data: str) -> list[str]:
+    rows, columns = made.overall(data), made.columns[data]
+    if not rows:
+        return []
+    lines = [
+        *("", OVERALL_NOTE, ""),
+        f"| all GANs | against | {' | '.join(f'`{column.label}`' for column in columns)} |",
+        f"|---|---|{'---|' * len(columns)}",
+    ]
+    for row in rows:
+        cells = [overall_text(row.comparisons.get(column.label), column.better) for column in columns]
+        lines.append(f"| {called(row.variant)} | {made.table.compared_with[row.than]} | {' | '.join(cells)} |")
+    return lines
+
+
+OVERALL_NOTE = "All GANs together: the geometric mean of the ratios less 1, with the test over seeds."
+
+
+def overall_text(found: Comparison | None, better: str) -> str:
+    """The change, its p-value, and a star where the test counts."""
+    if found is None:
+        return ""
+    return f"{change_text(found)}{'*' if found.verdict(better) else ''}" + (
+        f" (p {p_text(found)})" if found.p is not None else ""
+    )
 
 
 def summary_text(entry: Entry) -> str:

@@ -110,9 +110,14 @@ def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
 
 def title(name: str) -> str:
     """What a row is called within its group."""
-    of_plain, _, difference = variant(name).partition("-")
-    called = VARIANTS[of_plain].strip() if of_plain else "plain"
-    return f"{called}: {difference}" if difference else called
+    return called(variant(name))
+
+
+def called(ending: str) -> str:
+    """What rows with this ending of their names are called."""
+    of_plain, _, difference = ending.partition("-")
+    words = VARIANTS[of_plain].strip() if of_plain else "plain"
+    return f"{words}: {difference}" if difference else words
 
 
 def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: int | None = None) -> Recipe:
