@@ -283,7 +283,14 @@ def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_pa
         f"{n}_seed{s}" for n in ROWS for s in (0, 1)
     )
     shown = page.read_text()
-    for word in ("<h1>With and without the method</h1>", "SSA-GAN on emoji", "ground@10", "too few seeds", "Cost"):
+    for word in (
+        "<h1>With and without the method</h1>",
+        "Measured on ",
+        "SSA-GAN on emoji",
+        "ground@10",
+        "too few seeds",
+        "Cost",
+    ):
         assert word in shown
     assert shown.count("<svg") == 2
     assert shown.count("<img") == table_page.NUM_CAPTIONS * (1 + 3 * table_page.NUM_NOISES)

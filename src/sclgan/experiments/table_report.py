@@ -4,7 +4,7 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,9 +160,16 @@ def report(
             if name in values
         }
         groups.append(GroupResults(group, entries))
-    return Report(
-        table, runs, {data: list(of_data.values()) for data, of_data in columns.items()}, groups, notes, failed or {}
-    )
+    in_order = {data: list(of_data.values()) for data, of_data in columns.items()}
+    return Report(table, runs, in_order, groups, [*notes, *_where_measured(records.values())], failed or {})
+
+
+def _where_measured(records: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """The machines and versions that the evaluations name, as a sentence."""
+    found = [record for of_run in records for record in of_run.values() if "machine" in record]
+    machines = sorted({record["machine"] for record in found})
+    versions = sorted({f"{name} {record['versions'][name]}" for record in found for name in ("sclgan", "torch")})
+    return [f"Measured on {'; '.join(machines)} with {', '.join(versions)}."] if found else []
 
 
 def encoders_recall(run: TableRun) -> dict[str, dict[str, Any]]:
