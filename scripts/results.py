@@ -3,7 +3,8 @@
     python scripts/results.py gather results/demo.json --command "COMMAND" RUN [RUN ...]
     python scripts/results.py tables
 
-Nothing in those tables is typed by hand: `tables` replaces what stands between the markers of each file.
+What `sclgan table` writes is copied there as it is, NAME.md and NAME.csv. Nothing in the tables of the page is typed by
+hand: `tables` replaces what stands between the markers of each file.
 """
 
 import argparse
@@ -67,6 +68,12 @@ def table(path: Path) -> str:
     return "\n".join([*lines, "", f"{how}{'; '.join(machines)}. Made with `{content['command']}`."])
 
 
+def summary(path: Path) -> str:
+    """How a table of `sclgan table` was made, and its first section: the rows of the first data set in short."""
+    how, of_data, *_ = path.read_text().split("\n## ")
+    return "\n\n".join((how.partition("\n")[2].strip(), of_data.partition("\n")[2].strip()))
+
+
 def spread(values: list[float]) -> str:
     """Mean and standard deviation, the latter from two values on."""
     mean = f"{statistics.mean(values):.4g}"
@@ -77,7 +84,7 @@ def tables() -> str:
     """The page with its tables made anew."""
     return re.sub(
         r"(<!-- (results/\S+) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}{table(ROOT / found[2])}\n{found[3]}",
+        lambda found: f"{found[1]}{(summary if found[2].endswith('.md') else table)(ROOT / found[2])}\n{found[3]}",
         PAGE.read_text(),
         flags=re.DOTALL,
     )

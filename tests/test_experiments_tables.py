@@ -33,6 +33,8 @@ def test_the_main_table_has_each_gan_on_each_data_set_plain_doubled_and_with_the
     made = table("main")
     assert {(group.gan, group.data) for group in made.groups} == {tuple(name.split("_")[:2]) for name in KNOWN}
     assert [group.names for group in table("main", **MAIN).groups] == [ROWS]
+    [few] = table("ablation", rows=["scl-temperature0.2"], **MAIN).groups
+    assert few.names == ("ssagan_emoji", "ssagan_emoji_scl", "ssagan_emoji_scl-temperature0.2")
     assert table("labels", **MAIN).groups[0].names[0] == "ssagan_emoji"
     assert table("labels", **MAIN).groups[0].names[-1] == "ssagan_emoji_scl"
 
@@ -43,6 +45,10 @@ def test_the_main_table_has_each_gan_on_each_data_set_plain_doubled_and_with_the
         ({"name": "mian"}, "did you mean 'main'?"),
         ({"name": "main", "data": ["emojy"]}, "has no data set 'emojy': did you mean 'emoji'?"),
         ({"name": "main", "gans": ["sagan"]}, "has no GAN 'sagan': did you mean 'ssagan'?"),
+        (
+            {"name": "ablation", "rows": ["temperature0.2"]},
+            "has no row 'temperature0.2': did you mean 'scl-temperature0.2'?",
+        ),
     ],
 )
 def test_what_no_table_has_is_refused(arguments, expected):

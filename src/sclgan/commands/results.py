@@ -134,6 +134,10 @@ def table(
     gans: Annotated[
         UseAppendAction[tuple[str, ...]], arg(metavar="NAME", help="A GAN; repeat for several. Without it, all.")
     ] = (),
+    rows: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="NAME", help="A row, such as scl-temperature0.2, beside those that others are compared with."),
+    ] = (),
     set_: Annotated[
         UseAppendAction[tuple[str, ...]],
         arg(
@@ -159,6 +163,7 @@ def table(
         budget=budget,
         data=data,
         gans=gans,
+        rows=rows,
         assignments=set_,
         num_images=num_images,
         jobs=jobs,

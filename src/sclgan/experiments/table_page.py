@@ -51,6 +51,7 @@ def make_table(
     budget: int | None = None,
     data: Sequence[str] = (),
     gans: Sequence[str] = (),
+    rows: Sequence[str] = (),
     assignments: Sequence[str] = (),
     num_images: int | None = None,
     jobs: int | None = None,
@@ -64,11 +65,11 @@ def make_table(
     written after each run, the page at the end. A run that fails is named in the table, and does not stop the others.
 
     Raises:
-        ValueError: no such table, data set, GAN or field; a budget below one step; a run failed.
+        ValueError: no such table, data set, GAN, row or field; a budget below one step; a run failed.
         FileNotFoundError: the files of a data set that is named are not here.
         KeyboardInterrupt: it was interrupted; calling again continues.
     """
-    wanted = table(name, data=data, gans=gans)
+    wanted = table(name, data=data, gans=gans, rows=rows)
     runs = plan(wanted, out, num_seeds=num_seeds, budget=budget, assignments=assignments, num_images=num_images)
     absent = missing_data(runs)
     for left_out, reason in absent.items():
@@ -77,9 +78,9 @@ def make_table(
         say(f"{left_out} left out: {reason}")
     if absent:
         here = [group.data for group in wanted.groups if group.data not in absent]
-        wanted = table(name, data=here or data, gans=gans)
+        wanted = table(name, data=here or data, gans=gans, rows=rows)
         runs = [run for run in runs if run.name.split("_")[1] not in absent]
-    options = {"data": data, "gans": gans, "set": assignments}
+    options = {"data": data, "gans": gans, "rows": rows, "set": assignments}
     notes = _notes(wanted, num_seeds=num_seeds, budget=budget, options=options, num_images=num_images)
 
     def write() -> None:

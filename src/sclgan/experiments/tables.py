@@ -70,11 +70,13 @@ KINDS = {
 }  # fmt: skip
 
 
-def table(name: str, *, data: Sequence[str] = (), gans: Sequence[str] = ()) -> Table:
-    """The table of that name, of all its data sets and GANs or of those named.
+def table(name: str, *, data: Sequence[str] = (), gans: Sequence[str] = (), rows: Sequence[str] = ()) -> Table:
+    """The table of that name, of all its data sets, GANs and rows or of those named.
+
+    Rows are named by the endings of their recipes, such as "scl"; those that others are compared with are always there.
 
     Raises:
-        ValueError: there is no such table, or none of its rows is on such data or of such a GAN.
+        ValueError: there is no such table, or none of its rows is on such data, of such a GAN or of such an ending.
     """
     if name not in KINDS:
         raise ValueError(f"no table '{name}': {_nearest(name, KINDS)}")
@@ -82,7 +84,7 @@ def table(name: str, *, data: Sequence[str] = (), gans: Sequence[str] = ()) -> T
     found: dict[tuple[str, str], list[str]] = {}
     for recipe in KNOWN:
         gan, of_data, *_ = recipe.split("_")
-        if variant(recipe) in kind.variants:
+        if variant(recipe) in kind.variants and (not rows or variant(recipe) in (*rows, *kind.compared_with)):
             found.setdefault((gan, of_data), []).append(recipe)
     # A plain row that nothing is compared with is no group; ablations are made of one GAN.
     groups = [
@@ -91,6 +93,7 @@ def table(name: str, *, data: Sequence[str] = (), gans: Sequence[str] = ()) -> T
         if len(names) > 1 and (name != "ablation" or any("-" in one for one in names))
     ]
     for what, named, there in (
+        ("row", rows, [one for one in kind.variants if one]),
         ("data set", data, [group.data for group in groups]),
         ("GAN", gans, [group.gan for group in groups]),
     ):
