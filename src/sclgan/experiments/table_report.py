@@ -111,7 +111,7 @@ class Report:
         return list(self.columns)
 
     def overall(self, data: str) -> list[Overall]:
-        """What the GANs of a data set say together; nothing where they are fewer than two."""
+        """What the GANs of a data set say together of the rows that are not plain; nothing of fewer than two GANs."""
         groups = [results for results in self.groups if results.group.data == data and results.entries]
         if len(groups) < 2:
             return []
@@ -122,7 +122,7 @@ class Report:
                 comparisons = {
                     column.label: together
                     for column in self.columns[data]
-                    if one != than and (together := compare_together(pairs, column.label)) is not None
+                    if one not in ("", than) and (together := compare_together(pairs, column.label)) is not None
                 }
                 if comparisons:
                     found.append(Overall(one, than, comparisons))
