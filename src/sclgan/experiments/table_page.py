@@ -142,7 +142,7 @@ class GroupPart:
 
 def page(made: Report) -> str:
     """The whole report as one page that needs no other file."""
-    parts = [_part(made, results) for results in made.groups if results.entries]
+    parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
     sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
     credited = [credit for recipe in sources.values() for credit in credits_of(construct(recipe.source, SPLIT))]
     spent = costs(made)
@@ -167,7 +167,7 @@ def page(made: Report) -> str:
 
 def _part(made: Report, results: GroupResults) -> GroupPart:
     """Samples of the first seed that all rows have, so that they share their captions and noise; curves of all."""
-    runs = {name: made.runs_of(name) for name in results.entries}
+    runs = {name: graded for name in results.entries if (graded := made.runs_of(name))}
     seed = runs[next(iter(runs))][0].seed
     shown = [
         open_run(next((run for run in of_name if run.seed == seed), of_name[0]).folder) for of_name in runs.values()

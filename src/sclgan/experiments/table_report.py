@@ -70,13 +70,13 @@ class Column:
 
 @dataclass(frozen=True)
 class GroupResults:
-    """The rows of a group: entries by recipe and by protocol label; what is not graded yet is left out."""
+    """The rows of a group: entries by recipe and by protocol label; what is not measured yet is left out."""
 
     group: Group
     entries: Mapping[str, Mapping[str, Entry]]
 
     def number(self, name: str) -> int:
-        """The colour of a row: its place among those that are graded."""
+        """The colour of a row: its place among those that are measured."""
         return list(self.entries).index(name)
 
     def of_variant(self, ending: str) -> Mapping[str, Entry]:
@@ -141,7 +141,9 @@ def report(
     table: Table, runs: Sequence[TableRun], *, notes: Sequence[str] = (), failed: Mapping[str, str] | None = None
 ) -> Report:
     """Gathers what the runs have measured."""
-    records = {(run.name, run.seed): run.evaluations() | encoders_recall(run) for run in runs if run.is_trained()}
+    records = {
+        (run.name, run.seed): (run.evaluations() if run.is_trained() else {}) | encoders_recall(run) for run in runs
+    }
     columns: dict[str, dict[str, Column]] = {group.data: {} for group in table.groups}
     groups = []
     for group in table.groups:
@@ -173,8 +175,9 @@ def _where_measured(records: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[
 
 
 def encoders_recall(run: TableRun) -> dict[str, dict[str, Any]]:
-    """How well the encoders that the run trained on retrieve held-out pictures, as a record under `RECALL`."""
-    scores = [record["retrieval/mean"] for record in read_metrics(run.encoders) if "retrieval/mean" in record]
+    """How well the run's encoders retrieve held-out pictures, as a record under `RECALL`, once they are pre-trained."""
+    records = read_metrics(run.encoders) if run.is_pretrained() else []
+    scores = [record["retrieval/mean"] for record in records if "retrieval/mean" in record]
     return {RECALL: {"value": max(scores), "better": "higher", "floor": None, "extractor": None}} if scores else {}
 
 
