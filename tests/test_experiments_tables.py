@@ -16,7 +16,7 @@ from runs import small_fields
 from sclgan.evaluation import evaluate_run
 from sclgan.experiments import table_page, table_runs
 from sclgan.experiments.table_page import make_table
-from sclgan.experiments.table_report import markdown, report, table_csv
+from sclgan.experiments.table_report import Entry, markdown, report, table_csv, value_text
 from sclgan.experiments.table_runs import TableRun, plan
 from sclgan.experiments.tables import KINDS, KNOWN, fitting, resolve, table
 from sclgan.recipe import to_json
@@ -170,6 +170,7 @@ def test_the_files_say_mean_interval_change_and_test(pretended):
     assert "- A note." in text
     assert "| SSA-GAN | plain | 20 ± 25 | 2 ± 2.5 |" in text
     assert "| SSA-GAN | twice the batch | 14.25 ± 67 (-5.0 %) | not yet |" in text
+    assert value_text(Entry({0: 500.0, 1: 530.0}, {}, "lower")) == "515 ± 190"
     assert "| SSA-GAN | with the contrast | 15.03 ± 25 (-24.8 %)* | 3 ± 2.5 (+50.0 %) |" in text
     assert "| `is` | with the contrast | 3 | 0.5159 to 5.484 | 2, 4, 3 | +50.0 % | 0.23 |" in text
     assert "| -29.8 % | too few seeds |" in text

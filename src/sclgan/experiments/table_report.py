@@ -223,9 +223,9 @@ def compare_together(pairs: Sequence[tuple[Mapping[str, Entry], Mapping[str, Ent
 
 
 def value_text(entry: Entry) -> str:
-    """The mean, and half of its interval."""
+    """The mean, and half of its interval to two digits."""
     ends = entry.interval
-    return f"{entry.mean:.4g}" + (f" ± {(ends[1] - ends[0]) / 2:.2g}" if ends else "")
+    return f"{entry.mean:.4g}" + (f" ± {float(f'{(ends[1] - ends[0]) / 2:.2g}'):g}" if ends else "")
 
 
 def change_text(found: Comparison | None) -> str:
@@ -248,7 +248,7 @@ def seeds_note(made: Report) -> str:
         f"Mean over {num_seeds} {'seeds' if num_seeds > 1 else 'seed'}, ± half of its {CONFIDENCE:.0%} interval "
         "(Student's t). In brackets the change against the plain row; * where Student's paired test over seeds gives "
         f"p < {SIGNIFICANT:.2g}. Each test stands alone: of twenty without any effect one is starred by chance.{few} "
-        f"`{RECALL}` is of the encoders alone: mean of R@1 and R@5, both ways, on held-out pictures."
+        f"{RECALL} is of the encoders alone: mean of R@1 and R@5, both ways, on held-out pictures."
     )
 
 
