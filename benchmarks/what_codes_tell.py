@@ -1,0 +1,103 @@
+"""What pre-trained encoders tell apart on emoji: the ground behind one drawing, and the class of drawings never seen.
+
+    python benchmarks/what_codes_tell.py OUT.md ENCODERS [ENCODERS ...]
+
+The folders are those of `sclgan pretrain`, such as encoders/ of a table, of several rows and seeds.
+
+- ground: a held-out drawing is laid on each of its grounds; the picture's code is to be nearest to that of the caption
+  which names its ground, among the captions of this drawing. What one label's pictures do not share.
+- class: the nearest other picture of unseen classes, on any ground, is to be of the same class. What they do share.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from sclgan.data.emoji import GROUNDS, Emoji, collection, compose
+from sclgan.data.emoji_captions import caption
+from sclgan.encoders.base import Encoders, Tokenizer
+from sclgan.experiments.seeds import interval, paired_test
+from sclgan.experiments.tables import called, variant
+from sclgan.files import write_atomically
+from sclgan.random import numpy_generator
+from sclgan.run import load_encoders, saved_recipe
+
+BATCH = 64
+
+
+@torch.no_grad()
+def image_codes(encoders: Encoders, pictures: Sequence[np.ndarray]) -> Float[Tensor, "n d"]:
+    pixels = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    codes = [encoders.encode_image(part.float() / 127.5 - 1).image for part in pixels.split(BATCH)]
+    return F.normalize(torch.cat(codes), dim=1)
+
+
+@torch.no_grad()
+def ground_accuracy(encoders: Encoders, tokenizer: Tokenizer, size: int) -> tuple[float, float]:
+    """The share of pictures whose ground is told, and the share that chance would tell."""
+    source = Emoji("test")
+    told, chance = [], []
+    for (concept, drawing), words in zip(source.rows, source.words, strict=True):
+        sprite = collection().sprite_image(concept, drawing)
+        pictures = [compose(sprite, GROUNDS[ground], size, None, flips=False) for ground in drawing.grounds]
+        captions = [caption(words, ground, 0, 0) for ground in drawing.grounds]
+        texts = F.normalize(encoders.encode_text(tokenizer(captions)).sentence, dim=1)
+        nearest = (image_codes(encoders, pictures) @ texts.T).argmax(1)
+        told += (nearest == torch.arange(len(captions))).tolist()
+        chance += [1 / len(captions)] * len(captions)
+    return float(np.mean(told)), float(np.mean(chance))
+
+
+def class_accuracy(encoders: Encoders, size: int) -> tuple[float, float]:
+    """The share of pictures whose nearest other is of their class, and the share that chance would give."""
+    source = Emoji("unseen")
+    pictures = [source.picture(row, size, numpy_generator(0, row), augment=False).pixels for row in range(len(source))]
+    codes, labels = image_codes(encoders, pictures), torch.tensor(source.labels).flatten()
+    same = labels[:, None] == labels[None, :]
+    nearest = (codes @ codes.T).fill_diagonal_(-2).argmax(1)
+    return float(same[torch.arange(len(labels)), nearest].double().mean()), float(
+        (same.sum(1) - 1).double().mean() / (len(labels) - 1)
+    )
+
+
+def main() -> None:
+    """Measures every folder and writes the table: a row for each variant, mean and interval over its seeds."""
+    out, folders = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
+    torch.set_num_threads(1)
+    values: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
+    chances = (0.0, 0.0)
+    for folder in folders:
+        recipe = saved_recipe(folder)
+        encoders, tokenizer = load_encoders(folder, recipe)
+        ground, of_ground = ground_accuracy(encoders, tokenizer, recipe.image_size)
+        same_class, of_class = class_accuracy(encoders, recipe.image_size)
+        values.setdefault((type(encoders).__name__, variant(recipe.name)), {})[recipe.seed] = (ground, same_class)
+        chances = of_ground, of_class
+        print(f"{recipe.name}, seed {recipe.seed}: ground {ground:.3f}, class {same_class:.3f}", flush=True)
+    lines = [
+        *("# What the encoders tell apart", "", f"- {(__doc__ or '').partition('- ')[2].strip()}"),
+        "- Mean over seeds, ± half of its 95% interval; p of Student's paired test against twice the batch.",
+        *("", "## emoji", "", "| encoders | row | ground | p | class | p |", "|---|---|---|---|---|---|"),
+    ]
+    for kind, ending in sorted(values, key=lambda one: (one[0], len(one[1]), one[1])):
+        cells = [kind, called(ending)]
+        for number in (0, 1):
+            own = {seed: measured[number] for seed, measured in values[kind, ending].items()}
+            control = {seed: measured[number] for seed, measured in values.get((kind, "2x"), {}).items() if seed in own}
+            ends = interval(list(own.values()))
+            cells.append(f"{np.mean(list(own.values())):.1%}" + (f" ± {(ends[1] - ends[0]) / 2:.1%}" if ends else ""))
+            p = paired_test([own[seed] for seed in control], list(control.values())) if ending != "2x" else None
+            cells.append("" if p is None else f"{p:.2g}")
+        lines.append(f"| {' | '.join(cells)} |")
+    lines.append(f"| chance | | {chances[0]:.1%} | | {chances[1]:.1%} | |")
+    write_atomically(out, "\n".join([*lines, ""]).encode())
+
+
+if __name__ == "__main__":
+    main()
