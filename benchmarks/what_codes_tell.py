@@ -7,6 +7,7 @@ The folders are those of `sclgan pretrain`, such as encoders/ of a table, of sev
 - ground: a held-out drawing is laid on each of its grounds; the picture's code is to be nearest to that of the caption
   which names its ground, among the captions of this drawing. What one label's pictures do not share.
 - class: the nearest other picture of unseen classes, on any ground, is to be of the same class. What they do share.
+- recall: mean of R@1 and R@5 on held-out pictures and captions, both ways, as pre-training recorded it.
 """
 
 import sys
@@ -27,8 +28,13 @@ from sclgan.experiments.tables import called, variant
 from sclgan.files import write_atomically
 from sclgan.random import numpy_generator
 from sclgan.run import load_encoders, saved_recipe
+from sclgan.train.log import read_metrics
 
 BATCH = 64
+MEASURES = ("ground", "class", "recall")
+
+Rows = dict[tuple[str, str], dict[int, dict[str, float]]]
+"""(encoders, variant) -> seed -> measure -> value."""
 
 
 @torch.no_grad()
@@ -66,37 +72,49 @@ def class_accuracy(encoders: Encoders, size: int) -> tuple[float, float]:
     )
 
 
-def main() -> None:
-    """Measures every folder and writes the table: a row for each variant, mean and interval over its seeds."""
-    out, folders = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
-    torch.set_num_threads(1)
-    values: dict[tuple[str, str], dict[int, tuple[float, float]]] = {}
-    chances = (0.0, 0.0)
+def measured(folders: Sequence[Path]) -> tuple[Rows, dict[str, float]]:
+    """What every folder scores, and what chance does."""
+    rows: Rows = {}
+    chances: dict[str, float] = {}
     for folder in folders:
         recipe = saved_recipe(folder)
         encoders, tokenizer = load_encoders(folder, recipe)
         ground, of_ground = ground_accuracy(encoders, tokenizer, recipe.image_size)
         same_class, of_class = class_accuracy(encoders, recipe.image_size)
-        values.setdefault((type(encoders).__name__, variant(recipe.name)), {})[recipe.seed] = (ground, same_class)
-        chances = of_ground, of_class
-        print(f"{recipe.name}, seed {recipe.seed}: ground {ground:.3f}, class {same_class:.3f}", flush=True)
-    lines = [
-        *("# What the encoders tell apart", "", f"- {(__doc__ or '').partition('- ')[2].strip()}"),
-        "- Mean over seeds, ± half of its 95% interval; p of Student's paired test against twice the batch.",
-        *("", "## emoji", "", "| encoders | row | ground | p | class | p |", "|---|---|---|---|---|---|"),
-    ]
-    for kind, ending in sorted(values, key=lambda one: (one[0], len(one[1]), one[1])):
+        recall = max(record.get("retrieval/mean", 0.0) for record in read_metrics(folder))
+        scores = {"ground": ground, "class": same_class, "recall": recall}
+        print(f"{recipe.name}, seed {recipe.seed}: {scores}", flush=True)
+        rows.setdefault((type(encoders).__name__, variant(recipe.name)), {})[recipe.seed] = scores
+        chances |= {"ground": of_ground, "class": of_class}
+    return rows, chances
+
+
+def table(rows: Rows, chances: dict[str, float]) -> list[str]:
+    """Markdown: a row for each variant of each kind of encoders."""
+    lines = [f"| encoders | row | {' | p | '.join(MEASURES)} | p |", "|---|---|" + "---|---|" * len(MEASURES)]
+    for kind, ending in sorted(rows, key=lambda one: (one[0], len(one[1]), one[1])):
         cells = [kind, called(ending)]
-        for number in (0, 1):
-            own = {seed: measured[number] for seed, measured in values[kind, ending].items()}
-            control = {seed: measured[number] for seed, measured in values.get((kind, "2x"), {}).items() if seed in own}
+        for measure in MEASURES:
+            own = {seed: scores[measure] for seed, scores in rows[kind, ending].items()}
+            control = {seed: s[measure] for seed, s in rows.get((kind, "2x"), {}).items() if seed in own}
             ends = interval(list(own.values()))
             cells.append(f"{np.mean(list(own.values())):.1%}" + (f" ± {(ends[1] - ends[0]) / 2:.1%}" if ends else ""))
             p = paired_test([own[seed] for seed in control], list(control.values())) if ending != "2x" else None
             cells.append("" if p is None else f"{p:.2g}")
         lines.append(f"| {' | '.join(cells)} |")
-    lines.append(f"| chance | | {chances[0]:.1%} | | {chances[1]:.1%} | |")
-    write_atomically(out, "\n".join([*lines, ""]).encode())
+    by_chance = [f"{chances[measure]:.1%}" if measure in chances else "" for measure in MEASURES]
+    return [*lines, f"| chance | | {' | | '.join(by_chance)} | |"]
+
+
+def main() -> None:
+    """Measures every folder and writes the table."""
+    torch.set_num_threads(1)
+    lines = [
+        *("# What the encoders tell apart", "", f"- {(__doc__ or '').partition('- ')[2].strip()}"),
+        "- Mean over seeds, ± half of its 95% interval; p of Student's paired test against twice the batch.",
+        *("", "## emoji", "", *table(*measured([Path(name) for name in sys.argv[2:]])), ""),
+    ]
+    write_atomically(Path(sys.argv[1]), "\n".join(lines).encode())
 
 
 if __name__ == "__main__":
