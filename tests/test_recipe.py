@@ -61,6 +61,7 @@ def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
         "pairs": {"pretraining.pairs", "training.pairs"},
         "temperature": {"pretraining.temperature", "training.temperature"},
         "weight-times": weights,
+        "projection": {"pretraining.projection"},
         "noise-shared": {"training.noise"},
         "batch": {"training.batch_size"},
         "rule": {"label_rule"},

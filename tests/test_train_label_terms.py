@@ -5,10 +5,14 @@ import torch
 from safetensors.torch import load_file
 
 from fakes import Squares
-from runs import assert_identical, small
+from runs import SCL, assert_identical, small
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.types import Batch
+from sclgan.losses.contrastive import quadruple
+from sclgan.run import load_encoders
 from sclgan.train import checkpoint, session
+from sclgan.train.label_terms import label_terms
 from sclgan.train.log import read_metrics
 
 
@@ -42,6 +46,36 @@ def test_a_classifier_resumes_bit_for_bit(tmp_path):
 def test_cross_entropy_in_the_gan_phase_needs_its_classifier(trained, tmp_path):
     with pytest.raises(ValueError, match="were pre-trained without 'cross_entropy'"):
         session.train(small("ssagan_emoji_ce"), tmp_path / "run", encoders=trained)
+
+
+def test_the_contrast_is_on_what_the_head_makes_of_codes_and_the_gan_phase_keeps_the_head(trained, tmp_path):
+    made = small(SCL, "pretraining.projection=8")
+    session.train(made, tmp_path / "run")
+    kept, before = (load_file(tmp_path / one / "encoders.safetensors") for one in ("run", "run/pretraining"))
+    assert_identical(kept, before)
+    assert kept["projection.2.weight"].shape == (8, 8)
+
+    encoders, _ = load_encoders(tmp_path / "run", made)
+    codes = torch.randn(4, 3, encoders.code_size, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    batch = Batch((), torch.tensor([0, 1, 1]), torch.ones(3, dtype=torch.bool), None)
+    found = label_terms(made.training, {"contrast": 1.0}, codes[:2].unbind(), codes[2:].unbind(), batch, encoders)
+    first, second, third, fourth = encoders.projection(codes)
+    temperature = made.training.temperature
+    expected = quadruple([first, second], [third, fourth], batch.labels, temperature=temperature)
+    torch.testing.assert_close(found["contrast"], expected)
+    found["contrast"].backward()
+    assert codes.grad[2:].abs().min() > 0
+    assert encoders.projection[0].weight.grad is None
+
+    with pytest.raises(ValueError, match=r"pretraining\.projection is 8, but the encoders were pre-trained without"):
+        session.train(made, tmp_path / "other", encoders=trained)
+    with pytest.raises(ValueError, match=r"pretraining\.projection is None, but the encoders were pre-trained with a"):
+        session.train(small(SCL), tmp_path / "another", encoders=tmp_path / "run")
+
+
+def test_a_head_without_the_contrast_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="projection is a head of 'contrast'"):
+        session.pretrain(small("ssagan_emoji", "pretraining.projection=8"), tmp_path / "run")
 
 
 def test_a_row_is_its_own_partner_with_another_caption_and_crop(caplog):

@@ -51,6 +51,8 @@ class Pretraining:
     """Of the contrast."""
     pairs: Pairs = "all"
     """Which codes the contrast compares."""
+    projection: int | None = None
+    """Width of a head between codes and contrast, in both phases; None contrasts the codes themselves."""
     checkpoint_every: int = 500
     """Steps between checkpoints."""
     log_every: int = 20

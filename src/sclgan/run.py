@@ -117,8 +117,10 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
         )
     tokenizer = kind.load(folder / kind.file_name)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
-    if num_labels := _num_classified(folder / ENCODERS):
+    if num_labels := _length(folder / ENCODERS, "label_classifier.bias"):
         encoders.add_label_classifier(num_labels)
+    if size := _length(folder / ENCODERS, "projection.0.bias"):
+        encoders.add_projection(size)
     checkpoint.load_weights(folder / ENCODERS, encoders)
     return encoders.to(distributed.device()).requires_grad_(False).eval(), tokenizer
 
@@ -131,11 +133,10 @@ def _holds_backbone(weights: Path) -> bool:
         return False  # `load_weights` says what is wrong with it
 
 
-def _num_classified(weights: Path) -> int:
-    """The labels that the pair's classifier tells; 0 without one."""
+def _length(weights: Path, name: str) -> int:
+    """The length of a tensor of a file; 0 where it holds none of that name."""
     try:
         with safe_open(weights, "pt") as file:
-            name = "label_classifier.bias"
             return file.get_slice(name).get_shape()[0] if name in file.keys() else 0  # noqa: SIM118
     except SafetensorError:
         return 0  # `load_weights` says what is wrong with it

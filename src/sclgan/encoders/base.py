@@ -86,10 +86,18 @@ class Encoders(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self.label_classifier: nn.Linear | None = None
+        self.projection: nn.Sequential | None = None
 
     def add_label_classifier(self, num_labels: int) -> None:
         """Gives the pair a linear classifier of either code, for cross entropy as the way to use the label."""
         self.label_classifier = nn.Linear(self.code_size, num_labels)
+
+    def add_projection(self, size: int) -> None:
+        """Gives the pair a head of two layers between either code and the contrast (Chen et al. 2020, "SimCLR").
+
+        The contrast then shapes the head's output, and the codes may keep what pictures of one label do not share.
+        """
+        self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:

@@ -47,6 +47,12 @@ def with_weight(factor: float) -> Recipe:
     return _named(made, f"weight-times{factor:g}")
 
 
+def with_projection(size: int) -> Recipe:
+    """The contrast on the output of a head of this width, pre-trained with the encoders and frozen with them."""
+    made = _method()
+    return _named(replace(made, pretraining=replace(made.pretraining, projection=size)), f"projection{size}")
+
+
 def with_shared_noise() -> Recipe:
     """Both views of an anchor are drawn from one noise."""
     made = _method()
@@ -83,6 +89,7 @@ _ALL: tuple[Callable[[], Recipe], ...] = (
     *(partial(with_pairs, pairs) for pairs in ("intra", "cross")),
     *(partial(with_temperature, temperature) for temperature in (0.07, 0.2, 0.5)),
     *(partial(with_weight, factor) for factor in (0.25, 4.0)),
+    partial(with_projection, 128),
     with_shared_noise,
     *(partial(with_batch, size) for size in (16, 64)),
     *(partial(with_label_rule, rule) for rule in RULES if rule != "shared"),

@@ -67,8 +67,7 @@ class GANPhase:
                     ]
                 )
             sentences, images = [text.sentence for text in texts], [widened(code.image) for code in codes]
-            classifier = self.encoders.label_classifier
-            terms |= label_terms(recipe, recipe.generator_weights, sentences, images, batch, classifier)
+            terms |= label_terms(recipe, recipe.generator_weights, sentences, images, batch, self.encoders)
             values = descend(self.generator_optimizer, terms, recipe.generator_weights)
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan.data.types import Batch
+from sclgan.encoders.base import Encoders
 from sclgan.losses.classification import label_cross_entropy
 from sclgan.losses.contrastive import nt_xent, quadruple
 from sclgan.losses.terms import Terms
@@ -26,19 +27,21 @@ def label_terms(
     texts: Sequence[Float[Tensor, "b d"]],
     images: Sequence[Float[Tensor, "b d"]],
     batch: Batch,
-    classifier: nn.Linear | None,
+    encoders: Encoders,
 ) -> Terms:
     """Those of `LABEL_TERMS` that the weights name.
 
-    `texts` and `images` are the codes of every view. In pre-training NT-Xent is on texts and cross entropy on both
-    codes, in the GAN phase both are on the generated images alone, which is what learns there.
+    `texts` and `images` are the codes of every view; the contrast is on what `encoders.projection` makes of them, where
+    there is one. In pre-training NT-Xent is on texts and cross entropy on both codes, in the GAN phase both are on the
+    generated images alone, which is what learns there.
     """
     pretraining = isinstance(settings, Pretraining)
     terms: Terms = {}
     if "contrast" in weights:
+        head = encoders.projection or nn.Identity()
         terms["contrast"] = quadruple(
-            texts,
-            images,
+            [head(codes) for codes in texts],
+            [head(codes) for codes in images],
             batch.labels,
             temperature=settings.temperature,
             pairs=settings.pairs,
@@ -47,6 +50,7 @@ def label_terms(
     if "nt_xent" in weights:
         terms["nt_xent"] = nt_xent(texts if pretraining else images, temperature=settings.temperature)
     if "cross_entropy" in weights:
+        classifier = encoders.label_classifier
         if classifier is None:
             raise ValueError("these encoders were pre-trained without 'cross_entropy', which makes the classifier")
         sets = [None] * len(images) if batch.label_sets is None else list(batch.label_sets)

@@ -40,7 +40,7 @@ class PretrainingPhase:
             [encoders.matching_terms(text, image, batch.labels) for text, image in zip(texts, images, strict=True)]
         )
         sentences, codes = [text.sentence for text in texts], [image.image for image in images]
-        terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders.label_classifier)
+        terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders)
         norm = recipe.clip_text_gradient
         clip = None if norm is None else (encoders.text_parameters(), norm)
         return descend(self.optimizer, terms, recipe.weights, clip=clip)

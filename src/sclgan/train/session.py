@@ -70,6 +70,8 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
         if not source.label_names:
             raise ValueError(f"'{source.name}' has no labels, and 'cross_entropy' tells them apart: leave it out")
         encoders.add_label_classifier(len(source.label_names))
+    if settings.projection is not None:
+        encoders.add_projection(settings.projection)
     encoders.to(distributed.device()).train()
     phase = PretrainingPhase(encoders, settings, steps_per_epoch=batches.steps_per_epoch)
 
@@ -118,6 +120,12 @@ def train(
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
+    wants, has = recipe.pretraining.projection is not None, pair.projection is not None
+    if "contrast" in settings.generator_weights and wants != has:
+        raise ValueError(
+            f"pretraining.projection is {recipe.pretraining.projection}, but the encoders were pre-trained "
+            f"{'with' if has else 'without'} a head for the contrast: set it as there, or give others with --encoders"
+        )
     batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
     if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
         report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
@@ -158,6 +166,8 @@ def _check(recipe: Recipe) -> None:
             if settings.num_views < 2:
                 raise ValueError(f"{phase}: '{name}' compares two views: set num_views=2, or leave it out")
         distributed.own_rows(settings.batch_size)  # refuses what does not divide among the ranks
+    if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
+        raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
     protocols_of(recipe.training)
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
