@@ -193,7 +193,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
     handles = [
         Line2D([], [], color=COLORS[number % len(COLORS)], label=name) for number, name in enumerate(_names(folders))
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=9, frameon=False)
     _save(figure, out)
 
 
