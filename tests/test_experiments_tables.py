@@ -16,8 +16,9 @@ from runs import small_fields
 from sclgan.evaluation import evaluate_run
 from sclgan.experiments import table_page, table_runs
 from sclgan.experiments.table_page import make_table
-from sclgan.experiments.table_report import Entry, markdown, report, table_csv, value_text
+from sclgan.experiments.table_report import Entry, report
 from sclgan.experiments.table_runs import TableRun, plan
+from sclgan.experiments.table_text import markdown, table_csv, value_text
 from sclgan.experiments.tables import KINDS, KNOWN, fitting, resolve, table
 from sclgan.recipe import to_json
 

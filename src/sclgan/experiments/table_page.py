@@ -20,21 +20,19 @@ from sclgan.experiments.compare import (
     sample_rows,
 )
 from sclgan.experiments.curves import svg
-from sclgan.experiments.table_report import (
+from sclgan.experiments.table_report import GroupResults, Report, report
+from sclgan.experiments.table_runs import missing_data, plan, run_missing, say
+from sclgan.experiments.table_text import (
     OVERALL_NOTE,
-    GroupResults,
-    Report,
     change_text,
     costs,
     markdown,
     overall_text,
     p_text,
-    report,
     seeds_note,
     table_csv,
     value_text,
 )
-from sclgan.experiments.table_runs import missing_data, plan, run_missing, say
 from sclgan.experiments.tables import Table, called, table, title
 from sclgan.files import write_atomically
 from sclgan.recipe import construct
