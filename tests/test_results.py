@@ -11,5 +11,6 @@ def test_the_tables_of_the_page_are_those_of_the_committed_results():
     results = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(results)
     page = results.tables()
-    assert page.count("| protocol |") == page.count("<!-- results/") >= 1
+    assert page.count("| protocol |") == page.count(".json -->") >= 1
+    assert page.count("| real pictures |") + page.count("| chance |") >= page.count(".md -->") >= 1
     assert results.PAGE.read_text() == page, "run `python scripts/results.py tables`"
