@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics": {
         "metrics",
         "encoders.lite0",
+        "encoders.lite2",
         "encoders.clip",
         "encoders.clip_tokens",
         "encoders.weight_files",

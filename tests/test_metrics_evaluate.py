@@ -11,9 +11,9 @@ from torch import Tensor
 from fakes import Squares
 from ranks import run_on_ranks
 from sclgan import distributed
-from sclgan.encoders.lite0 import WEIGHTS_SHA256
+from sclgan.encoders.lite0 import WEIGHTS_SHA256, Lite0
 from sclgan.metrics.evaluate import Result, evaluate
-from sclgan.metrics.features import EXTRACTORS, Classifier, Lite0Extractor, quantise
+from sclgan.metrics.features import EXTRACTORS, Classifier, LiteExtractor, quantise
 from sclgan.metrics.measures import GeneratedBatch
 from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.metrics.reals import composition, label_of, measure_reals, row_of
@@ -208,7 +208,7 @@ def test_quantisation_rounds_and_clamps() -> None:
 
 
 def test_lite0_extractor() -> None:
-    extractor = Lite0Extractor()
+    extractor = LiteExtractor(Lite0)
     assert isinstance(extractor, Classifier)
     assert extractor.weights_sha256 == WEIGHTS_SHA256
     images = torch.randint(0, 256, (21, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

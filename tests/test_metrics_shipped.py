@@ -6,13 +6,14 @@ from PIL import Image
 
 from sclgan.__main__ import COMMANDS
 from sclgan.data.emoji import Emoji
-from sclgan.metrics.features import Lite0Extractor
+from sclgan.encoders.lite0 import Lite0
+from sclgan.metrics.features import LiteExtractor
 from sclgan.metrics.reals import composition
 from sclgan.metrics.shipped import shipped
 
 
 def test_they_are_of_held_out_emoji_and_of_the_extractor_that_is_installed() -> None:
-    known, extractor = shipped(), Lite0Extractor()
+    known, extractor = shipped(), LiteExtractor(Lite0)
     assert (known.extractor, known.weights_sha256) == (extractor.name, extractor.weights_sha256)
     assert known.num_samples == 10_000
     torch.testing.assert_close(known.sigma, known.sigma.T, rtol=0, atol=0)

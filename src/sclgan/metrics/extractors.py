@@ -1,7 +1,7 @@
 """The networks of the metrics between 8-bit pictures and features, each with the resize and the scale of its source.
 
 Heusel et al. 2017 (FID), Parmar et al. 2022 (clean-fid), Radford et al. 2021 (CLIP), Caron et al. 2021 (DINO). All
-but Lite0 need a local file, see `weights`. Rows are float32 on the CPU and depend each on its own picture alone.
+but the Lite networks need a local file, see `weights`. Rows are float32 on the CPU and depend each on its own picture alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from sclgan.encoders.lite0 import Lite0
+from sclgan.encoders.lite0 import Lite
 from sclgan.encoders.weight_files import read_states
 from sclgan.metrics.inception_tf import Inception, Poolings
 from sclgan.metrics.resize import pillow, tf1_bilinear
@@ -23,8 +23,8 @@ Prepare = Callable[[UInt8[Tensor, "b 3 h w"]], Float[Tensor, "b 3 s s"]]
 IMAGENET_MEAN, IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-class Lite0Extractor:
-    """Pooled features of EfficientNet-Lite0 with ImageNet weights, 1280 numbers an image.
+class LiteExtractor:
+    """Pooled features of an EfficientNet-Lite with ImageNet weights, 1280 numbers per image.
 
     Any image size; resized to `image_size` in floating point, bilinear with half-pixel centres, antialiased where it
     shrinks, not quantised again.
@@ -32,9 +32,9 @@ class Lite0Extractor:
 
     num_features: int = 1280
 
-    def __init__(self, *, image_size: int = 128, device: torch.device | None = None) -> None:
-        self.name = f"lite0@{image_size}"
-        self.network = Lite0(image_size=image_size)
+    def __init__(self, network: type[Lite], *, image_size: int = 128, device: torch.device | None = None) -> None:
+        self.name = f"{network.member}@{image_size}"
+        self.network = network(image_size=image_size)
         self.weights_sha256 = self.network.weights_sha256
         self.device = device or torch.device("cpu")
         self.network.to(self.device)

@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from sclgan.encoders.lite0 import Lite0
+from sclgan.encoders.lite2 import Lite2
 from sclgan.metrics import weights
 from sclgan.metrics.extractors import (
     VIT_B_32,
@@ -21,7 +23,7 @@ from sclgan.metrics.extractors import (
     CLIPExtractor,
     DINOExtractor,
     InceptionExtractor,
-    Lite0Extractor,
+    LiteExtractor,
     prepare_clean,
     prepare_legacy,
     prepare_tf1,
@@ -94,7 +96,8 @@ def _cub_classifier(*, device: torch.device | None = None) -> NoReturn:
 
 EXTRACTORS: Mapping[str, Callable[..., Extractor]] = MappingProxyType(
     {
-        "lite0@128": Lite0Extractor,
+        "lite0@128": partial(LiteExtractor, Lite0),
+        "lite2@128": partial(LiteExtractor, Lite2),
         "inception-cub": _cub_classifier,
         **{name: partial(extractor, name) for name, extractor in _FROM_FILES.items()},
     }
