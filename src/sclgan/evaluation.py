@@ -27,12 +27,14 @@ from sclgan.grading import (
     kind_of_reals,
     sha256_of,
     shown,
+    with_training,
 )
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
 from sclgan.metrics.measures import GeneratedBatch
 from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import composition, label_of
+from sclgan.metrics.training_reals import why_none
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.run import ENCODERS, Run, open_run, to_uint8
@@ -74,7 +76,12 @@ def evaluate_run(
         damsm=isinstance(run.encoders, DAMSM),
         emoji=isinstance(source, Emoji),
     )
-    chosen = choose(protocols_named(protocols), offer, save_statistics=save_statistics, curve=curve)
+    named = protocols_named(protocols)
+    training: Source | None = None
+    if not named or any(protocol.num_fitted for protocol in named):
+        training = construct(run.recipe.source, "train")
+        offer = replace(offer, no_classifier=why_none(training, source))
+    chosen = choose(named, offer, save_statistics=save_statistics, curve=curve)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
         raise ValueError(f"{num_samples} images cannot be graded: ask for at least 2, better the protocol's number")
@@ -89,6 +96,7 @@ def evaluate_run(
         real = composed_reals(measured, source, encode=encode)
     else:
         real = given_reals(reals, measured)
+    real = with_training(real, measured, training, source)
     results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
     results = finish(results, measured, real, save_statistics=save_statistics, curve=curve)
     results = [replace(result, label=_label(result, checkpoint, reals)) for result in results]

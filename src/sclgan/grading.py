@@ -32,6 +32,7 @@ from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, known_statistics, measure_pictures, measure_reals
 from sclgan.metrics.remembered import cache_folder
 from sclgan.metrics.statistics import Gaussian
+from sclgan.metrics.training_reals import measure_training
 from sclgan.train.log import ProgressLine
 
 log = logging.getLogger(__name__)
@@ -130,6 +131,33 @@ def composed_reals(
         encode=encode,
         cache=cache_folder(),
     )
+
+
+def with_training(
+    reals: Reals, measured: Measured, training: Source | None, held_out: Source, *, floor: bool = True
+) -> Reals:
+    """The same with pictures of the training split, where a protocol fits a classifier to them.
+
+    The floor is of as many held-out pictures as were generated, of photographs at most all.
+
+    Raises:
+        ValueError: no classifier can be fitted, see `training_reals.why_none`.
+    """
+    fitted = [protocol for protocol in measured.protocols if protocol.num_fitted]
+    if not fitted or training is None:
+        return reals
+    num_floor = measured.num_samples if isinstance(held_out, Emoji) else min(measured.num_samples, len(held_out))
+    pictures = measure_training(
+        fitted,
+        training,
+        held_out,
+        measured.extractors,
+        size=measured.size,
+        num_floor=num_floor if floor else 0,
+        seed=measured.seed,
+        cache=cache_folder(),
+    )
+    return replace(reals, training=pictures)
 
 
 def encode_with(encoders: Encoders, encode_text: Callable[[Sequence[str]], TextCodes]) -> Encode:

@@ -46,7 +46,7 @@ class WeightFile:
 
 
 class Lite(nn.Module):
-    """A network of the family, which a class names. Region and pooled features of images, frozen and differentiable in the image.
+    """Region and pooled features of images, frozen and differentiable in the image; a class below for each network.
 
         u       = resize(image) to image_size x image_size, bilinear, antialiased where it shrinks
         x       = ((u + 1) / 2 * 255 - 127) / 128

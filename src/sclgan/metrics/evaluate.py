@@ -23,6 +23,7 @@ from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch, Measure, ne
 from sclgan.metrics.protocol import EvaluationProtocol, protocol_named
 from sclgan.metrics.reals import NO_REALS, Reals, measure_reals, update_all
 from sclgan.metrics.statistics import Gaussian
+from sclgan.metrics.training_reals import measure_training
 
 RUN_ENCODERS = "the run's own encoders"
 
@@ -122,6 +123,7 @@ def evaluate(
     reals: Source | Reals,
     fakes: Iterable[GeneratedBatch],
     *,
+    training: Source | None = None,
     num_reals: int = 5_000,
     seed: int = 0,
     floor: bool = True,
@@ -134,9 +136,9 @@ def evaluate(
 
     `fakes` is consumed once, lazily. `reals` is the held-out split, of which `num_reals` compositions at the size of
     the fakes are measured (and as many more as there are fakes, unless `floor` is False), or what `measure_reals`
-    returned before. `extractors` by name default to new ones on this rank's
-    device. `encode` gives real pictures a floor in R-precision; `encoders_sha256` goes into its record. `cache` is a
-    folder that keeps the features of real pictures.
+    returned before. `training` is the split to which some protocols fit a classifier. `extractors` by name default to
+    new ones on this rank's device. `encode` gives real pictures a floor in R-precision; `encoders_sha256` goes into its
+    record. `cache` is a folder that keeps the features of real pictures.
 
     Raises:
         ValueError: a name is unknown or repeated; there are no fakes, or a sample twice; real pictures cannot be
@@ -146,8 +148,12 @@ def evaluate(
     measured = measure_fakes(protocols, fakes, seed=seed, extractors=extractors)
     if not isinstance(reals, Reals):
         num_floor = measured.num_samples if floor else 0
-        options: dict[str, Any] = {"size": measured.size, "num_reals": num_reals, "num_floor": num_floor, "seed": seed}
-        reals = measure_reals(measured.protocols, reals, measured.extractors, encode=encode, cache=cache, **options)
+        options: dict[str, Any] = {"size": measured.size, "num_floor": num_floor, "seed": seed, "cache": cache}
+        held_out, extractors = reals, measured.extractors
+        reals = measure_reals(measured.protocols, held_out, extractors, num_reals=num_reals, encode=encode, **options)
+        fitted = [protocol for protocol in measured.protocols if protocol.num_fitted]
+        if fitted and training is not None:
+            reals = replace(reals, training=measure_training(fitted, training, held_out, extractors, **options))
     return grade(measured, reals, encoders_sha256=encoders_sha256)
 
 
@@ -208,14 +214,17 @@ def grade(measured: Measured, reals: Reals, *, encoders_sha256: str | None = Non
         ValueError: `reals` were measured for other protocols, another size or seed; a metric refuses its input.
     """
     _check_reals(reals, measured)
-    estimates = {name: measure.estimate(reals.references.get(name)) for name, measure in measured.measures.items()}
+    compared = {p.name: reals.compared_by(p) for p in measured.protocols}
+    estimates = {
+        name: measure.estimate(compared[name].references.get(name)) for name, measure in measured.measures.items()
+    }
     seconds = time.perf_counter() - measured.began
     results = []
     for protocol in measured.protocols:
         estimate = estimates[protocol.name]
         extractor = None if protocol.extractor is None else measured.extractors[protocol.extractor]
         grades_itself = protocol.metric == "r_precision"
-        compares = measured.measures[protocol.name].needs_reference
+        compares, others = measured.measures[protocol.name].needs_reference, compared[protocol.name]
         results.append(
             Result(
                 protocol=protocol.name,
@@ -223,14 +232,14 @@ def grade(measured: Measured, reals: Reals, *, encoders_sha256: str | None = Non
                 value=estimate.value,
                 interval=estimate.interval,
                 interval_kind=estimate.kind,
-                floor=reals.floors.get(protocol.name),
+                floor=others.floors.get(protocol.name),
                 better=protocol.better,
                 num_samples=measured.num_samples,
-                num_reals=reals.num_reals if compares else 0,
-                num_floor=reals.num_floor if protocol.name in reals.floors else 0,
-                source=reals.source,
-                split=reals.split,
-                reals_sha256=reals.sha256,
+                num_reals=others.num_reals if compares else 0,
+                num_floor=others.num_floor if protocol.name in others.floors else 0,
+                source=others.source,
+                split=others.split,
+                reals_sha256=others.sha256,
                 extractor=extractor.name if extractor else RUN_ENCODERS if grades_itself else None,
                 weights_sha256=extractor.weights_sha256 if extractor else encoders_sha256 if grades_itself else None,
                 seed=measured.seed,
@@ -253,18 +262,19 @@ def _extractors(
 
 
 def _check_reals(reals: Reals, measured: Measured) -> None:
-    comparing = {name for name, measure in measured.measures.items() if measure.needs_reference}
-    if comparing and reals is NO_REALS:
-        raise ValueError(f"{sorted(comparing)} compare with real pictures, and none were given")
-    if reals.size is not None and (reals.size, reals.seed) != (measured.size, measured.seed):
-        raise ValueError(
-            f"real pictures were measured at {reals.size} px with seed {reals.seed}, "
-            f"the fakes have {measured.size} px and seed {measured.seed}: measure the real pictures again"
-        )
-    if missing := comparing - reals.references.keys():
-        raise ValueError(
-            f"real pictures were not measured for {sorted(missing)}: pass these protocols to measure_reals"
-        )
+    comparing = [p for p in measured.protocols if measured.measures[p.name].needs_reference]
+    for protocol in comparing:
+        others = reals.compared_by(protocol)
+        if others is NO_REALS:
+            raise ValueError(f"{protocol.name} compares with real pictures, and none were given")
+        if others.size is not None and (others.size, others.seed) != (measured.size, measured.seed):
+            raise ValueError(
+                f"real pictures were measured at {others.size} px with seed {others.seed}, "
+                f"the fakes have {measured.size} px and seed {measured.seed}: measure the real pictures again"
+            )
+        if protocol.name not in others.references:
+            function = "measure_training" if protocol.num_fitted else "measure_reals"
+            raise ValueError(f"real pictures were not measured for {protocol.name}: pass this protocol to {function}")
 
 
 def _versions() -> dict[str, str]:

@@ -1,7 +1,8 @@
 """The networks of the metrics between 8-bit pictures and features, each with the resize and the scale of its source.
 
 Heusel et al. 2017 (FID), Parmar et al. 2022 (clean-fid), Radford et al. 2021 (CLIP), Caron et al. 2021 (DINO). All
-but the Lite networks need a local file, see `weights`. Rows are float32 on the CPU and depend each on its own picture alone.
+but the Lite networks need a local file, see `weights`. Rows are float32 on the CPU and depend each on its own picture
+alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -10,6 +10,9 @@ from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol
 RealsAre = Literal["pictures", "statistics", "none"]
 
 
+FOLDERS = "fits a classifier to the training pictures of a run: it grades runs, not folders of pictures"
+
+
 @dataclass(frozen=True)
 class Offer:
     """What is known of the generated pictures and of the real ones."""
@@ -22,6 +25,8 @@ class Offer:
     """Whether a pre-trained DAMSM is there, such as a run's own."""
     emoji: bool
     """Whether captions and pictures are of the embedded emoji."""
+    no_classifier: str | None = FOLDERS
+    """Why no classifier of labels can be fitted to real training pictures, in words that say what to give."""
 
 
 def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
@@ -37,6 +42,8 @@ def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
             return "needs the codes of a DAMSM: give --encoders; a run with other encoders has r_precision_clip"
         case "ground" if not offer.emoji:
             return "is for the emoji source alone"
+    if protocol.num_fitted and offer.no_classifier is not None:
+        return offer.no_classifier
     if protocol.needs_captions and not offer.captions:
         return "compares pictures with captions: write metadata.jsonl, or KEY.txt beside KEY.png"
     return None

@@ -5,6 +5,7 @@ The metrics themselves stand in their own files; here is only what each needs to
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -20,6 +21,8 @@ from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.manifold import share_within
+from sclgan.metrics.probe import LinearProbe, fit
+from sclgan.metrics.proportion import proportion
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.retrieval import r_precision
 from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
@@ -89,6 +92,8 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
             return _Within(extractor, fakes_in_reals=protocol.metric == "precision")
         case "diversity", extractor if extractor is not None:
             return _Diversity(extractor.name, seed)
+        case "class_accuracy" | "class_accuracy_top5", extractor if extractor is not None:
+            return _ClassAccuracy(extractor, top=1 if protocol.metric == "class_accuracy" else 5)
         case "inception_score", extractor if isinstance(extractor, Classifier):
             return _InceptionScore(extractor, protocol.num_folds, seed)
         case "clip_score", extractor if isinstance(extractor, Matcher):
@@ -213,6 +218,37 @@ class _Within:
             raise ValueError("precision and recall need the features of real pictures")
         reals, fakes = (rows.whole()["features"] for rows in (reference.rows, self.rows))
         return share_within(fakes, reals) if self.fakes_in_reals else share_within(reals, fakes)
+
+
+class _ClassAccuracy:
+    """Of real training pictures it holds the classifier, of generated ones what is to be classified."""
+
+    needs_reference: bool = True
+
+    def __init__(self, extractor: Extractor, *, top: int, rows: _Rows | None = None) -> None:
+        self.extractor, self.top, self.rows = extractor, top, rows or _Rows()
+
+    def update(self, batch: GeneratedBatch, features: Features) -> None:
+        self.rows.add(batch.indices, features=features[self.extractor.name], labels=batch.labels)
+
+    def over_ranks(self) -> "_ClassAccuracy":
+        return _ClassAccuracy(self.extractor, top=self.top, rows=self.rows.over_ranks())
+
+    @cached_property
+    def probe(self) -> LinearProbe:
+        rows = self.rows.whole()
+        return fit(rows["features"], rows["labels"])
+
+    def estimate(self, reference: Measure | None) -> Estimate:
+        if not isinstance(reference, _ClassAccuracy):
+            raise ValueError("the accuracy of classes needs a classifier fitted to real training pictures")
+        probe, rows = reference.probe, self.rows.whole()
+        num_known = int(probe.knows(rows["labels"]).sum())
+        if num_known == 0:
+            raise ValueError("no caption is of a label that the training pictures have: grade more pictures")
+        num_right = int(probe.right(rows["features"], rows["labels"], top=self.top).sum())
+        what = f"pictures, chance {min(1, self.top / len(probe.classes)):.2g}"
+        return proportion(num_right, num_known, what)
 
 
 class _InceptionScore:

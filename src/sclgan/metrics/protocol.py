@@ -7,6 +7,7 @@ number of samples. Two protocols never share a column of a table.
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -22,9 +23,11 @@ Metric = Literal[
     "clip_score",
     "diversity",
     "ground",
+    "class_accuracy",
+    "class_accuracy_top5",
 ]
 
-RESIZE_LITE0 = "to 128 px in float: bilinear, half-pixel centres, antialiased where it shrinks"
+RESIZE_LITE = "to 128 px in float: bilinear, half-pixel centres, antialiased where it shrinks"
 RESIZE_TF1 = "to 299 px in float: TensorFlow 1's bilinear, no half-pixel centres, not antialiased"
 RESIZE_CLEAN = "to 299 px in float: Pillow's bicubic, antialiased, clamped to [0, 255]"
 RESIZE_LEGACY = "to 299 px in 8 bits: Pillow's bilinear, antialiased; then the mis-scaled input of early pytorch-fid"
@@ -50,6 +53,8 @@ class EvaluationProtocol:
     num_samples: int = 5_000
     num_folds: int = 1
     """Splits, folds or subsets that the value is the mean of."""
+    num_fitted: int = 0
+    """Real training pictures that a classifier is fitted to, at least; 0 where none is; see `training_reals`."""
     split: str = "held-out"
 
     @property
@@ -234,48 +239,69 @@ _LITERATURE = (
     ),
 )
 
+
+def _by_lite(network: str, resize: str, judge: str) -> tuple[EvaluationProtocol, ...]:
+    """The protocols that compare features of an EfficientNet-Lite; `judge` says what else of them is to be known."""
+    shared = partial(EvaluationProtocol, extractor=f"{network}@128", resize=resize)
+    return (
+        shared(
+            name=f"fd_{network}",
+            metric="frechet",
+            better="lower",
+            purpose="quality and variety against real pictures; biased upwards by few samples, so compare equal numbers"
+            + judge,
+        ),
+        shared(
+            name=f"kid_{network}",
+            metric="kernel",
+            better="lower",
+            purpose=f"quality and variety against real pictures, unbiased: the one to trust on small sets{judge}",
+        ),
+        shared(
+            name=f"precision_{network}",
+            metric="precision",
+            better="higher",
+            purpose=f"the share of generated pictures among the neighbours of real ones: quality{judge}",
+        ),
+        shared(
+            name=f"recall_{network}",
+            metric="recall",
+            better="higher",
+            purpose=f"the share of real pictures among the neighbours of generated ones: variety{judge}",
+        ),
+        shared(
+            name=f"diversity_{network}",
+            metric="diversity",
+            better="higher",
+            purpose="variety within a label; compare with the value of real pictures, which is the aim, not with "
+            f"infinity{judge}",
+        ),
+    )
+
+
+_LITE0 = _by_lite("lite0", RESIZE_LITE, "")
+_LITE2 = _by_lite("lite2", RESIZE_LITE, "; by a network that trains nothing here")
+
+_CLASSIFIER = partial(
+    EvaluationProtocol,
+    extractor="lite2@128",
+    resize=RESIZE_LITE,
+    num_fitted=5_000,
+    split="5,000 or more for training, to fit; held-out ones for what real pictures get",
+    better="higher",
+)
+
 _OFFLINE = (
-    EvaluationProtocol(
-        name="fd_lite0",
-        metric="frechet",
-        extractor="lite0@128",
-        resize=RESIZE_LITE0,
-        better="lower",
-        purpose="quality and variety against real pictures; biased upwards by few samples, so compare equal numbers",
-    ),
-    EvaluationProtocol(
-        name="kid_lite0",
-        metric="kernel",
-        extractor="lite0@128",
-        resize=RESIZE_LITE0,
-        better="lower",
-        purpose="quality and variety against real pictures, unbiased: the one to trust on small sets",
-    ),
+    *_LITE0,
     EvaluationProtocol(
         name="is_lite0",
         metric="inception_score",
         extractor="lite0@128",
-        resize=RESIZE_LITE0,
+        resize=RESIZE_LITE,
         num_folds=10,
         split=NO_REALS,
         better="higher",
         purpose="confidence and variety in ImageNet's classes; blind to captions; for completeness of tables",
-    ),
-    EvaluationProtocol(
-        name="precision_lite0",
-        metric="precision",
-        extractor="lite0@128",
-        resize=RESIZE_LITE0,
-        better="higher",
-        purpose="the share of generated pictures among the neighbours of real ones: quality",
-    ),
-    EvaluationProtocol(
-        name="recall_lite0",
-        metric="recall",
-        extractor="lite0@128",
-        resize=RESIZE_LITE0,
-        better="higher",
-        purpose="the share of real pictures among the neighbours of generated ones: variety",
     ),
     EvaluationProtocol(
         name="r_precision_damsm",
@@ -289,14 +315,6 @@ _OFFLINE = (
         purpose="r_precision on fewer pictures; self-grading: the run's own encoders, which also trained the generator",
     ),
     EvaluationProtocol(
-        name="diversity_lite0",
-        metric="diversity",
-        extractor="lite0@128",
-        resize=RESIZE_LITE0,
-        better="higher",
-        purpose="variety within a label; compare with the value of real pictures, which is the aim, not with infinity",
-    ),
-    EvaluationProtocol(
         name="ground",
         metric="ground",
         extractor=None,
@@ -305,6 +323,18 @@ _OFFLINE = (
         better="higher",
         purpose="emoji source only: does the background have the ground that the caption names; chance 1/len(GROUNDS)",
     ),
+    *_LITE2,
+    _CLASSIFIER(
+        name="class_accuracy",
+        metric="class_accuracy",
+        purpose="is the thing recognised: does a linear classifier, fitted to real training pictures, see the "
+        "caption's label (of several the dominant one); chance 1 / number of labels",
+    ),
+    _CLASSIFIER(
+        name="class_accuracy_top5",
+        metric="class_accuracy_top5",
+        purpose="the same, the label among the five of highest score; chance 5 / number of labels",
+    ),
 )
 
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
@@ -312,7 +342,11 @@ PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
 )
 
 
-BOTH = {"precision_recall": ("precision", "recall"), "precision_recall_lite0": ("precision_lite0", "recall_lite0")}
+BOTH = {
+    "precision_recall": ("precision", "recall"),
+    "precision_recall_lite0": ("precision_lite0", "recall_lite0"),
+    "precision_recall_lite2": ("precision_lite2", "recall_lite2"),
+}
 """Names that stand for two protocols."""
 
 

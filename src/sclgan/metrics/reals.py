@@ -4,7 +4,7 @@ Every picture is a function of (seed, index), so that any number of ranks measur
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -44,6 +44,12 @@ class Reals:
     source: str
     split: str
     sha256: str | None = None
+    training: "Reals | None" = None
+    """Pictures of the training split, for the protocols that fit a classifier to them; see `training_reals`."""
+
+    def compared_by(self, protocol: EvaluationProtocol) -> "Reals":
+        """Those pictures that the protocol compares with."""
+        return self.training if protocol.num_fitted and self.training is not None else self
 
 
 NO_REALS = Reals({}, {}, 0, 0, None, None, "", "")
@@ -104,14 +110,14 @@ def measure_reals(
     """
     if len(source) == 0:
         raise ValueError(f"the split {source.split!r} of {source.name!r} has no rows: there is nothing to compare with")
-    compared = [p for p in protocols if new_measure(p, extractors, seed).needs_reference]
-    graded = [p for p in protocols if p.metric != "r_precision" or encode is not None]
+    compared = compared_with_held_out(protocols, extractors)
+    graded = [p for p in protocols if not p.num_fitted and (p.metric != "r_precision" or encode is not None)]
 
     def measured(
         chosen: Sequence[EvaluationProtocol], start: int, stop: int, encode: Encode | None
     ) -> dict[str, Measure]:
         measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
-        used = _used(chosen, extractors, cache)
+        used = remembering(chosen, extractors, cache)
         if measures:
             for batch in composed(
                 source, range(start, stop), stop, size, seed=seed, batch_size=batch_size, encode=encode
@@ -139,9 +145,9 @@ def measure_pictures(
     Raises:
         ValueError: there are fewer than two.
     """
-    compared = [p for p in protocols if new_measure(p, extractors, seed).needs_reference]
+    compared = compared_with_held_out(protocols, extractors)
     measures = {p.name: new_measure(p, extractors, seed) for p in compared}
-    used = _used(compared, extractors, cache)
+    used = remembering(compared, extractors, cache)
     num_own = 0
     for batch in batches:
         update_all(measures.values(), batch, used)
@@ -181,6 +187,13 @@ def known_statistics(
     return Reals(references, {}, known.num_samples, 0, None, None, str(path), "", sha256)
 
 
+def compared_with_held_out(
+    protocols: Sequence[EvaluationProtocol], extractors: Mapping[str, Extractor]
+) -> list[EvaluationProtocol]:
+    """The protocols that compare with held-out pictures; those that fit a classifier compare with others."""
+    return [p for p in protocols if not p.num_fitted and new_measure(p, extractors, 0).needs_reference]
+
+
 def update_all(
     measures: Iterable[Updated], batch: GeneratedBatch, extractors: Mapping[str, Extractor | Remembered]
 ) -> None:
@@ -190,7 +203,7 @@ def update_all(
         measure.update(batch, features)
 
 
-def _used(
+def remembering(
     protocols: Sequence[EvaluationProtocol], extractors: Mapping[str, Extractor], cache: Path | None
 ) -> dict[str, Extractor | Remembered]:
     """The extractors of the protocols, which remember where there is a cache."""
@@ -209,16 +222,30 @@ def composed(
     encode: Encode | None = None,
 ) -> Iterator[GeneratedBatch]:
     """This rank's share of the samples with these numbers of `num_samples`, as `composition` makes them."""
+
+    def drawn(index: int) -> tuple[int, Picture]:
+        return composition(source, index, size, seed, num_samples=num_samples)
+
+    return batches_of(drawn, lambda row: label_of(source, row), indices, batch_size=batch_size, encode=encode)
+
+
+def batches_of(
+    drawn: Callable[[int], tuple[int, Picture]],
+    label: Callable[[int], int],
+    indices: range,
+    *,
+    batch_size: int = 64,
+    encode: Encode | None = None,
+) -> Iterator[GeneratedBatch]:
+    """This rank's share of the samples with these numbers; `drawn` gives the row and the picture of a number."""
     own = indices[distributed.rank() :: distributed.world_size()]
     for start in range(0, len(own), batch_size):
         numbers = own[start : start + batch_size]
-        rows, pictures = zip(
-            *(composition(source, i, size, seed, num_samples=num_samples) for i in numbers), strict=True
-        )
+        rows, pictures = zip(*map(drawn, numbers), strict=True)
         images = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2).contiguous()
         captions = [picture.caption for picture in pictures]
         codes: tuple[Tensor | None, Tensor | None] = (None, None) if encode is None else encode(images, captions)
-        labels = torch.tensor([label_of(source, row) for row in rows])
+        labels = torch.tensor([label(row) for row in rows])
         yield GeneratedBatch(torch.tensor(list(numbers)), images, captions, labels, *codes)
 
 

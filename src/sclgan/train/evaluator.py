@@ -9,11 +9,12 @@ import logging
 from sclgan import distributed
 from sclgan.data.types import Source
 from sclgan.evaluation import SPLIT, generated
-from sclgan.grading import composed_reals
+from sclgan.grading import composed_reals, with_training
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.features import EXTRACTORS, available
 from sclgan.metrics.protocol import EvaluationProtocol, protocols_named
 from sclgan.metrics.reals import Reals
+from sclgan.metrics.training_reals import why_none
 from sclgan.recipe import Training, construct
 from sclgan.run import Run
 from sclgan.train import checkpoint
@@ -55,6 +56,11 @@ class Evaluator:
     def __init__(self, run: Run, protocols: list[EvaluationProtocol]) -> None:
         self.run, self.protocols = run, protocols
         self.source: Source = construct(run.recipe.source, SPLIT)
+        self.training: Source | None = None
+        if fitted := [p.name for p in protocols if p.num_fitted]:
+            self.training = construct(run.recipe.source, "train")
+            if (reason := why_none(self.training, self.source)) is not None:
+                raise ValueError(f"training.evaluate_protocols: {', '.join(fitted)} {reason}")
         names = sorted({p.extractor for p in protocols if p.extractor is not None})
         self.extractors = {name: EXTRACTORS[name](device=distributed.device()) for name in names}
         self._reals: Reals | None = None
@@ -65,7 +71,8 @@ class Evaluator:
         fakes = generated(self.run, self.source, recipe.training.evaluate_images, seed=recipe.seed)
         measured = measure_fakes(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
         if self._reals is None:
-            self._reals = composed_reals(measured, self.source, num_floor=0)
+            reals = composed_reals(measured, self.source, num_floor=0)
+            self._reals = with_training(reals, measured, self.training, self.source, floor=False)
         results = grade(measured, self._reals)
         if distributed.rank() == 0:
             self._keep_best(results[0], step)
