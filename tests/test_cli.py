@@ -15,8 +15,8 @@ import sys
 import typing
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from functools import wraps
+from dataclasses import dataclass, replace
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated
 from unittest.mock import patch
@@ -29,8 +29,10 @@ import photos_on_disk
 from runs import SCL, small_fields
 from sclgan.__main__ import COMMANDS, FLAGS, main, positionals_first
 from sclgan.data import emoji
+from sclgan.data.folder import Folder
+from sclgan.recipe import to_json
 from sclgan.recipes import ABLATIONS, RECIPES
-from sclgan.run import open_run
+from sclgan.run import open_run, saved_recipe
 from sclgan.train import checkpoint, session
 
 PLAIN = "ssagan_emoji"
@@ -527,9 +529,26 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
 
 def test_evaluate_refuses_what_cannot_be_graded(plain):
     before = sorted(plain.iterdir())
-    assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lite")
+    assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lit0")
     assert "1 images cannot be graded: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
     assert sorted(plain.iterdir()) == before
+
+
+def test_evaluate_wants_labels_for_the_accuracy_of_classes_before_it_draws(plain, tmp_path):
+    run, pictures = tmp_path / "run", photos_on_disk.own_pictures(tmp_path / "own")
+    shutil.copytree(plain, run)
+    rows = [json.loads(line) for line in (pictures / "metadata.jsonl").read_text().splitlines()]
+    photos_on_disk.table(pictures / "metadata.jsonl", [{k: v for k, v in row.items() if k != "label"} for row in rows])
+    recipe = replace(saved_recipe(run), source=partial(Folder, root=str(pictures)))
+    (run / "recipe.json").write_text(to_json(recipe))
+    command = ("evaluate", run, "--num-images", 4, "--protocol", "class_accuracy")
+    said = refused(*command, "--save-pictures", tmp_path / "drawn")
+    assert "class_accuracy needs labels, and the split 'train' of 'folder' has none: label every picture, or" in said
+    assert not (tmp_path / "drawn").exists()
+    shutil.rmtree(pictures)
+    assert "there is no folder" in refused(*command)
+    said = refused("evaluate", photos_on_disk.own_pictures(tmp_path / "fakes"), "--protocol", "class_accuracy")
+    assert "class_accuracy fits a classifier to the training pictures of a run" in said
 
 
 def test_evaluate_takes_any_folder_of_pictures(tmp_path):

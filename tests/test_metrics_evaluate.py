@@ -84,6 +84,7 @@ def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
         WITHOUT_GROUND,
         Squares("test"),
         generated(num_samples, batch_size),
+        training=Squares("train"),
         num_reals=48,
         extractors={name: Means(name) for name in EXTRACTORS},
         encode=encode,
@@ -195,7 +196,7 @@ def test_protocols_have_their_own_names_and_labels() -> None:
     assert all(name == protocol.name for name, protocol in PROTOCOLS.items())
     assert PROTOCOLS["fd_lite0"].label(5_000) == "fd_lite0"
     with pytest.raises(ValueError, match="did you mean 'kid_lite0'"):
-        protocol_named("kid_lite")
+        protocol_named("kid_lit0")
     assert isinstance(protocol_named("ground"), EvaluationProtocol)
     assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
 

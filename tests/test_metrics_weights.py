@@ -79,7 +79,8 @@ def test_every_extractor_of_a_protocol_is_known_and_its_weights_too() -> None:
 
 def test_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = {name for name, protocol in PROTOCOLS.items() if features.available(protocol) is None}
-    offline = {"fd_lite0", "kid_lite0", "is_lite0", "precision_lite0", "recall_lite0", "diversity_lite0"}
+    lite = {f"{kind}_{by}" for kind in ("fd", "kid", "precision", "recall", "diversity") for by in ("lite0", "lite2")}
+    offline = lite | {"is_lite0", "class_accuracy", "class_accuracy_top5"}
     assert here == offline | {"r_precision", "r_precision_damsm", "ground"}
     put(monkeypatch, tmp_path, "inception-2015", STATE)
     assert features.available(PROTOCOLS["kid"]) is None

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from fakes import Squares
 from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small
+from sclgan.data.emoji import Emoji
 from sclgan.evaluation import evaluate_run
-from sclgan.metrics import weights
+from sclgan.metrics import measures, weights
+from sclgan.metrics.probe import fit
+from sclgan.metrics.protocol import protocols_named
 from sclgan.recipe import Recipe
 from sclgan.run import open_run
-from sclgan.train import checkpoint, session
+from sclgan.train import checkpoint, evaluator, session
 from sclgan.train.evaluator import protocols_of
 from sclgan.train.log import read_metrics
 
@@ -122,7 +128,7 @@ def test_without_the_weights_there_is_one_line_and_no_evaluation(
 @pytest.mark.parametrize(
     ("field", "expected"),
     [
-        ("training.evaluate_protocols=kid_lite", "did you mean 'kid_lite0'"),
+        ("training.evaluate_protocols=kid_lit0", "did you mean 'kid_lite0'"),
         ("training.evaluate_images=1", "at least 2 images"),
     ],
 )
@@ -132,6 +138,40 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_trained(
     with pytest.raises(ValueError, match=expected):
         session.train(evaluated(2, field), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class Means:
+    """An extractor of colours in a four by four grid."""
+
+    name: str = "lite2@128"
+    weights_sha256: str = "0" * 64
+    num_features: int = 48
+
+    def __init__(self, *, device: torch.device) -> None:
+        del device
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.adaptive_avg_pool2d(images.float() / 255, 4).flatten(1)
+
+
+def test_the_classifier_is_fitted_once_for_all_evaluations(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fits: list[tuple[int, ...]] = []
+    monkeypatch.setattr(measures, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3))
+    monkeypatch.setattr(evaluator, "EXTRACTORS", {"lite2@128": Means})
+    opened = open_run(run)
+    folder = tmp_path / "run"
+    (folder / "checkpoints").mkdir(parents=True)
+    names = ["class_accuracy", "class_accuracy_top5"]
+    hook = evaluator.Evaluator(replace(opened, folder=folder), protocols_named(names))
+    first, second = hook(2), hook(4)
+    assert first == second
+    assert list(first) == [f"evaluation/{name}@12" for name in names]
+    assert fits == [(2 * len(Emoji("train")), 48)]
+    unlabelled = replace(opened, recipe=replace(opened.recipe, source=partial(Squares, labelled=False)))
+    with pytest.raises(ValueError, match=r"evaluate_protocols: class_accuracy, class_accuracy_top5 needs labels"):
+        evaluator.Evaluator(unlabelled, protocols_named(names))
 
 
 def test_no_cadence_is_no_evaluation() -> None:

@@ -79,8 +79,11 @@ def evaluate_run(
     named = protocols_named(protocols)
     training: Source | None = None
     if not named or any(protocol.num_fitted for protocol in named):
-        training = construct(run.recipe.source, "train")
-        offer = replace(offer, no_classifier=why_none(training, source))
+        try:
+            training = construct(run.recipe.source, "train")
+            offer = replace(offer, no_classifier=why_none(training, source))
+        except FileNotFoundError as error:
+            offer = replace(offer, no_classifier=f"fits a classifier to training pictures, which are not here: {error}")
     chosen = choose(named, offer, save_statistics=save_statistics, curve=curve)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
