@@ -69,6 +69,8 @@ class ImageCodes:
 
     image: Float[Tensor, "b d"]
     regions: Float[Tensor, "b d r s"]
+    maps: tuple[Float[Tensor, "b _c _h _w"], ...] = ()
+    """The frozen trunk's own features on several scales, fine to coarse; `Encoders.map_channels` are their widths."""
 
 
 class Encoders(nn.Module, abc.ABC):
@@ -82,6 +84,8 @@ class Encoders(nn.Module, abc.ABC):
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
     mask_same_label: bool = True
     """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
+    map_channels: tuple[int, ...] = ()
+    """Channels of each of `ImageCodes.maps`; empty where the trunk gives none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -132,4 +136,17 @@ class Backbone(Protocol):
 
     def __call__(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
         """The map that region codes are made of (c = `region_channels`), and one vector (p = `pooled_channels`)."""
+        ...
+
+
+@runtime_checkable
+class MultiScaleBackbone(Backbone, Protocol):
+    """A backbone that also gives its features on several scales, which a discriminator can judge."""
+
+    map_channels: tuple[int, ...]
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """What the backbone returns for the images, and the maps, fine to coarse, of the same pass."""
         ...

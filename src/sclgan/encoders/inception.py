@@ -25,6 +25,8 @@ TO_REGIONS = (
     *("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
 )
 TO_POOLED = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
+MAPS = {"maxpool1": 64, "Mixed_5d": 288, "Mixed_6e": 768, "Mixed_7c": 2048}
+"""The last layer of 73, 35, 17 and 8 places a side, and its channels."""
 
 
 class InceptionTrunk(nn.Module):
@@ -44,6 +46,7 @@ class InceptionTrunk(nn.Module):
 
     region_channels = 768
     pooled_channels = 2048
+    map_channels = tuple(MAPS.values())
 
     @staticmethod
     def needed_files(weights: str | Path | None) -> list[Needed]:
@@ -63,15 +66,22 @@ class InceptionTrunk(nn.Module):
             self._load(cached_weights() if weights == "imagenet" else Path(weights))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
+        regions, pooled, _ = self.with_maps(image)
+        return regions, pooled
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """`forward`, and the maps that `MAPS` names."""
         if image.shape[2:] != (SIZE, SIZE):
             image = F.interpolate(image, (SIZE, SIZE), mode="bilinear", align_corners=self.align_corners)
         image = image.contiguous(memory_format=torch.channels_last)  # the layout that its convolutions are fastest in
-        for name in TO_REGIONS:
+        maps: dict[str, Tensor] = {}
+        for name in TO_REGIONS + TO_POOLED:
             image = self.get_submodule(name)(image)
-        regions = image
-        for name in TO_POOLED:
-            image = self.get_submodule(name)(image)
-        return regions, image.mean(dim=(2, 3))
+            if name in MAPS:
+                maps[name] = image
+        return maps[TO_REGIONS[-1]], image.mean(dim=(2, 3)), tuple(maps.values())
 
     def _load(self, weights: Path) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)

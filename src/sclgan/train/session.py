@@ -18,6 +18,7 @@ from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
+from sclgan.gans.feature_discriminator import WithFeatureDiscriminator, with_feature_terms
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
 from sclgan.run import (
@@ -30,7 +31,7 @@ from sclgan.run import (
     save_encoders,
     saved_recipe,
 )
-from sclgan.train import loop
+from sclgan.train import loop, schedule
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
@@ -131,7 +132,7 @@ def train(
         report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
-    gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
+    gan = _built(recipe, pair)
     for network in (gan.generator, gan.discriminator):
         network.to(distributed.device()).train()
     phase = GANPhase(gan, pair, settings, seed=recipe.seed)
@@ -153,9 +154,20 @@ def train(
     distributed.barrier()
 
 
+def _built(recipe: Recipe, encoders: Encoders) -> TextToImageGAN:
+    """The GAN for training, with the feature discriminator that the recipe asks for."""
+    gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    if recipe.feature_discriminator is None:
+        return gan
+    return WithFeatureDiscriminator(gan, encoders, construct(recipe.feature_discriminator, encoders))
+
+
 def _check(recipe: Recipe) -> None:
     """Fails on what is wrong with a recipe before anything is written or pre-trained."""
     gan: type[TextToImageGAN] = class_of(recipe.gan)
+    discriminator_terms, generator_terms = gan.discriminator_term_names, gan.generator_term_names
+    if recipe.feature_discriminator is not None:
+        discriminator_terms, generator_terms = with_feature_terms(gan)
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
         settings: Pretraining | Training = getattr(recipe, phase)
@@ -169,11 +181,12 @@ def _check(recipe: Recipe) -> None:
     if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
         raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
     protocols_of(recipe.training)
+    schedule.check(recipe.training)
     tables = {
-        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
+        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, generator_terms),
         "discriminator_weights": (
             [name for weights in recipe.training.discriminator_weights for name in weights],
-            gan.discriminator_term_names,
+            discriminator_terms,
         ),
     }
     for table, (named, computed) in tables.items():
