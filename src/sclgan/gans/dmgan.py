@@ -5,7 +5,6 @@ Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks"
 """
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
