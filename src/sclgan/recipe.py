@@ -349,6 +349,7 @@ TINY = (
     "gan.head_channels=8",
     "gan.feature_blocks=0,1,2",
     "gan.num_prompts=2",
+    "feature_discriminator.width=4",
 )
 """The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 

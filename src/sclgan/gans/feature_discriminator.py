@@ -97,7 +97,8 @@ class WithFeatureDiscriminator:
         self.gan, self.encoders, self.features = gan, encoders, features
         self.generator, self.z_dim = gan.generator, gan.z_dim
         self.discriminator = nn.ModuleDict({"own": gan.discriminator, "features": features})
-        self.discriminator_term_names, self.generator_term_names = with_feature_terms(gan)
+        self.discriminator_term_names = gan.discriminator_term_names | DISCRIMINATOR_TERMS
+        self.generator_term_names = gan.generator_term_names | GENERATOR_TERMS
         self.terms_without_codes = gan.terms_without_codes
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
@@ -160,10 +161,6 @@ class WithFeatureDiscriminator:
 DISCRIMINATOR_TERMS = frozenset({"features_real", "features_mismatched", "features_fake"})
 GENERATOR_TERMS = frozenset({"features"})
 
-
-def with_feature_terms(gan: TextToImageGAN | type[TextToImageGAN]) -> tuple[frozenset[str], frozenset[str]]:
-    """The names of D's and of G's terms where a feature discriminator stands beside the GAN's own D."""
-    return gan.discriminator_term_names | DISCRIMINATOR_TERMS, gan.generator_term_names | GENERATOR_TERMS
 
 
 def per_picture(loss: Callable[[Tensor], Tensor], logits: Logits) -> Float[Tensor, " m"]:

@@ -10,17 +10,17 @@ from sclgan.gans.feature_discriminator import FeatureDiscriminator
 from sclgan.recipe import Recipe, Training
 
 
-def for_small_data(base: Recipe) -> Recipe:
+def for_small_data(base: Recipe, *, feature_discriminator: bool = True) -> Recipe:
     """The recipe with a feature discriminator, augmentation, a lazy penalty and averaging by pictures.
 
-    Works for every GAN; objectives and networks stay what they are, and the method's rows are made from the result as
-    from any other.
+    Works for every GAN: the networks stay what they are, and the method's rows are made from the result as from any
+    other. GALIP is better off without the feature discriminator, since its own D is one.
     """
-    return replace(
-        base,
-        training=with_lazy_penalty(with_augmentation(with_features(base.training))),
-        feature_discriminator=partial(FeatureDiscriminator),
-    )
+    training = with_lazy_penalty(with_augmentation(base.training))
+    training = replace(training, ema_decay=0.0, ema_images=10_000)
+    if not feature_discriminator:
+        return replace(base, training=training)
+    return replace(base, training=with_features(training), feature_discriminator=partial(FeatureDiscriminator))
 
 
 def with_features(training: Training) -> Training:
