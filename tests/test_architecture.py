@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "encoders": {"encoders", "losses", "data.types", "data.captions", "data.needed"},
     "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
+        "gans.augmentation",
         "gans.base",
         "gans.layers",
         "gans.stacked",
@@ -51,12 +52,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__init__",
     },
     # what decides
-    "recipe": {"losses.contrastive", "data.labels"},
+    "recipe": {"losses.contrastive", "data.labels", "gans.augmentation"},
     "recipes": {"recipe", "recipes", "gans", "encoders", "data", "losses.contrastive"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
+    | {"gans.augmentation"}
     | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
-    "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
+    "train.session": {"train", "recipe", "run", "gans.base", "gans.feature_discriminator", "encoders.base"}
     | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {

@@ -84,7 +84,9 @@ def test_the_terms_are_hinge_losses_averaged_over_places_and_then_scales():
         weight = {name: one.weight / one.sigma() for name, one in head.named_children()}
         bias = {name: one.bias for name, one in head.named_children()}
         x = x / (x.square().mean() + 1e-6).sqrt()
-        mixed = F.leaky_relu(torch.einsum("oc,chw->ohw", weight["mix"][:, :, 0, 0], x) + bias["mix"][:, None, None], 0.2)
+        mixed = F.leaky_relu(
+            torch.einsum("oc,chw->ohw", weight["mix"][:, :, 0, 0], x) + bias["mix"][:, None, None], 0.2
+        )
         padded = F.pad(mixed, (1, 1, 1, 1))
         condition = weight["project"][:, :, 0, 0] @ sentence + bias["project"]
         logits = []

@@ -95,7 +95,9 @@ def test_stopped_in_either_phase_and_repeated_the_weights_are_bit_identical(fini
 def test_encoders_of_another_kind_are_refused(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no tokenizer\.json"):
         session.train(small(PLAIN), tmp_path / "run", encoders=trained)
-    made = replace(small("ssagan_emoji_scl"), gan=small(PLAIN).gan, training=small(PLAIN).training, feature_discriminator=None)
+    made = replace(
+        small("ssagan_emoji_scl"), gan=small(PLAIN).gan, training=small(PLAIN).training, feature_discriminator=None
+    )
     with pytest.raises(ValueError, match="its encoders cannot be DAMSM"):
         session.train(made, tmp_path / "other", encoders=trained)
 

@@ -96,7 +96,7 @@ class WithFeatureDiscriminator:
     def __init__(self, gan: TextToImageGAN, encoders: Encoders, features: FeatureDiscriminator) -> None:
         self.gan, self.encoders, self.features = gan, encoders, features
         self.generator, self.z_dim = gan.generator, gan.z_dim
-        self.discriminator = nn.ModuleDict({"own": gan.discriminator, "features": features})
+        self.discriminator: nn.Module = nn.ModuleDict({"own": gan.discriminator, "features": features})
         self.discriminator_term_names = gan.discriminator_term_names | DISCRIMINATOR_TERMS
         self.generator_term_names = gan.generator_term_names | GENERATOR_TERMS
         self.terms_without_codes = gan.terms_without_codes
@@ -160,7 +160,6 @@ class WithFeatureDiscriminator:
 
 DISCRIMINATOR_TERMS = frozenset({"features_real", "features_mismatched", "features_fake"})
 GENERATOR_TERMS = frozenset({"features"})
-
 
 
 def per_picture(loss: Callable[[Tensor], Tensor], logits: Logits) -> Float[Tensor, " m"]:

@@ -59,6 +59,7 @@ SMALL_DATA = {
 }
 """The rows on CUB and COCO with the settings for small data, which those on the other data sets have anyway."""
 
+
 def _of_small_data() -> list[str]:
     """The plain rows of `SMALL_DATA`."""
     return [name for name in SMALL_DATA if name.endswith("_small")]

@@ -7,6 +7,8 @@ from typing import cast
 import torch
 from torch import nn
 
+from sclgan.recipe import Training
+
 
 class AveragedModel:
     """Keeps `average`, a copy of `model` whose parameters follow it: average = d * average + (1 - d) * model.
@@ -26,6 +28,19 @@ class AveragedModel:
         torch._foreach_lerp_(average, list(self.model.parameters()), weight)
         for kept, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
             kept.copy_(current)
+
+
+def decay_of(recipe: Training) -> Callable[[int], float]:
+    """How the recipe averages the generator.
+
+    Raises:
+        ValueError: `ema_decay` or `ema_images` is out of its range, or both are set.
+    """
+    if recipe.ema_images and recipe.ema_decay:
+        raise ValueError("training.ema_images and training.ema_decay both say how to average: set one of them to 0")
+    if recipe.ema_images:
+        return half_life(recipe.ema_images, recipe.batch_size * recipe.num_views)
+    return constant_decay(recipe.ema_decay)
 
 
 def constant_decay(decay: float) -> Callable[[int], float]:

@@ -19,7 +19,7 @@ from sclgan.losses.precision import widened
 from sclgan.losses.terms import sum_over_views
 from sclgan.random import normal, uniform
 from sclgan.recipe import Training
-from sclgan.train.ema import AveragedModel, constant_decay, half_life
+from sclgan.train.ema import AveragedModel, decay_of
 from sclgan.train.label_terms import LABEL_TERMS, label_terms
 from sclgan.train.schedule import weights_at
 from sclgan.train.step import descend, frozen
@@ -36,11 +36,7 @@ class GANPhase:
         self.discriminator_optimizer = torch.optim.Adam(
             gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas, fused=True
         )
-        if recipe.ema_images and recipe.ema_decay:
-            raise ValueError("training.ema_images and training.ema_decay both say how to average: set one of them to 0")
-        images_per_step = recipe.batch_size * recipe.num_views
-        decay = half_life(recipe.ema_images, images_per_step) if recipe.ema_images else constant_decay(recipe.ema_decay)
-        self.averaged = AveragedModel(gan.generator, decay)
+        self.averaged = AveragedModel(gan.generator, decay_of(recipe))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One iteration: first D, then G on the same fakes. Returns every term that was due, summed over the views."""

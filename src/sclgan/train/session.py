@@ -33,6 +33,7 @@ from sclgan.run import (
     saved_recipe,
 )
 from sclgan.train import loop, schedule
+from sclgan.train.ema import decay_of
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
@@ -186,6 +187,7 @@ def _check(recipe: Recipe) -> None:
         raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
     protocols_of(recipe.training)
     schedule.check(recipe.training)
+    decay_of(recipe.training)
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, generator_terms),
         "discriminator_weights": (
