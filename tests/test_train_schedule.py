@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-import torch
 from torch import nn
 
 from sclgan.recipe import Training, to_json
@@ -65,8 +64,14 @@ def test_the_average_follows_the_model_by_the_decay():
     assert averaged.average.weight.item() == 2.25
 
 
-@pytest.mark.parametrize(("fields", "message"), [({"ema_decay": 1.0}, "ema_decay"), ({"ema_images": -1}, "ema_images"),
-                                                 ({"ema_decay": 0.9, "ema_images": 5}, "both say how to average")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"ema_decay": 1.0}, "ema_decay"),
+        ({"ema_images": -1}, "ema_images"),
+        ({"ema_decay": 0.9, "ema_images": 5}, "both say how to average"),
+    ],
+)
 def test_an_impossible_average_is_refused(fields, message):
     with pytest.raises(ValueError, match=message):
         decay_of(replace(PLAIN, **fields))
