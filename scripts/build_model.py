@@ -113,7 +113,8 @@ def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last
         size = sum(file.stat().st_size for file in made.iterdir())
         if size > LARGEST:
             raise ValueError(
-                f"the model has {size:,} bytes, more than {LARGEST:,}: train a narrower one, such as gan.nf=32"
+                f"the model has {size:,} bytes, more than {LARGEST:,}: train a narrower one, such as SSA-GAN with "
+                "gan.nf=24, or with encoders.code_size=128 and gan.nf=32"
             )
     return out / name
 

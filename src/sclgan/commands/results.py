@@ -51,7 +51,7 @@ def evaluate(
         Path | None,
         arg(
             metavar="FILE",
-            help="Where records go instead of evaluations.jsonl in the folder. Those of a model are kept only with it.",
+            help="Where records go instead of evaluations.jsonl in the folder; those of a named model go only there.",
         ),
     ] = None,
     num_workers: Annotated[int | None, arg(metavar="N", help="Threads that decode files; a core each.")] = None,

@@ -23,7 +23,7 @@ Overrides = Annotated[
 OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
 RunFolder = Annotated[
     Positional[Path],
-    arg(metavar="RUN", help="A run folder of `sclgan train` or `import`, or the name of a model that comes with it."),
+    arg(metavar="RUN", help="A run folder of `sclgan train` or `import`, or the name of a model of sclgan."),
 ]
 Pack = Annotated[
     Path | None,
