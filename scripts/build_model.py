@@ -67,14 +67,7 @@ def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last
         ValueError: the run is unfinished or was not evaluated, its data are not those that come with the package, or
             the model is too large or too coarse.
     """
-    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-        raise ValueError(f"a model is called by lower-case letters, digits, - and _, not '{name}'")
-    if models.is_model(folder):
-        raise ValueError(f"{folder} is a model already: give the run that it was built from")
-    recipe = saved_recipe(folder)
-    _check_finished(folder, recipe)
-    if not issubclass(class_of(recipe.source), Emoji | Scenes):
-        raise ValueError(f"{recipe.name} was trained on other pictures than the embedded drawings: may its model ship?")
+    recipe = _checked(folder, name)
     run = open_run(folder, name_of_checkpoint)
     records = _records(folder, run)
     with replaced(out / name) as made:
@@ -119,12 +112,21 @@ def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last
     return out / name
 
 
-def _check_finished(folder: Path, recipe: Recipe) -> None:
+def _checked(folder: Path, name: str) -> Recipe:
+    """The recipe of a run that may become a model of that name."""
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise ValueError(f"a model is called by lower-case letters, digits, - and _, not '{name}'")
+    if models.is_model(folder):
+        raise ValueError(f"{folder} is a model already: give the run that it was built from")
+    recipe = saved_recipe(folder)
+    if not issubclass(class_of(recipe.source), Emoji | Scenes):
+        raise ValueError(f"{recipe.name} was trained on other pictures than the embedded drawings: may its model ship?")
     done = max(checkpoint.steps(folder / "checkpoints"), default=0)
     if done < recipe.training.steps:
         raise ValueError(
             f"{folder} is not finished: it has {done} of {recipe.training.steps} steps; repeat `sclgan train`"
         )
+    return recipe
 
 
 def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
