@@ -1,10 +1,10 @@
 """What an encoder pair gives: codes of texts and of images in one common space."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -103,6 +103,11 @@ class Encoders(nn.Module, abc.ABC):
         """
         self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
 
+    @classmethod
+    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """`constructor`, which builds this class, without the image trunk where texts can be encoded without it."""
+        return constructor
+
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:
         """Codes of tokenised captions."""
@@ -150,3 +155,15 @@ class MultiScaleBackbone(Backbone, Protocol):
     ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
         """What the backbone returns for the images, and the maps, fine to coarse, of the same pass."""
         ...
+
+
+class NoTrunk(nn.Module):
+    """Stands where a trunk would, as wide as it and without weights: for encoders that only ever read texts."""
+
+    def __init__(self, *, region_channels: int, pooled_channels: int) -> None:
+        super().__init__()
+        self.region_channels, self.pooled_channels = region_channels, pooled_channels
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
+        del image
+        raise RuntimeError("these encoders read texts alone: open them with images=True to encode pictures")

@@ -3,7 +3,9 @@
 Xu et al. 2018, "AttnGAN", section 3.2. AttnGAN, DM-GAN and SSA-GAN train on it.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
-from sclgan.encoders.base import Backbone, Encoders, ImageCodes, MultiScaleBackbone, TextCodes
+from sclgan.encoders.base import Backbone, Encoders, ImageCodes, MultiScaleBackbone, NoTrunk, TextCodes
 from sclgan.losses.matching import sentence_loss, words_loss
 from sclgan.losses.terms import Terms
 
@@ -47,6 +49,15 @@ class DAMSM(Encoders):
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
         self.image_encoder = ImageEncoder(backbone, code_size=code_size)
         self.map_channels = backbone.map_channels if isinstance(backbone, MultiScaleBackbone) else ()
+
+    @classmethod
+    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """`constructor` without the image trunk, which is most of the pair."""
+        assert isinstance(constructor, partial)  # there is no DAMSM without a backbone in its arguments
+        lazy: Any = constructor.keywords["backbone"]
+        trunk: Any = lazy.func if isinstance(lazy, partial) else lazy
+        width = partial(NoTrunk, region_channels=trunk.region_channels, pooled_channels=trunk.pooled_channels)
+        return partial(constructor, backbone=width, save_backbone=False)
 
     def encode_text(self, captions: Captions) -> TextCodes:
         """Codes of tokenised captions; see `TextEncoder`."""

@@ -4,13 +4,12 @@ Szegedy et al. 2016, "Rethinking the Inception Architecture", in torchvision's l
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import Inception3
-from torchvision.models.inception import BasicConv2d
 
 from sclgan.data.needed import Needed
 
@@ -59,6 +58,8 @@ class InceptionTrunk(nn.Module):
     def __init__(self, weights: str | Path | None, *, align_corners: bool = False) -> None:
         super().__init__()
         self.align_corners = align_corners
+        from torchvision.models import Inception3  # a second or two, and recipes name this class
+
         network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
         for name in TO_REGIONS + TO_POOLED:
             self.add_module(name, _folded(network.get_submodule(name)))
@@ -98,6 +99,8 @@ class InceptionTrunk(nn.Module):
 
 def _folded(module: nn.Module) -> nn.Module:
     """The module with every convolution and its normalisation made one."""
+    from torchvision.models.inception import BasicConv2d
+
     if isinstance(module, BasicConv2d):
         return _FoldedConvolution(module)
     for name, child in module.named_children():
@@ -111,7 +114,7 @@ class _FoldedConvolution(nn.Module):
     bn(conv(x)) = conv(x) * scale + shift        scale = bn.weight / sqrt(bn.running_var + eps), in conv's weight
     """
 
-    def __init__(self, layer: BasicConv2d) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.conv, self.bn = layer.conv, layer.bn
 
