@@ -1,6 +1,8 @@
 """One thread a process: tests start processes of their own, and threads that wait for a busy core are very slow."""
 
 import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported, and for the pro
 import torch
 
 torch.set_num_threads(1)
+
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -26,4 +30,45 @@ def trained(tmp_path_factory) -> Path:
 
     folder = tmp_path_factory.mktemp("trained") / "run"
     session.train(small(SCL, *SIX_STEPS), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def evaluated(trained, tmp_path_factory) -> Path:
+    """The trained run with two evaluations of its last step, and one of another."""
+    from sclgan.evaluation import evaluate_run
+
+    run = tmp_path_factory.mktemp("evaluated") / "run"
+    shutil.copytree(trained, run)
+    for num_images in (4, 6):
+        evaluate_run(run, ["ground"], num_images=num_images)
+    evaluate_run(run, ["ground"], num_images=5, checkpoint="5")
+    return run
+
+
+@pytest.fixture(scope="session")
+def script():
+    """`scripts/build_model.py` as a module."""
+    sys.path.insert(0, str(SCRIPTS))
+    import build_model
+
+    sys.path.remove(str(SCRIPTS))
+    return build_model
+
+
+@pytest.fixture(scope="session")
+def built(evaluated, script, tmp_path_factory) -> Path:
+    """The model "emoji" of that run, in a folder of models."""
+    made: Path = script.build(evaluated, "emoji", tmp_path_factory.mktemp("models"))
+    return made
+
+
+@pytest.fixture
+def shipped(built, tmp_path, monkeypatch) -> Path:
+    """A copy of it, where the models of the package are looked for."""
+    from sclgan import models
+
+    folder = tmp_path / "package" / "models" / "emoji"
+    shutil.copytree(built, folder)
+    monkeypatch.setattr(models, "home", lambda: folder.parent)
     return folder

@@ -15,17 +15,19 @@ FILES = {
 
 # A name stands for the module and all below it; the longest that fits decides. Of those not named here none is used.
 MAY_IMPORT: dict[str, set[str]] = {
-    "__init__": set(),
+    "__init__": {"pretrained"},
     # leaves: nothing of the package
     "distributed": set(),
     "files": set(),
     "random": set(),
+    "models": set(),
     # what computes
     "losses": {"losses", "distributed"},
     "data": {"data", "distributed", "files", "random"},
     "encoders": {"encoders", "losses", "data.types", "data.captions", "data.needed"},
     "encoders.clip_tokens": {"encoders", "data.types", "files"},
     "gans": {
+        "gans.augmentation",
         "gans.base",
         "gans.layers",
         "gans.stacked",
@@ -52,15 +54,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "__init__",
     },
     # what decides
-    "recipe": {"losses.contrastive", "data.labels"},
+    "recipe": {"losses.contrastive", "data.labels", "gans.augmentation"},
     "recipes": {"recipe", "recipes", "gans", "encoders", "data", "losses.contrastive"},
     # what runs
     "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
+    | {"gans.augmentation"}
     | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
-    "train.session": {"train", "recipe", "run", "gans.base", "encoders.base"}
+    "train.session": {"train", "recipe", "run", "gans.base", "gans.feature_discriminator", "encoders.base"}
     | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {
+        "models",
         "recipe",
         "train.checkpoint",
         "gans.base",
@@ -71,9 +75,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "curve_picture": {"metrics.curve", "files"},
     "grading": {"metrics", "curve_picture", "train.log", "data", "encoders.base", "distributed"},
-    "evaluation": {"run", "grading", "recipe", "metrics", "train.log", "data.types", "data.emoji", "encoders.damsm"}
+    "evaluation": {
+        "run",
+        "models",
+        "grading",
+        "recipe",
+        "metrics",
+        "train.log",
+        "data.types",
+        "data.emoji",
+        "encoders.damsm",
+    }
     | {"data.picture_files", "distributed", "files", "random"},
     "folder_evaluation": {"run", "grading", "metrics", "data.picture_files", "encoders.damsm", "distributed", "random"},
+    "pretrained": {"models", "run"},
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "official_sizes": {"encoders.weight_files"},
@@ -88,6 +103,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "folder_evaluation",
         "grading",
         "metrics.listing",
+        "models",
         "official",
         "pictures",
         "run",

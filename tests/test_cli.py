@@ -247,7 +247,7 @@ def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it
         ("data emoji --split tset --out sheet.png", "it has train, test, unseen"),
         ("data emoji --rows 0 --out sheet.png", "ask for at least 1 x 1"),
         ("sample run --out picture.png", "no caption was given"),
-        ("sample run apple --out picture.png", "run is no run folder: it has no recipe.json"),
+        ("sample run apple --out picture.png", "run is no run folder: there is no such folder"),
         ("evaluate run", "run is no run folder"),
         ("compare --out page", "different run folders"),
         ("compare run other --out page", "run is no run folder"),

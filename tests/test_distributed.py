@@ -27,6 +27,7 @@ from sclgan.train import checkpoint, session
 from sclgan.train.gan import GANPhase
 from sclgan.train.log import read_metrics
 from sclgan.train.pretrain import PretrainingPhase
+from sclgan.train.session import with_feature_discriminator
 
 # The parts, against plain arithmetic
 
@@ -149,7 +150,7 @@ def _phases_in_double(steps: int, name: str, *fields: str) -> dict[str, Tensor]:
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     try:
-        recipe = small(name, "training.ema_decay=0.5", *fields)
+        recipe = small(name, *fields)
         source = construct(recipe.source, "train")
         tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
         torch.manual_seed(0)
@@ -158,6 +159,7 @@ def _phases_in_double(steps: int, name: str, *fields: str) -> dict[str, Tensor]:
         _take_steps(first, recipe, source, tokenizer, recipe.pretraining, steps)
         encoders.requires_grad_(False).eval()
         gan = construct(recipe.gan, encoders, image_size=recipe.image_size)
+        gan = with_feature_discriminator(gan, recipe, encoders)
         gan.generator.double(), gan.discriminator.double()
         second = GANPhase(gan, encoders, recipe.training, seed=0)
         _take_steps(second, recipe, source, tokenizer, recipe.training, steps)

@@ -18,7 +18,7 @@ from sclgan.encoders.damsm import DAMSM
 from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.galip import GALIP
 from sclgan.losses.terms import total
-from sclgan.train.ema import AveragedModel
+from sclgan.train.ema import AveragedModel, constant_decay
 
 D_WEIGHTS = {"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0}
 G_WEIGHTS = {"adv": 1.0, "similarity": 4.0}
@@ -145,7 +145,7 @@ def test_clip_encodes_a_fake_once_and_is_part_of_no_network() -> None:
     of_clip = {p.data_ptr() for p in gan.encoders.parameters()}
     assert not of_clip & {p.data_ptr() for p in (*gan.generator.parameters(), *gan.discriminator.parameters())}
     averaged = copy.copy(gan)
-    averaged.generator = AveragedModel(gan.generator, 0.9).average
+    averaged.generator = AveragedModel(gan.generator, constant_decay(0.9)).average
     torch.testing.assert_close(averaged.generate(z, texts(gan)).image, fake.image.detach())
 
 

@@ -149,7 +149,9 @@ def test_every_layout_draws_what_the_original_draws(kind, layout, damsm, folder,
     found = run.generate(run.encode(CAPTIONS), z)
     for one, other in zip((*found.images, *found.maps), (*expected.images, *expected.maps), strict=True):
         assert torch.equal(one, other)
-    assert run.sample(CAPTIONS, num_images=2, seed=0).shape == (4, 3, 32, 32)
+    pictures = run.sample(CAPTIONS, num_images=2, seed=0)
+    assert pictures.shape == (4, 3, 32, 32)
+    assert torch.equal(open_run(out, images=False).sample(CAPTIONS, num_images=2, seed=0), pictures)  # without trunk
 
     arguments = json.loads((out / "recipe.json").read_text())
     assert arguments["name"] == made.name == f"{kind}_emoji_official"

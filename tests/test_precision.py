@@ -9,6 +9,7 @@ from sclgan.losses.precision import full_precision
 from sclgan.recipe import construct, override, tiny
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
+from sclgan.train.session import with_feature_discriminator
 
 NUM_TOKENS, NUM_WORDS, ROWS = 20, 6, 16
 SLOWLY = ("training.generator_learning_rate=1e-5", "training.discriminator_learning_rate=4e-5")
@@ -19,7 +20,8 @@ def objectives(name: str, precision: str, num_steps: int) -> torch.Tensor:
     made = override(tiny(recipe(name)), [f"training.precision={precision}", *SLOWLY])
     torch.manual_seed(0)
     encoders = construct(made.encoders, NUM_TOKENS).requires_grad_(False).eval()
-    phase = GANPhase(construct(made.gan, encoders, image_size=made.image_size), encoders, made.training, seed=0)
+    gan = construct(made.gan, encoders, image_size=made.image_size)
+    phase = GANPhase(with_feature_discriminator(gan, made, encoders), encoders, made.training, seed=0)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(1, NUM_TOKENS, (2, ROWS, NUM_WORDS), generator=generator)
     images = torch.rand(2, ROWS, 3, made.image_size, made.image_size, generator=generator) * 2 - 1

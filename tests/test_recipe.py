@@ -88,7 +88,7 @@ def test_override_reaches_dataclasses_constructors_and_tables():
             "training.steps=12",
             "training.betas=0.5,0.9",
             "training.generator_weights.contrast=0.4",
-            "training.discriminator_weights.1.magp=1.5",
+            "training.discriminator_weights.0.magp=1.5",
             "gan.nf=16",
             "encoders.backbone.image_size=224",
             "pretraining.pairs=cross",
@@ -96,7 +96,7 @@ def test_override_reaches_dataclasses_constructors_and_tables():
     )
     assert (made.seed, made.training.steps, made.training.betas) == (7, 12, (0.5, 0.9))
     assert made.training.generator_weights["contrast"] == 0.4
-    assert made.training.discriminator_weights[1] == {"magp": 1.5}
+    assert made.training.discriminator_weights[0]["magp"] == 1.5
     assert made.gan.keywords["nf"] == 16
     assert made.encoders.keywords["backbone"].keywords["image_size"] == 224
     assert made.pretraining.pairs == "cross"

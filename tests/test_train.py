@@ -151,7 +151,7 @@ def test_contrast_needs_two_views_and_known_terms(tmp_path):
     wrong = replace(made.training, generator_weights={"adv": 1.0, "word": 1.0, "sentence": 1.0, "contrast": 1.0})
     with pytest.raises(ValueError, match=r"generator_weights names \['adv', 'sentence', 'word'\], but SSAGAN computes"):
         session.train(replace(made, training=wrong), tmp_path / "b")
-    wrong = replace(made.training, discriminator_weights=({"real": 1.0, "fake": 1.0},))
+    wrong = replace(made.training, discriminator_weights=({"real": 1.0, "fake": 1.0},), every={})
     with pytest.raises(ValueError, match="discriminator_weights names"):
         session.train(replace(made, training=wrong), tmp_path / "c")
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from sclgan import distributed
+from sclgan import distributed, models
 from sclgan.data.emoji import Emoji
 from sclgan.data.picture_files import METADATA
 from sclgan.data.types import Source
@@ -37,7 +37,7 @@ from sclgan.metrics.reals import composition, label_of
 from sclgan.metrics.training_reals import why_none
 from sclgan.random import normal
 from sclgan.recipe import construct
-from sclgan.run import ENCODERS, Run, open_run, to_uint8
+from sclgan.run import Run, encoders_file, open_run, to_uint8
 
 SPLIT = "test"
 
@@ -61,7 +61,8 @@ def evaluate_run(
     every run, batch size and number of ranks. As many real pictures are measured as are generated, of photographs at
     most all; `num_images` replaces the protocols' number. `reals` compares with others, see `given_reals`.
     `checkpoint` is "last", "best" or a step. `save_statistics` is an npz to write, `curve` a PNG,
-    `save_pictures` a new folder for the graded pictures, `out` the file of the records.
+    `save_pictures` a new folder for the graded pictures, `out` the file of the records; a model that comes with the
+    package has none unless it is given.
 
     Raises:
         ValueError: no such protocol, or one that does not fit; fewer than 2 images.
@@ -100,9 +101,11 @@ def evaluate_run(
     else:
         real = given_reals(reals, measured)
     real = with_training(real, measured, training, source)
-    results = grade(measured, real, encoders_sha256=sha256_of(folder / ENCODERS))
+    results = grade(measured, real, encoders_sha256=sha256_of(encoders_file(folder)))
     results = finish(results, measured, real, save_statistics=save_statistics, curve=curve)
     results = [replace(result, label=_label(result, checkpoint, reals)) for result in results]
+    if out is None and models.comes_with_the_package(folder):
+        return results  # where packages are installed is no place for records
     append_records(
         out or folder / RECORDS, results, {"recipe": run.recipe.name, "step": run.step, "checkpoint": checkpoint}
     )

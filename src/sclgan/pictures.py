@@ -1,4 +1,4 @@
-"""What a generator looks at, as a picture: attention over words (AttnGAN, DM-GAN) or fusion masks (SSA-GAN).
+"""Samples in rows, and what a generator looks at: attention over words (AttnGAN, DM-GAN), fusion masks (SSA-GAN).
 
 Xu et al. 2018, "AttnGAN", section 3.1 (attention); Liao et al. 2022, "SSA-GAN", section 3 (masks).
 """
@@ -18,6 +18,7 @@ from sclgan.files import replaced
 from sclgan.run import Run, to_uint8
 
 _CELL, _GAP, _MARGIN, _COLUMNS, _LINE = 160, 14, 28, 8, 20
+_EDGE = 2
 _INK, _QUIET = (24, 24, 27), (113, 113, 122)
 _GLOW = np.array([255.0, 200.0, 40.0])
 _FLOOR, _TINT = 0.25, 0.25  # shares: of the picture's light where a map is 0, and of the glow where it is full
@@ -29,6 +30,21 @@ class Tile:
 
     pixels: UInt8[np.ndarray, "h w 3"]
     label: str
+
+
+def grid(pictures: UInt8[np.ndarray, "n 3 h w"], num_columns: int) -> Image.Image:
+    """Pictures in rows with black lines of two pixels between and around them; one picture has none."""
+    count, _, height, width = pictures.shape
+    if count == 1:
+        return Image.fromarray(np.ascontiguousarray(pictures[0].transpose(1, 2, 0)))
+    num_columns = min(num_columns, count)
+    rows = -(-count // num_columns)
+    sheet = np.zeros((rows * (height + _EDGE) + _EDGE, num_columns * (width + _EDGE) + _EDGE, 3), np.uint8)
+    for number, picture in enumerate(pictures):
+        top = number // num_columns * (height + _EDGE) + _EDGE
+        left = number % num_columns * (width + _EDGE) + _EDGE
+        sheet[top : top + height, left : left + width] = picture.transpose(1, 2, 0)
+    return Image.fromarray(sheet)
 
 
 def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_images: int, seed: int) -> None:

@@ -19,6 +19,12 @@ def integer_seed(*key: int) -> int:
     return int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def uniform(num_rows: int, num_columns: int, *key: int) -> Float[Tensor, "n d"]:
+    """Numbers in [0, 1) for a key, drawn on the CPU as in `normal`."""
+    generator = torch.Generator().manual_seed(integer_seed(*key))
+    return torch.rand(num_rows, num_columns, generator=generator)
+
+
 def normal(num_rows: int, num_columns: int, *key: int) -> Float[Tensor, "n d"]:
     """Standard normal noise for a key, drawn on the CPU so that it does not depend on the device."""
     generator = torch.Generator().manual_seed(integer_seed(*key))

@@ -16,6 +16,7 @@ from inspect import signature
 from typing import Any, Literal
 
 from sclgan.data.labels import LabelRule
+from sclgan.gans.augmentation import Name as Augmentation
 from sclgan.losses.contrastive import Pairs
 
 Weights = Mapping[str, float]
@@ -84,8 +85,18 @@ class Training:
     """Whether the views of an anchor draw their own noise."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the networks' forward passes; weights, losses, the gradient penalty and the text encoder stay in float32."""
+    augment: tuple[Augmentation, ...] = ()
+    """What is done to every picture that D sees, real or generated: translation, cutout, colour; none at all by
+    default. Leave colour out where captions name colours."""
+    every: Mapping[str, int] = field(default_factory=dict)
+    """Terms that are taken every k-th step only, with k times their weight: term -> k (Karras et al. 2020, "Analyzing
+    and Improving the Image Quality of StyleGAN", section 3.1, lazy regularisation)."""
+    ramps: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """Terms that come later: term -> (steps without it, steps over which its weight then rises)."""
     ema_decay: float = 0.0
-    """Decay a step of the averaged generator that samples and evaluations use; 0 is no averaging."""
+    """Decay per step of the averaged generator that samples and evaluations use; 0 is no averaging."""
+    ema_images: int = 0
+    """The same as a half-life in pictures, at most a twentieth of those seen so far; excludes `ema_decay`."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
     grid_every: int = 1000
@@ -116,6 +127,9 @@ class Recipe:
     pretraining: Pretraining
     gan: Callable[..., Any]
     training: Training
+    feature_discriminator: Callable[..., Any] | None = None
+    """A second D on the features of the encoders' frozen trunk, such as `partial(FeatureDiscriminator, width=64)`; its
+    terms are then part of the objectives. Called with the encoders."""
     seed: int = 0
     """Of everything: data order, augmentation, initial weights, noise."""
     label_rule: LabelRule = "shared"
@@ -207,6 +221,8 @@ def _parsed(text: str, kind: Any, path: str) -> Any:
                 return next(choice for choice in choices if str(choice) == text)
             raise ValueError(f"one of {', '.join(map(str, choices))}")
         if origin is tuple:
+            if text.lower() == "none" and choices[1:] == (...,):
+                return ()
             items = [item.strip() for item in text.strip("()[]").split(",")]
             kinds = [choices[0]] * len(items) if choices[1:] == (...,) else list(choices)
             if len(items) != len(kinds):
@@ -333,6 +349,7 @@ TINY = (
     "gan.head_channels=8",
     "gan.feature_blocks=0,1,2",
     "gan.num_prompts=2",
+    "feature_discriminator.width=4",
 )
 """The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
 

@@ -7,7 +7,7 @@ grids/                        samples at fixed noise    evaluations.jsonl       
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from sclgan import distributed
+from sclgan import distributed, models
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import Fake, TextToImageGAN
@@ -99,8 +99,10 @@ def save_encoders(folder: Path, encoders: Encoders, tokenizer: Tokenizer) -> Non
         checkpoint.save_weights(path, encoders)
 
 
-def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
+def load_encoders(folder: Path, recipe: Recipe, *, images: bool = True) -> tuple[Encoders, Tokenizer]:
     """The pre-trained pair of a folder, frozen, on this rank's device, and its tokenizer.
+
+    Without `images` an image trunk that texts do not need is left out: it takes longer to build than all the rest.
 
     Raises:
         FileNotFoundError: there is none.
@@ -110,13 +112,17 @@ def load_encoders(folder: Path, recipe: Recipe) -> tuple[Encoders, Tokenizer]:
     for name in (kind.file_name, ENCODERS):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder} has no {name}: `sclgan pretrain` makes it")
-    if _holds_backbone(folder / ENCODERS) and not getattr(recipe.encoders, "keywords", {}).get("save_backbone"):
+    if (
+        images
+        and _holds_backbone(folder / ENCODERS)
+        and not getattr(recipe.encoders, "keywords", {}).get("save_backbone")
+    ):
         raise ValueError(
             f"{folder} holds encoders with an image trunk of their own, as the authors' published ones are, but the "
             "recipe takes the trunk from elsewhere: add encoders.save_backbone=true encoders.backbone.weights=none"
         )
     tokenizer = kind.load(folder / kind.file_name)
-    encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    encoders = _built(recipe, tokenizer, images=images)
     if num_labels := _length(folder / ENCODERS, "label_classifier.bias"):
         encoders.add_label_classifier(num_labels)
     if size := _length(folder / ENCODERS, "projection.0.bias"):
@@ -144,7 +150,10 @@ def _length(weights: Path, name: str) -> int:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained run, ready to generate: encoders and (averaged) generator in evaluation mode."""
+    """A trained run, ready to generate: encoders and (averaged) generator in evaluation mode.
+
+    The GAN's discriminator holds no weights: it is on the device "meta".
+    """
 
     folder: Path
     recipe: Recipe
@@ -195,13 +204,19 @@ def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
     return (image.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def open_run(folder: Path, name: str = "last") -> Run:
+def open_run(folder: Path, name: str = "last", *, images: bool = True) -> Run:
     """Opens a checkpoint of a run: the "last", the "best" of the evaluations in training, or that of a step.
+
+    `folder` may be that of a model (`sclgan.models`), which has but one. Its weights in half precision become float32.
+
+    Without `images` the run draws, and cannot encode pictures: no image trunk is loaded that it does not draw with.
 
     Raises:
         FileNotFoundError: no run folder, or a run without that checkpoint.
         ValueError: its files are damaged or of another recipe.
     """
+    if models.is_model(folder):
+        return _open_model(folder, name, images=images)
     recipe = saved_recipe(folder)
     checkpoints = folder / "checkpoints"
     newest = checkpoint.latest(checkpoints)
@@ -211,9 +226,48 @@ def open_run(folder: Path, name: str = "last") -> Run:
     if path is None:
         kept = ", ".join([*(["best"] if best else []), *map(str, checkpoint.steps(checkpoints))])
         raise FileNotFoundError(f"{folder} has no checkpoint '{name}': it has {kept}")
-    encoders, tokenizer = load_encoders(folder, recipe)
-    gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
-    checkpoint.load_weights(path / "averaged_generator.safetensors", gan.generator)
-    gan.generator.to(distributed.device()).requires_grad_(False).eval()
+    encoders, tokenizer = load_encoders(folder, recipe, images=images)
+    weights = path / "averaged_generator.safetensors"
+    gan = _gan_with(checkpoint.read_weights(weights), recipe, encoders, weights)
     step = int(best["step"]) if best and name == "best" else int(path.name.removeprefix("step_"))
     return Run(folder, recipe, step, encoders, tokenizer, gan)
+
+
+def _open_model(folder: Path, name: str, *, images: bool) -> Run:
+    """The run that a model was built from, but for what its weights were rounded."""
+    about, path = models.about(folder), folder / models.WEIGHTS
+    if name not in ("last", str(about["step"])):
+        raise FileNotFoundError(f"{folder} is a model and has no checkpoint '{name}': it has {about['step']} alone")
+    recipe = saved_recipe(folder)
+    parts: dict[str, dict[str, Tensor]] = {"encoders": {}, "generator": {}}
+    for full_name, tensor in checkpoint.read_weights(path).items():
+        part, _, own_name = full_name.partition(".")
+        parts[part][own_name] = tensor
+    kind = encoders_class(recipe).tokenizer
+    tokenizer = kind.load(folder / kind.file_name)
+    encoders = _built(recipe, tokenizer, images=images)
+    checkpoint.fill(encoders, parts["encoders"], path)
+    encoders = encoders.to(distributed.device()).requires_grad_(False).eval()
+    gan = _gan_with(parts["generator"], recipe, encoders, path)
+    return Run(folder, recipe, int(about["step"]), encoders, tokenizer, gan)
+
+
+def _built(recipe: Recipe, tokenizer: Tokenizer, *, images: bool) -> Encoders:
+    """The recipe's encoders before their weights are loaded."""
+    constructor = recipe.encoders if images else encoders_class(recipe).for_texts(recipe.encoders)
+    encoders: Encoders = construct(constructor, tokenizer.num_tokens)
+    return encoders
+
+
+def encoders_file(folder: Path) -> Path:
+    """The file of a run or a model that holds its encoders; its SHA-256 names them in records."""
+    return folder / (models.WEIGHTS if models.is_model(folder) else ENCODERS)
+
+
+def _gan_with(weights: Mapping[str, Tensor], recipe: Recipe, encoders: Encoders, path: Path) -> TextToImageGAN:
+    """The recipe's GAN with these weights in its generator; no random ones are drawn, and nothing is kept for D."""
+    with torch.device("meta"):
+        gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    checkpoint.fill(gan.generator, weights, path, from_meta_to=distributed.device())
+    gan.generator.requires_grad_(False).eval()
+    return gan

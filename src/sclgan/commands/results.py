@@ -10,7 +10,10 @@ from sclgan.commands.printing import print_on_rank_0
 
 
 def evaluate(
-    path: Annotated[Positional[Path], arg(metavar="RUN", help="A run folder, or any folder of pictures.")],
+    path: Annotated[
+        Positional[Path],
+        arg(metavar="RUN", help="A run folder, any folder of pictures, or the name of a model that comes with sclgan."),
+    ],
     *,
     protocol: Annotated[
         UseAppendAction[tuple[str, ...]],
@@ -45,7 +48,11 @@ def evaluate(
         Path | None, arg(metavar="DIR", help="Write the pictures of a run as PNG, with captions in metadata.jsonl.")
     ] = None,
     out: Annotated[
-        Path | None, arg(metavar="FILE", help="Where records go instead of evaluations.jsonl in the folder.")
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="Where records go instead of evaluations.jsonl in the folder; those of a named model go only there.",
+        ),
     ] = None,
     num_workers: Annotated[int | None, arg(metavar="N", help="Threads that decode files; a core each.")] = None,
 ) -> None:
@@ -55,6 +62,9 @@ def evaluate(
 
     Example: sclgan evaluate runs/scl --protocol fd_lite0 --protocol kid_lite0
     """
+    from sclgan import models
+
+    path = models.find(path)
     from sclgan.evaluation import evaluate_run
     from sclgan.folder_evaluation import evaluate_folder
     from sclgan.grading import line

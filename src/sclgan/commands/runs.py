@@ -21,7 +21,10 @@ Overrides = Annotated[
     arg(metavar="FIELD=VALUE", help="Fields of the recipe by path, such as training.steps=100 gan.nf=16."),
 ]
 OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
-RunFolder = Annotated[Positional[Path], arg(metavar="RUN", help="A run folder of `sclgan train` or `import`.")]
+RunFolder = Annotated[
+    Positional[Path],
+    arg(metavar="RUN", help="A run folder of `sclgan train` or `import`, or the name of a model of sclgan."),
+]
 Pack = Annotated[
     Path | None,
     arg(metavar="DIR", help="A folder of `sclgan data pack` or `index` to train on, instead of the recipe's data."),
@@ -121,24 +124,27 @@ def sample(
         bool, arg(help="Also write FILE_attention.png: where the first picture of each caption reads its words.")
     ] = False,
 ) -> None:
-    """Draw captions with a trained run.
+    """Draw captions with a trained run, or with a model that comes with the package.
 
     Example: sclgan sample runs/scl "a red apple on a white background" --out apple.png --seed 3
     """
-    from torchvision.utils import save_image
-
-    from sclgan.files import replaced
-    from sclgan.run import open_run
+    from sclgan import models
 
     if not captions:
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
-    opened = open_run(run, checkpoint)
+    folder = models.find_run(run)  # before torch, which a wrong name need not wait for
+
+    from sclgan.files import replaced
+    from sclgan.pictures import grid
+    from sclgan.run import open_run
+
+    opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
         if unknown := opened.tokenizer.unknown_words(caption):
             print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:
-        save_image(pictures.float() / 255, path, nrow=num_images, format="png")
+        grid(pictures.numpy(), num_images).save(path, "PNG")
     print(out)
     if attention:
         from sclgan.pictures import attention_picture

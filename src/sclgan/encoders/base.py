@@ -1,10 +1,10 @@
 """What an encoder pair gives: codes of texts and of images in one common space."""
 
 import abc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -69,6 +69,8 @@ class ImageCodes:
 
     image: Float[Tensor, "b d"]
     regions: Float[Tensor, "b d r s"]
+    maps: tuple[Float[Tensor, "b _c _h _w"], ...] = ()
+    """The frozen trunk's own features on several scales, fine to coarse; `Encoders.map_channels` are their widths."""
 
 
 class Encoders(nn.Module, abc.ABC):
@@ -82,6 +84,8 @@ class Encoders(nn.Module, abc.ABC):
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
     mask_same_label: bool = True
     """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
+    map_channels: tuple[int, ...] = ()
+    """Channels of each of `ImageCodes.maps`; empty where the trunk gives none."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,6 +102,11 @@ class Encoders(nn.Module, abc.ABC):
         The contrast then shapes the head's output, and the codes may keep what pictures of one label do not share.
         """
         self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
+
+    @classmethod
+    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """`constructor`, which builds this class, without the image trunk where texts can be encoded without it."""
+        return constructor
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:
@@ -133,3 +142,28 @@ class Backbone(Protocol):
     def __call__(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
         """The map that region codes are made of (c = `region_channels`), and one vector (p = `pooled_channels`)."""
         ...
+
+
+@runtime_checkable
+class MultiScaleBackbone(Backbone, Protocol):
+    """A backbone that also gives its features on several scales, which a discriminator can judge."""
+
+    map_channels: tuple[int, ...]
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """What the backbone returns for the images, and the maps, fine to coarse, of the same pass."""
+        ...
+
+
+class NoTrunk(nn.Module):
+    """Stands where a trunk would, as wide as it and without weights: for encoders that only ever read texts."""
+
+    def __init__(self, *, region_channels: int, pooled_channels: int) -> None:
+        super().__init__()
+        self.region_channels, self.pooled_channels = region_channels, pooled_channels
+
+    def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
+        del image
+        raise RuntimeError("these encoders read texts alone: open them with images=True to encode pictures")

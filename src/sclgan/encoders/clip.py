@@ -31,7 +31,7 @@ LARGEST_SCALE = 100.0
 Trained = Literal["all", "last_blocks", "norms_and_biases", "projections", "nothing"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CLIPImageCodes(ImageCodes):
     """Image codes with the features after some blocks of the vision transformer, one feature vector a patch."""
 
@@ -84,6 +84,7 @@ class CLIP(Encoders):
         self.code_size, self.context_length = code_size, context_length
         self.image_size, self.image_width, self.num_image_blocks = image_size, image_width, num_image_blocks
         self.grid_size = image_size // patch_size
+        self.map_channels = (image_width,) * num_image_blocks
         self.reference_input = reference_input
         library = open_clip().model
         self.clip = library.CLIP(
@@ -148,13 +149,15 @@ class CLIP(Encoders):
         `regions` are the patches projected as if each were the class token, which CLIP was not trained for.
         """
         visual = self.clip.visual
-        x, layers = self._tokens(image, blocks, stop=self.num_image_blocks)
+        maps, x = self._after_blocks(image, stop=self.num_image_blocks)
         codes = _projected(visual.ln_post(x), visual.proj)  # [b 1+n d]
-        return CLIPImageCodes(image=codes[:, 0], regions=self._as_map(codes[:, 1:]), layers=layers)
+        return CLIPImageCodes(
+            image=codes[:, 0], regions=self._as_map(codes[:, 1:]), maps=maps, layers=self._chosen(maps, blocks)
+        )
 
     def features(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int]) -> Float[Tensor, "b k c r s"]:
         """`encode_image(image, blocks).layers` alone: later blocks are not computed."""
-        return self._tokens(image, blocks, stop=max(blocks) + 1)[1]
+        return self._chosen(self._after_blocks(image, stop=max(blocks) + 1)[0], blocks)
 
     def bridge(
         self, features: Float[Tensor, "b c r s"], prompts: Float[Tensor, "b k c"], *, first_block: int
@@ -212,23 +215,26 @@ class CLIP(Encoders):
     def _trainable(self) -> list[tuple[str, nn.Parameter]]:
         return [(name, p) for name, p in self.clip.named_parameters() if p.requires_grad]
 
-    def _tokens(
-        self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int], *, stop: int
-    ) -> tuple[Float[Tensor, "b t c"], Float[Tensor, "b k c r s"]]:
-        """Class token and patches after block `stop` - 1, and the patches after each of `blocks`."""
-        if not all(0 <= index < self.num_image_blocks for index in blocks):
-            raise ValueError(f"blocks {list(blocks)} are not all among 0 to {self.num_image_blocks - 1}")
+    def _after_blocks(
+        self, image: Float[Tensor, "b 3 h w"], *, stop: int
+    ) -> tuple[tuple[Float[Tensor, "b c r s"], ...], Float[Tensor, "b t c"]]:
+        """The patches after each block up to `stop` - 1, and class token and patches after that one."""
         kernel = self.clip.visual.conv1.weight  # as a matrix, whose transpose takes gradients to pixels faster
         patches = F.unfold(self.clip_input(image), kernel.shape[2], stride=kernel.shape[2])  # [b 3*p*p n]
         x = self._embedded(F.linear(patches.transpose(1, 2), kernel.flatten(1)))
-        after = []
+        maps = []
         for block in self.clip.visual.transformer.resblocks[:stop]:
             x = _after(block, x)
-            after.append(x)
-        layers = torch.stack([self._as_map(after[index][:, 1:]) for index in blocks], dim=1) if blocks else None
-        if layers is None:
-            layers = x.new_empty(len(x), 0, self.image_width, self.grid_size, self.grid_size)
-        return x, layers
+            maps.append(self._as_map(x[:, 1:]))
+        return tuple(maps), x
+
+    def _chosen(self, maps: Sequence[Float[Tensor, "b c r s"]], blocks: Sequence[int]) -> Float[Tensor, "b k c r s"]:
+        """The maps after these blocks in one tensor, in their order."""
+        if not all(0 <= index < len(maps) for index in blocks):
+            raise ValueError(f"blocks {list(blocks)} are not all among 0 to {self.num_image_blocks - 1}")
+        if not blocks:
+            return maps[0].new_empty(len(maps[0]), 0, *maps[0].shape[1:])
+        return torch.stack([maps[index] for index in blocks], dim=1)
 
     def _embedded(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b t c"]:
         """The transformer's input: class token in front, positions added, normalised."""

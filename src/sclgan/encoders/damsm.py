@@ -3,6 +3,10 @@
 Xu et al. 2018, "AttnGAN", section 3.2. AttnGAN, DM-GAN and SSA-GAN train on it.
 """
 
+from collections.abc import Callable, Collection
+from functools import partial
+from typing import Any
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -10,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
-from sclgan.encoders.base import Backbone, Encoders, ImageCodes, TextCodes
+from sclgan.encoders.base import Backbone, Encoders, ImageCodes, MultiScaleBackbone, NoTrunk, TextCodes
 from sclgan.losses.matching import sentence_loss, words_loss
 from sclgan.losses.terms import Terms
 
@@ -44,6 +48,16 @@ class DAMSM(Encoders):
         self.frozen_prefixes = () if save_backbone else ("image_encoder.backbone.",)
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
         self.image_encoder = ImageEncoder(backbone, code_size=code_size)
+        self.map_channels = backbone.map_channels if isinstance(backbone, MultiScaleBackbone) else ()
+
+    @classmethod
+    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+        """`constructor` without the image trunk, which is most of the pair."""
+        assert isinstance(constructor, partial)  # there is no DAMSM without a backbone in its arguments
+        lazy: Any = constructor.keywords["backbone"]
+        trunk: Any = lazy.func if isinstance(lazy, partial) else lazy
+        width = partial(NoTrunk, region_channels=trunk.region_channels, pooled_channels=trunk.pooled_channels)
+        return partial(constructor, backbone=width, save_backbone=False)
 
     def encode_text(self, captions: Captions) -> TextCodes:
         """Codes of tokenised captions; see `TextEncoder`."""
@@ -135,15 +149,29 @@ class ImageEncoder(nn.Module):
         return self
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> ImageCodes:
-        features, pooled = self.backbone(image)
-        return ImageCodes(image=self.emb_cnn_code(pooled), regions=self.emb_features(features))
+        maps: tuple[Tensor, ...] = ()
+        if isinstance(self.backbone, MultiScaleBackbone):
+            features, pooled, maps = self.backbone.with_maps(image)
+        else:
+            features, pooled = self.backbone(image)
+        return ImageCodes(image=self.emb_cnn_code(pooled), regions=self.emb_features(features), maps=maps)
 
 
 def matching_terms(
-    text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None, *, gammas: tuple[float, float, float]
+    text: TextCodes,
+    image: ImageCodes,
+    labels: Int[Tensor, " b"] | None,
+    *,
+    gammas: tuple[float, float, float],
+    only: Collection[str] = ("words", "sentence"),
 ) -> Terms:
     """L_w and L_s of AttnGAN as the terms `words` and `sentence`, with the gammas of the caller's paper."""
     gamma1, gamma2, gamma3 = gammas
-    by_words = words_loss(text.words, text.mask, image.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
-    by_sentence = sentence_loss(text.sentence, image.image, labels, gamma3=gamma3)
-    return {"words": by_words[0] + by_words[1], "sentence": by_sentence[0] + by_sentence[1]}
+    terms: Terms = {}
+    if "words" in only:
+        w0, w1 = words_loss(text.words, text.mask, image.regions, labels, gamma1=gamma1, gamma2=gamma2, gamma3=gamma3)
+        terms["words"] = w0 + w1
+    if "sentence" in only:
+        s0, s1 = sentence_loss(text.sentence, image.image, labels, gamma3=gamma3)
+        terms["sentence"] = s0 + s1
+    return terms

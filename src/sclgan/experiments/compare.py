@@ -80,7 +80,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
     """
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"compare takes different run folders, got {[str(folder) for folder in folders]}")
-    runs = [open_run(folder) for folder in folders]
+    runs = [open_run(folder, images=False) for folder in folders]
     if (
         len({(json.dumps(plain["source"]), plain["image_size"]) for plain in (resolved(run.recipe) for run in runs)})
         > 1

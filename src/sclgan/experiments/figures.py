@@ -46,7 +46,7 @@ def qualitative(folders: Sequence[Path], out: Path, *, captions: Sequence[str] =
         FileNotFoundError: a folder is no trained run.
     """
     _check(out, folders)
-    runs = [open_run(folder) for folder in folders]
+    runs = [open_run(folder, images=False) for folder in folders]
     captions = list(captions) or _held_out(runs, seed)
     drawings = [run.sample(captions, num_images=1, seed=seed).permute(0, 2, 3, 1).numpy() for run in runs]
     size = 1.25

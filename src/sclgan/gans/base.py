@@ -1,13 +1,15 @@
 """What a text-to-image GAN is to the training loop: four verbs."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
+from sclgan.gans.augmentation import Augment, unchanged
 from sclgan.losses.terms import Terms
 
 
@@ -24,6 +26,26 @@ class Fake:
         return self.images[-1]
 
 
+@dataclass(frozen=True, kw_only=True)
+class EncodedFake(Fake):
+    """A fake and how to encode it, for GANs whose D judges the encoder's features: they are computed once for D and G.
+
+    `dataclasses.replace` makes one that is not encoded yet.
+    """
+
+    encode: Callable[[Tensor], ImageCodes]
+
+    @cached_property
+    def codes(self) -> ImageCodes:
+        """The frozen encoder's codes of the image; gradients flow into the image."""
+        return self.encode(self.image)
+
+
+def embedded(fake: Fake, encoders: Encoders) -> ImageCodes:
+    """The codes of the last image; gradients flow into the image."""
+    return fake.codes if isinstance(fake, EncodedFake) else encoders.encode_image(fake.image)
+
+
 @runtime_checkable
 class TextToImageGAN(Protocol):
     """A generator and a discriminator of one paper, with that paper's losses as named, unweighted terms.
@@ -37,6 +59,8 @@ class TextToImageGAN(Protocol):
     z_dim: int
     discriminator_term_names: frozenset[str]
     generator_term_names: frozenset[str]
+    terms_without_codes: frozenset[str]
+    """Those of the generator that do not read the codes of its images, so that these need not be computed."""
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake: ...
 
@@ -45,14 +69,32 @@ class TextToImageGAN(Protocol):
         ...
 
     def discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, only: Collection[str]
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        fake: Fake,
+        text: TextCodes,
+        only: Collection[str],
+        augment: Augment = unchanged,
     ) -> Terms:
-        """The terms of D named in `only`; `fake` is not differentiated."""
+        """The terms of D named in `only`; `fake` is not differentiated.
+
+        `augment` is applied to `real` here, so that a penalty can be on the raw picture; `fake` comes augmented.
+        """
         ...
 
-    def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
-        """The terms of G; `codes` is what `embed` returned for `fake`."""
+    def generator_terms(
+        self,
+        fake: Fake,
+        codes: ImageCodes | None,
+        text: TextCodes,
+        labels: Int[Tensor, " b"],
+        only: Collection[str] | None = None,
+    ) -> Terms:
+        """The terms of G named in `only`, or all; `codes` is what `embed` returned for `fake`.
+
+        `codes` may be None where `only` holds nothing but `terms_without_codes`.
+        """
         ...
 
 
-__all__ = ["Encoders", "Fake", "TextToImageGAN"]
+__all__ = ["EncodedFake", "Encoders", "Fake", "TextToImageGAN", "embedded"]

@@ -4,9 +4,8 @@ Tao et al. 2023, "GALIP: Generative Adversarial CLIPs for Text-to-Image Synthesi
 is in `galip_generator.py`. Parameter names are those of the paper's code.
 """
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
-from functools import cached_property, partial
+from collections.abc import Collection
+from functools import partial
 from typing import cast
 
 import torch
@@ -16,24 +15,13 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip import CLIP, CLIPImageCodes
-from sclgan.gans.base import Fake
+from sclgan.gans.augmentation import Augment, unchanged
+from sclgan.gans.base import EncodedFake, Fake
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
 from sclgan.losses.precision import full_precision, widened
 from sclgan.losses.terms import Terms
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncodedFake(Fake):
-    """A fake and how to encode it: D and G judge the same codes, which are computed once."""
-
-    encode: Callable[[Tensor], CLIPImageCodes]
-
-    @cached_property
-    def codes(self) -> CLIPImageCodes:
-        """The frozen CLIP's codes of the image; gradients flow into the image."""
-        return self.encode(self.image)
 
 
 class GALIP:
@@ -50,6 +38,7 @@ class GALIP:
 
     discriminator_term_names = frozenset({"real", "mismatched", "fake", "magp"})
     generator_term_names = frozenset({"adv", "similarity"})
+    terms_without_codes = frozenset[str]()
 
     def __init__(
         self,
@@ -105,11 +94,16 @@ class GALIP:
     def embed(self, fake: Fake) -> CLIPImageCodes:
         """The frozen CLIP's codes of the image; gradients flow into the image."""
         if isinstance(fake, EncodedFake):
-            return fake.codes
+            return cast(CLIPImageCodes, fake.codes)
         return self.encoders.encode_image(fake.image, self.feature_blocks)
 
     def discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, only: Collection[str]
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        fake: Fake,
+        text: TextCodes,
+        only: Collection[str],
+        augment: Augment = unchanged,
     ) -> Terms:
         """The terms of D named in `only`: hinge losses of the three kinds of pairs, and MA-GP.
 
@@ -125,7 +119,7 @@ class GALIP:
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:
             with torch.no_grad():
-                layers = widened(self.encoders.features(real, self.feature_blocks))
+                layers = widened(self.encoders.features(augment(real), self.feature_blocks))
         with full_precision():
             if "magp" in wanted:
                 layers, sentence = layers.requires_grad_(), sentence.requires_grad_()
@@ -145,12 +139,24 @@ class GALIP:
             terms["fake"] = adversarial.hinge_fake(D(layers, text.sentence.detach()))
         return terms
 
-    def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
+    def generator_terms(
+        self,
+        fake: Fake,
+        codes: ImageCodes | None,
+        text: TextCodes,
+        labels: Int[Tensor, " b"],
+        only: Collection[str] | None = None,
+    ) -> Terms:
         """Adversarial term, and how far CLIP finds images from their captions: `similarity` = -mean cos, in [-1, 1]."""
-        del fake, labels
-        logits = self.discriminator(cast(CLIPImageCodes, codes).layers, text.sentence)
-        similarity = F.cosine_similarity(widened(codes.image), text.sentence, dim=1)
-        return {"adv": adversarial.hinge_generator(logits), "similarity": -similarity.mean()}
+        del labels
+        wanted = self.generator_term_names if only is None else set(only)
+        found = cast(CLIPImageCodes, self.embed(fake) if codes is None else codes)
+        terms: Terms = {}
+        if "adv" in wanted:
+            terms["adv"] = adversarial.hinge_generator(self.discriminator(found.layers, text.sentence))
+        if "similarity" in wanted:
+            terms["similarity"] = -F.cosine_similarity(widened(found.image), text.sentence, dim=1).mean()
+        return terms
 
 
 class Discriminator(nn.Module):

@@ -143,6 +143,43 @@ MOST_PIXELS, FEWEST_WEIGHTS = 128, 2**22
 """Where `convolved` multiplies matrices. Measured: half the time at 64 pixels and 2^25 weights, none won at 256."""
 
 
+class SpectralConv2d(nn.Conv2d):
+    """A convolution by `weight / sigma`, sigma being the estimate of the weight matrix's largest singular value.
+
+        v = normalize(W^T u)        u = normalize(W v)        sigma = u^T W v
+
+    One power iteration a forward in training, v first; u and v are constants in the gradient. In a state dict of the
+    reference code `X.module.weight_bar`, `.module.weight_u`, `.module.weight_v` and `.module.bias` are our `X.weight`,
+    `.weight_u`, `.weight_v` and `.bias`.
+
+    Differs from the reference code, which iterates in evaluation too; torch's parametrisation iterates u first.
+    """
+
+    weight_u: Tensor
+    weight_v: Tensor
+
+    def __init__(self, num_in: int, num_out: int, kernel_size: int, *, stride: int, padding: int) -> None:
+        super().__init__(num_in, num_out, kernel_size, stride=stride, padding=padding)
+        self.register_buffer("weight_u", F.normalize(torch.randn(num_out), dim=0))
+        self.register_buffer("weight_v", F.normalize(torch.randn(self.weight[0].numel()), dim=0))
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b k h2 w2"]:
+        weight = self.weight / self.sigma()
+        return convolved(self, input, weight)
+
+    def sigma(self) -> Float[Tensor, ""]:
+        """The estimate of the largest singular value; in training it improves with every call."""
+        matrix, u, v = self.weight.flatten(1), self.weight_u, self.weight_v
+        if self.training:
+            with torch.no_grad():
+                v = F.normalize(matrix.T @ u, dim=0)
+                u = F.normalize(matrix @ v, dim=0)
+                # Copies: the backward pass of an earlier forward still needs its own u and v.
+                self.weight_u.copy_(u)
+                self.weight_v.copy_(v)
+        return u @ (matrix @ v)
+
+
 class UpsampledConv2d(nn.Conv2d):
     """A 3 x 3 convolution, padded by 1, of its input repeated to twice the pixels; see `doubled_and_convolved`."""
 

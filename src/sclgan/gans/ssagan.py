@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.damsm import matching_terms
-from sclgan.gans.base import Fake
+from sclgan.gans.augmentation import Augment, unchanged
+from sclgan.gans.base import Fake, embedded
 from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
 from sclgan.losses import adversarial
 from sclgan.losses.precision import full_precision
@@ -35,6 +36,7 @@ class SSAGAN:
 
     discriminator_term_names = frozenset({"real", "mismatched", "fake", "magp"})
     generator_term_names = frozenset({"adv", "words", "sentence"})
+    terms_without_codes = frozenset({"adv"})
 
     def __init__(
         self,
@@ -61,12 +63,17 @@ class SSAGAN:
 
     def embed(self, fake: Fake) -> ImageCodes:
         """The frozen encoder's codes of the image; gradients flow into the image."""
-        return self.encoders.encode_image(fake.image)
+        return embedded(fake, self.encoders)
 
     def discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, only: Collection[str]
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        fake: Fake,
+        text: TextCodes,
+        only: Collection[str],
+        augment: Augment = unchanged,
     ) -> Terms:
-        """The terms of D named in `only`: hinge losses of the three kinds of pairs, and MA-GP.
+        """The terms of D named in `only`: hinge losses of the three kinds of pairs, and MA-GP on raw `real`.
 
         Raises:
             ValueError: `only` names a term that SSA-GAN does not have.
@@ -76,17 +83,17 @@ class SSAGAN:
                 f"SSA-GAN's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}"
             )
         with full_precision() if "magp" in only else nullcontext():
-            return self._discriminator_terms(real, fake, text, set(only))
+            return self._discriminator_terms(real, fake, text, set(only), augment)
 
     def _discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, wanted: set[str]
+        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, wanted: set[str], augment: Augment
     ) -> Terms:
         D, sentence = self.discriminator, text.sentence.detach()
         terms: Terms = {}
         if "magp" in wanted:  # the penalty is on the gradient in real pixels and sentences
             real, sentence = real.detach().requires_grad_(), sentence.requires_grad_()
         if wanted & {"real", "mismatched", "magp"}:
-            features = D.features(real)
+            features = D.features(augment(real))
         if wanted & {"real", "magp"}:
             logits = D.logits(features, sentence)
         if "real" in wanted:
@@ -103,11 +110,23 @@ class SSAGAN:
             terms["magp"] = adversarial.matching_aware_gradient_penalty(logits, real, sentence) + nothing
         return terms
 
-    def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
+    def generator_terms(
+        self,
+        fake: Fake,
+        codes: ImageCodes | None,
+        text: TextCodes,
+        labels: Int[Tensor, " b"],
+        only: Collection[str] | None = None,
+    ) -> Terms:
         """Adversarial and DAMSM terms; `encoders.mask_same_label` says which pairs are rivals in the latter."""
-        adv = adversarial.hinge_generator(self.discriminator(fake.image, text.sentence))
-        masked = labels if self.encoders.mask_same_label else None
-        return {"adv": adv} | matching_terms(text, codes, masked, gammas=self.damsm_gammas)
+        wanted = self.generator_term_names if only is None else set(only)
+        terms: Terms = {}
+        if "adv" in wanted:
+            terms["adv"] = adversarial.hinge_generator(self.discriminator(fake.image, text.sentence))
+        if codes is not None:
+            masked = labels if self.encoders.mask_same_label else None
+            terms |= matching_terms(text, codes, masked, gammas=self.damsm_gammas, only=wanted)
+        return terms
 
 
 class Generator(nn.Module):

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.damsm import matching_terms
 from sclgan.gans import stacked_discriminators
-from sclgan.gans.base import Fake
+from sclgan.gans.augmentation import Augment, unchanged
+from sclgan.gans.base import Fake, embedded
 from sclgan.gans.stacked import Generator, MaskOrder
 from sclgan.losses.adversarial import kl_to_standard_normal
 from sclgan.losses.terms import Terms
@@ -41,6 +42,7 @@ class StackedGAN(abc.ABC):
 
     discriminator_term_names = stacked_discriminators.DISCRIMINATOR_TERMS
     generator_term_names = frozenset({"adv", "kl", "words", "sentence"})
+    terms_without_codes = frozenset({"adv", "kl"})
 
     def __init__(
         self,
@@ -104,18 +106,35 @@ class StackedGAN(abc.ABC):
 
     def embed(self, fake: Fake) -> ImageCodes:
         """The frozen encoder's codes of the last image; gradients flow into the image."""
-        return self.encoders.encode_image(fake.image)
+        return embedded(fake, self.encoders)
 
     def discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, only: Collection[str]
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        fake: Fake,
+        text: TextCodes,
+        only: Collection[str],
+        augment: Augment = unchanged,
     ) -> Terms:
         """The terms of D named in `only`; see `stacked_discriminators.discriminator_terms`."""
-        return stacked_discriminators.discriminator_terms(self.discriminator, real, fake, text.sentence, only)
+        return stacked_discriminators.discriminator_terms(self.discriminator, augment(real), fake, text.sentence, only)
 
-    def generator_terms(self, fake: Fake, codes: ImageCodes, text: TextCodes, labels: Int[Tensor, " b"]) -> Terms:
+    def generator_terms(
+        self,
+        fake: Fake,
+        codes: ImageCodes | None,
+        text: TextCodes,
+        labels: Int[Tensor, " b"],
+        only: Collection[str] | None = None,
+    ) -> Terms:
         """Adversarial, KL and DAMSM terms; `encoders.mask_same_label` says which pairs are rivals in the latter."""
-        masked = labels if self.encoders.mask_same_label else None
-        return matching_terms(text, codes, masked, gammas=self.damsm_gammas) | {
-            "adv": stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence),
-            "kl": kl_to_standard_normal(*self.generator.ca_net(text.sentence)),
-        }
+        wanted = self.generator_term_names if only is None else set(only)
+        terms: Terms = {}
+        if codes is not None:
+            masked = labels if self.encoders.mask_same_label else None
+            terms |= matching_terms(text, codes, masked, gammas=self.damsm_gammas, only=wanted)
+        if "adv" in wanted:
+            terms["adv"] = stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence)
+        if "kl" in wanted:
+            terms["kl"] = kl_to_standard_normal(*self.generator.ca_net(text.sentence))
+        return terms

@@ -2,10 +2,12 @@
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 
 from sclgan.recipe import Recipe
 from sclgan.recipes import coco, cub, emoji, folder, scenes
 from sclgan.recipes.ablations import ABLATIONS
+from sclgan.recipes.small_data import for_small_data
 from sclgan.recipes.variants import VARIANTS, rows
 
 PLAIN: tuple[Callable[[], Recipe], ...] = (
@@ -36,17 +38,47 @@ RECIPES = {
 """Name -> the function that makes the recipe."""
 
 
+def _small(plain: Callable[[], Recipe]) -> Callable[[], Recipe]:
+    """The `_small` row of a published one: GAN_DATA_small."""
+
+    def make() -> Recipe:
+        base = plain()
+        made = for_small_data(base, feature_discriminator=not base.name.startswith("galip"))
+        return replace(made, name=make.__name__, about=f"{base.about}, with the settings for small data")
+
+    make.__name__ = f"{plain.__name__}_small"
+    return make
+
+
+SMALL_DATA = {
+    name: make
+    for plain in PLAIN
+    if plain.__module__ in (cub.__name__, coco.__name__)
+    for name, make in rows(_small(plain), fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
+    if name.endswith(("_small", "_2x", "_scl"))
+}
+"""The rows on CUB and COCO with the settings for small data, which those on the other data sets have anyway."""
+
+
+def _of_small_data() -> list[str]:
+    """The plain rows of `SMALL_DATA`."""
+    return [name for name in SMALL_DATA if name.endswith("_small")]
+
+
+KNOWN = RECIPES | SMALL_DATA | ABLATIONS
+"""Every recipe by name."""
+
+
 def recipe(name: str) -> Recipe:
     """The recipe of that name.
 
     Raises:
         ValueError: there is none; the nearest name is given.
     """
-    known = RECIPES | ABLATIONS
-    if name not in known:
-        nearest = difflib.get_close_matches(name, known, n=1, cutoff=0)[0]
+    if name not in KNOWN:
+        nearest = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0)[0]
         raise ValueError(f"no recipe '{name}': did you mean '{nearest}'? `sclgan recipes` lists them")
-    return known[name]()
+    return KNOWN[name]()
 
 
 def table() -> str:
@@ -60,5 +92,7 @@ def table() -> str:
     for (_, *variant), cells in rows.items():
         title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
         lines.append(f"{title:<24}" + "".join(f"{cells.get(data, ''):<22}" for data in columns))
+    small = [" ".join(f"{name:<28}" for name in SMALL_DATA if name.startswith(first)) for first in _of_small_data()]
+    lines += ["", "With the settings for small data", *(f"  {row}" for row in small)]
     lines += ["", "Ablations", *(f"  {name}" for name in ABLATIONS)]
     return "\n".join(line.rstrip() for line in lines)

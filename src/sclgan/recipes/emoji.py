@@ -1,6 +1,9 @@
-"""The GANs on the embedded emoji: 64 pixels, one label an image."""
+"""The GANs on the embedded emoji: 64 pixels, one label per image, with the settings for small data.
 
-from dataclasses import replace
+Networks, objectives and optimizers are the published ones; `recipes.small_data` says what is added to them, in every
+row alike.
+"""
+
 from functools import partial
 from typing import Any
 
@@ -12,8 +15,9 @@ from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.recipe import Pretraining, Recipe
+from sclgan.recipe import Pretraining, Recipe, Training
 from sclgan.recipes import published
+from sclgan.recipes.small_data import for_small_data
 
 
 def attngan_emoji() -> Recipe:
@@ -21,12 +25,13 @@ def attngan_emoji() -> Recipe:
 
     Data, encoders and their pre-training are those of ssagan_emoji, so one pre-training serves all three GANs.
     """
-    return replace(
-        ssagan_emoji(),
-        name="attngan_emoji",
-        about="AttnGAN on emoji",
-        gan=partial(AttnGAN, num_stages=2, ngf=32, ndf=64),
-        training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
+    return for_small_data(
+        _damsm_row(
+            name="attngan_emoji",
+            about="AttnGAN on emoji",
+            gan=partial(AttnGAN, num_stages=2, ngf=32, ndf=64),
+            training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
+        )
     )
 
 
@@ -35,28 +40,25 @@ def dmgan_emoji() -> Recipe:
 
     Data, encoders and their pre-training are those of ssagan_emoji, so one pre-training serves all three GANs.
     """
-    return replace(
-        ssagan_emoji(),
-        name="dmgan_emoji",
-        about="DM-GAN on emoji",
-        gan=partial(DMGAN, num_stages=2, ngf=64, ndf=32),
-        training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
+    return for_small_data(
+        _damsm_row(
+            name="dmgan_emoji",
+            about="DM-GAN on emoji",
+            gan=partial(DMGAN, num_stages=2, ngf=64, ndf=32),
+            training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
+        )
     )
 
 
 def ssagan_emoji() -> Recipe:
-    """SSA-GAN (Liao et al. 2022) as published, at 64 pixels; its encoders are pre-trained as in AttnGAN."""
-    backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
-    return Recipe(
-        name="ssagan_emoji",
-        about="SSA-GAN on emoji",
-        source=partial(Emoji),
-        image_size=64,
-        max_words=20,
-        encoders=partial(DAMSM, backbone=backbone, code_size=256),
-        pretraining=Pretraining(steps=4000),
-        gan=partial(SSAGAN, nf=64, z_dim=100),
-        training=published.ssagan_training(steps=40_000, batch_size=32, ema_decay=0.999),
+    """SSA-GAN (Liao et al. 2022) at 64 pixels; its encoders are pre-trained as in AttnGAN."""
+    return for_small_data(
+        _damsm_row(
+            name="ssagan_emoji",
+            about="SSA-GAN on emoji",
+            gan=partial(SSAGAN, nf=64, z_dim=100),
+            training=published.ssagan_training(steps=40_000, batch_size=32, ema_decay=0.999),
+        )
     )
 
 
@@ -66,7 +68,7 @@ def galip_emoji() -> Recipe:
     It has half as many blocks as ViT-B/32, of a sixth of the width, and 8 x 8 patches where that has 7 x 7. Prompts and
     D's features are at about the same parts of its depth as in GALIP.
     """
-    return Recipe(
+    recipe = Recipe(
         name="galip_emoji",
         about="GALIP on emoji",
         source=partial(Emoji),
@@ -98,4 +100,21 @@ def galip_emoji() -> Recipe:
         ),
         gan=partial(GALIP, nf=64, z_dim=100, feature_blocks=(1, 2, 4), first_prompt_block=1, num_prompts=4),
         training=published.galip_training(steps=40_000, batch_size=32, ema_decay=0.999),
+    )
+    return for_small_data(recipe, feature_discriminator=False)
+
+
+def _damsm_row(*, name: str, about: str, gan: partial[Any], training: Training) -> Recipe:
+    """What the rows on DAMSM share."""
+    backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
+    return Recipe(
+        name=name,
+        about=about,
+        source=partial(Emoji),
+        image_size=64,
+        max_words=20,
+        encoders=partial(DAMSM, backbone=backbone, code_size=256),
+        pretraining=Pretraining(steps=4000),
+        gan=gan,
+        training=training,
     )

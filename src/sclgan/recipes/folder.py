@@ -1,6 +1,7 @@
 """The GANs on pictures of your own, at 256 pixels: `sclgan train ssagan_folder --out RUN source.root=DIR`.
 
-Networks, objectives and optimizers are those of the published rows of CUB, with averaged weights. Differs from them:
+Networks, objectives and optimizers are those of the published rows of CUB, with the settings for small data
+(`recipes.small_data`). Differs from them besides:
 the encoders stand on Lite0, which comes with the package, and the number of steps is ours, since it must fit the data:
 set `pretraining.steps` and `training.steps`. `docs/your-own-data.md` shows the way.
 """
@@ -14,6 +15,7 @@ from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
 from sclgan.recipe import Pretraining, Recipe
 from sclgan.recipes import cub, published
+from sclgan.recipes.small_data import for_small_data
 
 PRETRAINING_STEPS = 20_000
 TRAINING_STEPS = 200_000
@@ -37,25 +39,27 @@ def ssagan_folder() -> Recipe:
 def on_folder(base: Recipe) -> Recipe:
     """A row on CUB moved to a folder; one pre-training serves all GANs."""
     backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
-    return replace(
+    moved = replace(
         base,
         name=base.name.replace("cub", "folder"),
         about=base.about.replace("CUB", "your own folder"),
         source=partial(Folder, root=ROOT),
         encoders=partial(DAMSM, backbone=backbone, code_size=256),
         pretraining=Pretraining(steps=PRETRAINING_STEPS),
-        training=replace(base.training, steps=TRAINING_STEPS, ema_decay=0.999),
+        training=replace(base.training, steps=TRAINING_STEPS),
         long_captions="truncate",
     )
+    return for_small_data(moved)
 
 
 def galip_folder() -> Recipe:
     """GALIP (Tao et al. 2023) at 224 pixels, on OpenAI's CLIP, which `sclgan describe` says where to get."""
     base = cub.galip_cub()
-    return replace(
+    moved = replace(
         base,
         name="galip_folder",
         about="GALIP on your own folder",
         source=partial(Folder, root=ROOT),
-        training=published.galip_training(steps=TRAINING_STEPS, batch_size=32, ema_decay=0.999),
+        training=published.galip_training(steps=TRAINING_STEPS, batch_size=32),
     )
+    return for_small_data(moved, feature_discriminator=False)

@@ -8,19 +8,17 @@ from functools import partial
 
 from sclgan.data.scenes import Scenes
 from sclgan.recipe import Recipe
-from sclgan.recipes import emoji, published
+from sclgan.recipes import emoji
 
 
 def attngan_scenes() -> Recipe:
     """AttnGAN (Xu et al. 2018) in two stages, 32 and 64, with the lambda of COCO."""
-    training = published.stacked_training(steps=40_000, batch_size=32, matching=50.0)
-    return replace(on_scenes(emoji.attngan_emoji()), training=training)
+    return with_lambda_of_coco(on_scenes(emoji.attngan_emoji()))
 
 
 def dmgan_scenes() -> Recipe:
     """DM-GAN (Zhu et al. 2019) in two stages, 32 and 64, with the lambda of COCO."""
-    training = published.stacked_training(steps=40_000, batch_size=32, matching=50.0)
-    return replace(on_scenes(emoji.dmgan_emoji()), training=training)
+    return with_lambda_of_coco(on_scenes(emoji.dmgan_emoji()))
 
 
 def ssagan_scenes() -> Recipe:
@@ -37,6 +35,12 @@ def on_scenes(base: Recipe) -> Recipe:
         source=partial(Scenes),
         encoders=partial(base.encoders, mask_same_label=False),
     )
+
+
+def with_lambda_of_coco(base: Recipe) -> Recipe:
+    """AttnGAN or DM-GAN with the matching terms weighted 50, as published on COCO, where it is 5 on CUB."""
+    weights = {**base.training.generator_weights, "words": 50.0, "sentence": 50.0}
+    return replace(base, training=replace(base.training, generator_weights=weights))
 
 
 def galip_scenes() -> Recipe:

@@ -123,7 +123,7 @@ def restore(
 def save_weights(path: Path, module: nn.Module) -> None:
     """The module's weights as safetensors. A frozen backbone is left out: it is public, and the recipe names it."""
     try:
-        save_file({name: tensor.contiguous() for name, tensor in _own_state(module).items()}, path)
+        save_file({name: tensor.contiguous() for name, tensor in own_state(module).items()}, path)
     except SafetensorError as error:  # which is no OSError, also where the disk is full
         raise OSError(f"{path.name}: {error}") from error
 
@@ -134,13 +134,36 @@ def load_weights(path: Path, module: nn.Module) -> None:
     Raises:
         ValueError: the file is damaged, or its tensors are not the module's; all that differ are named.
     """
+    fill(module, read_weights(path), path)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, by name.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        ValueError: it is damaged.
+    """
     if not path.exists():
         raise FileNotFoundError(f"{path} is missing: the checkpoint is not whole, or it is one of another kind")
     try:
-        given = load_file(path)
+        return load_file(path)
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file ({error})") from error
-    own = _own_state(module)
+
+
+def fill(
+    module: nn.Module, given: Mapping[str, Tensor], path: Path, *, from_meta_to: torch.device | None = None
+) -> None:
+    """Copies tensors into the module, strictly but for a frozen backbone's; they take the precision of the module.
+
+    A module that was built on the device "meta" gets its memory here, on the device `from_meta_to`, laid out alike.
+
+    Raises:
+        ValueError: they are not the module's; all that differ are named, with the file that they are from.
+    """
+    own = own_state(module)
+    given = {name: tensor for name, tensor in given.items() if not name.startswith(_frozen_prefixes(module))}
     wrong = [
         *(f"missing {name}" for name in own.keys() - given.keys()),
         *(f"unexpected {name}" for name in given.keys() - own.keys()),
@@ -152,9 +175,21 @@ def load_weights(path: Path, module: nn.Module) -> None:
     ]
     if wrong:
         raise ValueError(f"{path} does not fit the {type(module).__name__} of the recipe: {'; '.join(sorted(wrong))}")
-    module.load_state_dict(given, strict=False)
+    if from_meta_to is None:
+        module.load_state_dict(given, strict=False)
+        return
+    state = {  # not `to_empty`, which imports a quarter of a second of symbolic algebra
+        name: torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device=from_meta_to).copy_(given[name])
+        for name, x in own.items()
+    }
+    module.load_state_dict(state, strict=False, assign=True)
 
 
-def _own_state(module: nn.Module) -> dict[str, Tensor]:
-    frozen = getattr(module, "frozen_prefixes", ())
-    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(tuple(frozen))}
+def own_state(module: nn.Module) -> dict[str, Tensor]:
+    """The module's state without a frozen backbone's: what a checkpoint holds."""
+    frozen = _frozen_prefixes(module)
+    return {name: tensor for name, tensor in module.state_dict().items() if not name.startswith(frozen)}
+
+
+def _frozen_prefixes(module: nn.Module) -> tuple[str, ...]:
+    return tuple(getattr(module, "frozen_prefixes", ()))

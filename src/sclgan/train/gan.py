@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from sclgan import distributed
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
-from sclgan.gans.base import TextToImageGAN
+from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
+from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.losses.precision import widened
 from sclgan.losses.terms import sum_over_views
-from sclgan.random import normal
+from sclgan.random import normal, uniform
 from sclgan.recipe import Training
-from sclgan.train.ema import AveragedModel
-from sclgan.train.label_terms import label_terms
+from sclgan.train.ema import AveragedModel, decay_of
+from sclgan.train.label_terms import LABEL_TERMS, label_terms
+from sclgan.train.schedule import weights_at
 from sclgan.train.step import descend, frozen
 
 
@@ -34,41 +36,49 @@ class GANPhase:
         self.discriminator_optimizer = torch.optim.Adam(
             gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas, fused=True
         )
-        self.averaged = AveragedModel(gan.generator, recipe.ema_decay)
+        self.averaged = AveragedModel(gan.generator, decay_of(recipe))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
-        """One iteration: first D, then G on the same fakes. Returns every term, summed over the views."""
+        """One iteration: first D, then G on the same fakes. Returns every term that was due, summed over the views."""
         gan, recipe, views = self.gan, self.recipe, batch.views
+        augments = self.augmentations(batch, step)
         with torch.no_grad():
             texts = [self.encoders.encode_text(view.captions) for view in views]
         with self.autocast():
             fakes = [gan.generate(z, text) for z, text in zip(self.noise(batch, step), texts, strict=True)]
-        fakes = [replace(fake, images=tuple(widened(image) for image in fake.images)) for fake in fakes]
+        fakes = [as_judged(fake, augment) for fake, augment in zip(fakes, augments, strict=True)]
 
         logs: dict[str, Tensor] = {}
-        for weights in recipe.discriminator_weights:
+        for table in recipe.discriminator_weights:
+            weights = weights_at(step, table, recipe)
+            if not weights:
+                continue
             with self.autocast():
                 terms = sum_over_views(
                     [
-                        gan.discriminator_terms(view.image, fake, text, only=weights.keys())
-                        for view, fake, text in zip(views, fakes, texts, strict=True)
+                        gan.discriminator_terms(view.image, fake, text, weights.keys(), augment)
+                        for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
             values = descend(self.discriminator_optimizer, terms, weights)
             logs |= {f"d/{name}": value for name, value in values.items()}
 
+        weights = weights_at(step, recipe.generator_weights, recipe)
+        own = weights.keys() - LABEL_TERMS
         with frozen(gan.discriminator):
             with self.autocast():
-                codes = [gan.embed(fake) for fake in fakes]
+                encoded = bool(weights.keys() - gan.terms_without_codes)
+                codes = [gan.embed(fake) if encoded else None for fake in fakes]
                 terms = sum_over_views(
                     [
-                        gan.generator_terms(fake, code, text, batch.labels)
+                        gan.generator_terms(fake, code, text, batch.labels, own)
                         for fake, code, text in zip(fakes, codes, texts, strict=True)
                     ]
                 )
-            sentences, images = [text.sentence for text in texts], [widened(code.image) for code in codes]
-            terms |= label_terms(recipe, recipe.generator_weights, sentences, images, batch, self.encoders)
-            values = descend(self.generator_optimizer, terms, recipe.generator_weights)
+            sentences = [text.sentence for text in texts]
+            images = [widened(code.image) for code in codes if code is not None]
+            terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
+            values = descend(self.generator_optimizer, terms, weights)
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
@@ -76,6 +86,17 @@ class GANPhase:
     def autocast(self) -> torch.autocast:
         """The precision of the networks."""
         return torch.autocast(distributed.device().type, torch.bfloat16, enabled=self.recipe.precision == "bfloat16")
+
+    def augmentations(self, batch: Batch, step: int) -> list[Augment]:
+        """For every view what D sees of this rank's rows: numbers of a global draw, as for the noise."""
+        if not self.recipe.augment:
+            return [unchanged for _ in batch.views]
+        num_rows = len(batch.labels) * distributed.world_size()
+        mine = distributed.own_rows(num_rows)
+        return [
+            Augmentation(self.recipe.augment, uniform(num_rows, NUM_DRAWS, self.seed, step, view, AUGMENTATION)[mine])
+            for view in range(len(batch.views))
+        ]
 
     def noise(self, batch: Batch, step: int) -> list[Float[Tensor, "b z"]]:
         """Noise of this rank's rows for every view: rows of one global draw, the same for any number of ranks."""
@@ -100,3 +121,11 @@ class GANPhase:
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimizers, by name."""
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
+
+
+AUGMENTATION = 1  # ends the key of its random numbers, which are then not those of the noise
+
+
+def as_judged(fake: Fake, augment: Augment) -> Fake:
+    """The fake as D and the frozen encoder see it, in both steps: in float32, augmented."""
+    return replace(fake, images=tuple(augment(widened(image)) for image in fake.images))

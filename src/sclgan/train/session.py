@@ -17,7 +17,9 @@ from sclgan.data.stream import Streamed
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
+from sclgan.gans import feature_discriminator
 from sclgan.gans.base import TextToImageGAN
+from sclgan.gans.feature_discriminator import WithFeatureDiscriminator
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
 from sclgan.run import (
@@ -30,7 +32,8 @@ from sclgan.run import (
     save_encoders,
     saved_recipe,
 )
-from sclgan.train import loop
+from sclgan.train import loop, schedule
+from sclgan.train.ema import decay_of
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
@@ -132,10 +135,13 @@ def train(
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
-    for network in (gan.generator, gan.discriminator):
+    judged = with_feature_discriminator(gan, recipe, pair)
+    for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
-    phase = GANPhase(gan, pair, settings, seed=recipe.seed)
-    grid = SampleGrid(recipe, phase, tokenizer, out / "grids")
+    phase = GANPhase(judged, pair, settings, seed=recipe.seed)
+    drawing = copy.copy(gan)
+    drawing.generator = phase.averaged.average.eval()
+    grid = SampleGrid(recipe, drawing, pair, tokenizer, out / "grids")
     loop.run(
         phase,
         batches,
@@ -146,16 +152,27 @@ def train(
         checkpoint_every=settings.checkpoint_every,
         hooks=[
             loop.Hook(settings.grid_every, grid.save),
-            *evaluations(Run(out, recipe, 0, pair, tokenizer, grid.gan)),
+            *evaluations(Run(out, recipe, 0, pair, tokenizer, drawing)),
         ],
         num_workers=num_workers,
     )
     distributed.barrier()
 
 
+def with_feature_discriminator(gan: TextToImageGAN, recipe: Recipe, encoders: Encoders) -> TextToImageGAN:
+    """The GAN as it is trained: with the feature discriminator that the recipe asks for, if it does."""
+    if recipe.feature_discriminator is None:
+        return gan
+    return WithFeatureDiscriminator(gan, encoders, construct(recipe.feature_discriminator, encoders))
+
+
 def _check(recipe: Recipe) -> None:
     """Fails on what is wrong with a recipe before anything is written or pre-trained."""
     gan: type[TextToImageGAN] = class_of(recipe.gan)
+    discriminator_terms, generator_terms = gan.discriminator_term_names, gan.generator_term_names
+    if recipe.feature_discriminator is not None:
+        discriminator_terms |= feature_discriminator.DISCRIMINATOR_TERMS
+        generator_terms |= feature_discriminator.GENERATOR_TERMS
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
         settings: Pretraining | Training = getattr(recipe, phase)
@@ -169,11 +186,13 @@ def _check(recipe: Recipe) -> None:
     if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
         raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
     protocols_of(recipe.training)
+    schedule.check(recipe.training)
+    decay_of(recipe.training)
     tables = {
-        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, gan.generator_term_names),
+        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, generator_terms),
         "discriminator_weights": (
             [name for weights in recipe.training.discriminator_weights for name in weights],
-            gan.discriminator_term_names,
+            discriminator_terms,
         ),
     }
     for table, (named, computed) in tables.items():
@@ -239,17 +258,18 @@ def _batches(
 
 
 class SampleGrid:
-    """Held-out captions in rows, fixed noises in columns, drawn by the averaged generator; rank 0 only."""
+    """Held-out captions in rows, fixed noises in columns, as `gan` draws them; rank 0 only."""
 
-    def __init__(self, recipe: Recipe, phase: GANPhase, tokenizer: Tokenizer, folder: Path) -> None:
+    def __init__(
+        self, recipe: Recipe, gan: TextToImageGAN, encoders: Encoders, tokenizer: Tokenizer, folder: Path
+    ) -> None:
         held_out: Source = construct(recipe.source, "test")
         rows = numpy_generator(recipe.seed).permutation(len(held_out))[:GRID]
         pictures = [held_out.picture(int(r), recipe.image_size, numpy_generator(recipe.seed, int(r))) for r in rows]
         self.captions = [picture.caption for picture in pictures]
-        self.gan, self.encoders, self.folder = copy.copy(phase.gan), phase.encoders, folder
-        self.gan.generator = phase.averaged.average.eval()
+        self.gan, self.encoders, self.folder = gan, encoders, folder
         self._tokens = tokenizer(self.captions)
-        self._z = normal(GRID, phase.gan.z_dim, recipe.seed).repeat(len(rows), 1)
+        self._z = normal(GRID, gan.z_dim, recipe.seed).repeat(len(rows), 1)
         if distributed.rank() == 0:
             write_atomically(folder / "captions.txt", "".join(f"{c}\n" for c in self.captions).encode())
 

@@ -1,0 +1,108 @@
+"""The models that come with the package, opened by name: trained runs, cut down to what drawing needs.
+
+A model is a folder. `recipe.json` and the tokenizer's file are those of the run, `model.safetensors` holds its averaged
+generator and its encoders, `model.json` says which run that was and which SHA-256 each file has, and `README.md` is
+the model card. `scripts/build_model.py` makes it from a finished run. Nothing here waits for torch.
+"""
+
+import difflib
+import hashlib
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+WEIGHTS, ABOUT = "model.safetensors", "model.json"
+
+
+def home() -> Path:
+    """The folder that the models of the package lie in, each under its name."""
+    return Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The models that come with the package."""
+    return sorted(path.parent.name for path in home().glob(f"*/{ABOUT}"))
+
+
+def is_model(folder: Path) -> bool:
+    """Whether a folder holds a model, and not a run."""
+    return (folder / ABOUT).is_file()
+
+
+def find(run: str | Path) -> Path:
+    """The folder that RUN stands for: itself where there is one, or else the model of that name.
+
+    Raises:
+        FileNotFoundError: it is neither. The nearest name is given, and all that there are.
+    """
+    path, known = Path(run), names()
+    named = str(run) in known
+    if path.is_dir():
+        if named:
+            log.info("%s is a folder here, and is used instead of the model that comes with sclgan", run)
+        return path
+    if named:
+        return home() / str(run)
+    if not known:
+        comes = "and this version of sclgan comes with no model"
+    else:
+        nearest = difflib.get_close_matches(str(run), known, n=1, cutoff=0)[0]
+        comes = f"and no model of sclgan has that name: did you mean '{nearest}'? There is {', '.join(known)}"
+    what = "is a file, not a run folder" if path.exists() else "is no run folder: there is no such folder"
+    raise FileNotFoundError(f"{run} {what}, {comes}")
+
+
+def find_run(run: str | Path) -> Path:
+    """`find`, where a folder must be a run or a model.
+
+    Raises:
+        FileNotFoundError: there is no such folder and no such model, or the folder is something else.
+    """
+    folder = find(run)
+    if not (folder / "recipe.json").exists() and not is_model(folder):
+        raise FileNotFoundError(f"{folder} is no run folder: it has no recipe.json; `sclgan train` makes one")
+    return folder
+
+
+def about(folder: Path) -> dict[str, Any]:
+    """What the `model.json` of a model says, its files compared with their SHA-256.
+
+    Raises:
+        ValueError: a file is missing or is not what was built.
+    """
+    try:
+        content: dict[str, Any] = json.loads((folder / ABOUT).read_text())
+        expected = {str(name): str(digest) for name, digest in content["sha256"].items()}
+        int(content["step"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{_named(folder)} is damaged: {ABOUT} cannot be read ({error!r}): {_cure(folder)}") from error
+    for name, digest in expected.items():
+        if not (folder / name).is_file():
+            raise ValueError(f"{_named(folder)} is damaged: {name} is missing: {_cure(folder)}")
+        found = sha256_of(folder / name)
+        if found != digest:
+            raise ValueError(
+                f"{_named(folder)} is damaged: {name} has SHA-256 {found[:12]}, expected {digest[:12]}: {_cure(folder)}"
+            )
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def comes_with_the_package(folder: Path) -> bool:
+    """Whether a folder is one of the models of `names`."""
+    return folder.resolve().parent == home().resolve()
+
+
+def _named(folder: Path) -> str:
+    return f"the model '{folder.name}' of sclgan" if comes_with_the_package(folder) else f"the model in {folder}"
+
+
+def _cure(folder: Path) -> str:
+    return "reinstall sclgan" if comes_with_the_package(folder) else "build it again with scripts/build_model.py"

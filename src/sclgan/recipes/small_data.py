@@ -1,0 +1,46 @@
+"""Settings for small data: some thousands of pictures instead of COCO's 83,000, and minutes to days on a CPU.
+
+None of it is in the four papers. What each part is worth was measured: `docs/small-data.md`.
+"""
+
+from dataclasses import replace
+from functools import partial
+
+from sclgan.gans.feature_discriminator import FeatureDiscriminator
+from sclgan.recipe import Recipe, Training
+
+
+def for_small_data(base: Recipe, *, feature_discriminator: bool = True) -> Recipe:
+    """The recipe with a feature discriminator, augmentation, a lazy penalty and averaging by pictures.
+
+    Works for every GAN: the networks stay what they are, and the method's rows are made from the result as from any
+    other. GALIP is better off without the feature discriminator, since its own D is one.
+    """
+    training = with_lazy_penalty(with_augmentation(base.training))
+    training = replace(training, ema_decay=0.0, ema_images=10_000)
+    if not feature_discriminator:
+        return replace(base, training=training)
+    return replace(base, training=with_features(training), feature_discriminator=partial(FeatureDiscriminator))
+
+
+def with_features(training: Training) -> Training:
+    """The terms of a feature discriminator, in D's first optimizer step and in G's."""
+    first, *others = training.discriminator_weights
+    features = {"features_real": 1.0, "features_mismatched": 0.5, "features_fake": 0.5}
+    return replace(
+        training,
+        discriminator_weights=({**first, **features}, *others),
+        generator_weights={**training.generator_weights, "features": 1.0},
+    )
+
+
+def with_augmentation(training: Training) -> Training:
+    """Translation and cutout; no colour, which captions name."""
+    return replace(training, augment=("translation", "cutout"))
+
+
+def with_lazy_penalty(training: Training) -> Training:
+    """The gradient penalty every fourth step, where there is one, in D's only optimizer step."""
+    merged = {name: weight for table in training.discriminator_weights for name, weight in table.items()}
+    every = {"magp": 4} if "magp" in merged else {}
+    return replace(training, discriminator_weights=(merged,), every={**training.every, **every})
