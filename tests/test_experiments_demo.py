@@ -17,7 +17,7 @@ def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, m
     kept = [*tmp_path.rglob("*.safetensors"), *tmp_path.rglob("evaluations.jsonl")]
     written = {path: path.stat().st_mtime_ns for path in kept}
     demo.main()  # everything is there: nothing is trained or graded again
-    assert len((tmp_path / "ssagan_emoji" / "evaluations.jsonl").read_text().splitlines()) == 7
+    assert len((tmp_path / "ssagan_emoji" / "evaluations.jsonl").read_text().splitlines()) == 13
     assert {path: path.stat().st_mtime_ns for path in kept} == written
 
 

@@ -4,10 +4,13 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from sclgan.metrics.remembered import Remembered, cache_folder
+from sclgan.metrics import remembered
+from sclgan.metrics.probe import fit
+from sclgan.metrics.remembered import Remembered, cache_folder, remembered_fit
 
 
 class Counting:
@@ -47,14 +50,32 @@ def test_the_same_pictures_are_measured_once_and_others_anew(tmp_path: Path) -> 
 
 def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     extractor = Counting()
-    remembered = Remembered(extractor, tmp_path)
-    features = remembered(pictures(0))
+    keeping = Remembered(extractor, tmp_path)
+    features = keeping(pictures(0))
     (path,) = tmp_path.rglob("*.npy")
     for damaged in (path.read_bytes()[:-4], b"", b"no array"):
         path.write_bytes(damaged)
-        assert torch.equal(remembered(pictures(0)), features)
+        assert torch.equal(keeping(pictures(0)), features)
     np.save(path, np.zeros((4, 3), dtype=np.float32))
-    assert torch.equal(remembered(pictures(0)), features)
+    assert torch.equal(keeping(pictures(0)), features)
+
+
+def test_a_classifier_is_fitted_once_to_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fits: list[int] = []
+    monkeypatch.setattr(remembered, "fit", lambda *rows: fits.append(1) or fit(*rows))
+    features, labels = pictures(0).float().flatten(1), torch.tensor([4, 4, 9, 9, 2])
+    first = remembered_fit(features, labels, tmp_path)
+    again = remembered_fit(features, labels, tmp_path)
+    assert len(fits) == 1
+    assert all(torch.equal(part, vars(again)[name]) for name, part in vars(first).items())
+    remembered_fit(features, labels + 1, tmp_path)
+    remembered_fit(features + 1, labels, tmp_path)
+    assert len(fits) == 3
+    for path in tmp_path.rglob("*.safetensors"):
+        path.write_bytes(path.read_bytes()[:-4])
+    assert torch.equal(remembered_fit(features, labels, tmp_path).weight, first.weight)
+    remembered_fit(features, labels, None)
+    assert len(fits) == 5
 
 
 def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]

@@ -16,7 +16,7 @@ from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small
 from sclgan.data.emoji import Emoji
 from sclgan.evaluation import evaluate_run
-from sclgan.metrics import measures, weights
+from sclgan.metrics import remembered, weights
 from sclgan.metrics.probe import fit
 from sclgan.metrics.protocol import protocols_named
 from sclgan.recipe import Recipe
@@ -157,8 +157,11 @@ class Means:
 def test_the_classifier_is_fitted_once_for_all_evaluations(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
     fits: list[tuple[int, ...]] = []
-    monkeypatch.setattr(measures, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3))
+    monkeypatch.setattr(
+        remembered, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3)
+    )
     monkeypatch.setattr(evaluator, "EXTRACTORS", {"lite2@128": Means})
     opened = open_run(run)
     folder = tmp_path / "run"
@@ -168,7 +171,7 @@ def test_the_classifier_is_fitted_once_for_all_evaluations(
     first, second = hook(2), hook(4)
     assert first == second
     assert list(first) == [f"evaluation/{name}@12" for name in names]
-    assert fits == [(2 * len(Emoji("train")), 48)]
+    assert fits == [(len(Emoji("train")), 48)]
     unlabelled = replace(opened, recipe=replace(opened.recipe, source=partial(Squares, labelled=False)))
     with pytest.raises(ValueError, match=r"evaluate_protocols: class_accuracy, class_accuracy_top5 needs labels"):
         evaluator.Evaluator(unlabelled, protocols_named(names))

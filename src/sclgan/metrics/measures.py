@@ -4,8 +4,8 @@ The metrics themselves stand in their own files; here is only what each needs to
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -21,7 +21,7 @@ from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.manifold import share_within
-from sclgan.metrics.probe import LinearProbe, fit
+from sclgan.metrics.probe import LinearProbe
 from sclgan.metrics.proportion import proportion
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.retrieval import r_precision
@@ -93,7 +93,7 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
         case "diversity", extractor if extractor is not None:
             return _Diversity(extractor.name, seed)
         case "class_accuracy" | "class_accuracy_top5", extractor if extractor is not None:
-            return _ClassAccuracy(extractor, top=1 if protocol.metric == "class_accuracy" else 5)
+            return ClassAccuracy(extractor, top=1 if protocol.metric == "class_accuracy" else 5)
         case "inception_score", extractor if isinstance(extractor, Classifier):
             return _InceptionScore(extractor, protocol.num_folds, seed)
         case "clip_score", extractor if isinstance(extractor, Matcher):
@@ -161,111 +161,97 @@ class Frechet:
         return frechet_estimate(reference.gaussian, self.statistics)
 
 
-class _Kernel:
+class _OfFeatures:
+    """Keeps the features of an extractor and the labels."""
+
     needs_reference: bool = True
 
-    def __init__(self, extractor: Extractor, rows: _Rows | None = None) -> None:
-        self.extractor, self.rows = extractor, rows or _Rows()
+    def __init__(self, extractor: Extractor) -> None:
+        self.extractor, self.rows = extractor, _Rows()
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.extractor.name])
+        self.rows.add(batch.indices, features=features[self.extractor.name], labels=batch.labels)
 
-    def over_ranks(self) -> "_Kernel":
-        return _Kernel(self.extractor, self.rows.over_ranks())
+    def over_ranks(self) -> "_OfFeatures":
+        whole = copy(self)
+        whole.rows = self.rows.over_ranks()
+        return whole
 
+    def estimate(self, reference: Measure | None) -> Estimate:
+        raise NotImplementedError
+
+    @property
+    def features(self) -> Tensor:
+        return self.rows.whole()["features"]
+
+
+class _Kernel(_OfFeatures):
     def estimate(self, reference: Measure | None) -> Estimate:
         if not isinstance(reference, _Kernel):
             raise ValueError("the kernel distance needs the features of real pictures")
-        return kernel_distance(reference.rows.whole()["features"], self.rows.whole()["features"])
+        return kernel_distance(reference.features, self.features)
 
 
-class _Subsets:
-    needs_reference: bool = True
-
-    def __init__(self, extractor: Extractor, num_subsets: int, seed: int, rows: _Rows | None = None) -> None:
-        self.extractor, self.num_subsets, self.seed, self.rows = extractor, num_subsets, seed, rows or _Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.extractor.name])
-
-    def over_ranks(self) -> "_Subsets":
-        return _Subsets(self.extractor, self.num_subsets, self.seed, self.rows.over_ranks())
+class _Subsets(_OfFeatures):
+    def __init__(self, extractor: Extractor, num_subsets: int, seed: int) -> None:
+        super().__init__(extractor)
+        self.num_subsets, self.seed = num_subsets, seed
 
     def estimate(self, reference: Measure | None) -> Estimate:
         if not isinstance(reference, _Subsets):
             raise ValueError("the kernel distance needs the features of real pictures")
-        reals, fakes = (rows.whole()["features"] for rows in (reference.rows, self.rows))
+        reals, fakes = reference.features, self.features
         subset_size = min(1000, len(reals), len(fakes))  # a trial run of few samples; the interval's kind says it
         return kernel_distance_of_subsets(
             reals, fakes, num_subsets=self.num_subsets, subset_size=subset_size, seed=self.seed
         )
 
 
-class _Within:
-    needs_reference: bool = True
-
-    def __init__(self, extractor: Extractor, *, fakes_in_reals: bool, rows: _Rows | None = None) -> None:
-        self.extractor, self.fakes_in_reals, self.rows = extractor, fakes_in_reals, rows or _Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.extractor.name])
-
-    def over_ranks(self) -> "_Within":
-        return _Within(self.extractor, fakes_in_reals=self.fakes_in_reals, rows=self.rows.over_ranks())
+class _Within(_OfFeatures):
+    def __init__(self, extractor: Extractor, *, fakes_in_reals: bool) -> None:
+        super().__init__(extractor)
+        self.fakes_in_reals = fakes_in_reals
 
     def estimate(self, reference: Measure | None) -> Estimate:
         if not isinstance(reference, _Within):
             raise ValueError("precision and recall need the features of real pictures")
-        reals, fakes = (rows.whole()["features"] for rows in (reference.rows, self.rows))
+        reals, fakes = reference.features, self.features
         return share_within(fakes, reals) if self.fakes_in_reals else share_within(reals, fakes)
 
 
-class _ClassAccuracy:
-    """Of real training pictures it holds the classifier, of generated ones what is to be classified."""
+class ClassAccuracy(_OfFeatures):
+    """Generated pictures that are to be classified; as the reference, training pictures and the `probe` of them."""
 
-    needs_reference: bool = True
+    def __init__(self, extractor: Extractor, *, top: int) -> None:
+        super().__init__(extractor)
+        self.top = top
+        self.probe: LinearProbe | None = None
 
-    def __init__(self, extractor: Extractor, *, top: int, rows: _Rows | None = None) -> None:
-        self.extractor, self.top, self.rows = extractor, top, rows or _Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.extractor.name], labels=batch.labels)
-
-    def over_ranks(self) -> "_ClassAccuracy":
-        return _ClassAccuracy(self.extractor, top=self.top, rows=self.rows.over_ranks())
-
-    @cached_property
-    def probe(self) -> LinearProbe:
-        rows = self.rows.whole()
-        return fit(rows["features"], rows["labels"])
+    @property
+    def labels(self) -> Tensor:
+        return self.rows.whole()["labels"]
 
     def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _ClassAccuracy):
+        if not isinstance(reference, ClassAccuracy) or reference.probe is None:
             raise ValueError("the accuracy of classes needs a classifier fitted to real training pictures")
-        probe, rows = reference.probe, self.rows.whole()
-        num_known = int(probe.knows(rows["labels"]).sum())
+        probe, labels = reference.probe, self.labels
+        num_known = int(probe.knows(labels).sum())
         if num_known == 0:
             raise ValueError("no caption is of a label that the training pictures have: grade more pictures")
-        num_right = int(probe.right(rows["features"], rows["labels"], top=self.top).sum())
-        what = f"pictures, chance {min(1, self.top / len(probe.classes)):.2g}"
-        return proportion(num_right, num_known, what)
+        num_right = int(probe.right(self.features, labels, top=self.top).sum())
+        return proportion(num_right, num_known, f"pictures, chance {min(1, self.top / len(probe.classes)):.2g}")
 
 
-class _InceptionScore:
+class _InceptionScore(_OfFeatures):
     needs_reference: bool = False
 
-    def __init__(self, classifier: Classifier, num_splits: int, seed: int, rows: _Rows | None = None) -> None:
-        self.classifier, self.num_splits, self.seed, self.rows = classifier, num_splits, seed, rows or _Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.classifier.name])
-
-    def over_ranks(self) -> "_InceptionScore":
-        return _InceptionScore(self.classifier, self.num_splits, self.seed, self.rows.over_ranks())
+    def __init__(self, classifier: Classifier, num_splits: int, seed: int) -> None:
+        super().__init__(classifier)
+        self.classifier, self.num_splits, self.seed = classifier, num_splits, seed
 
     def estimate(self, reference: Measure | None) -> Estimate:
         del reference
-        probabilities = self.classifier.probabilities(self.rows.whole()["features"])
+        probabilities = self.classifier.probabilities(self.features)
         num_splits = min(self.num_splits, len(probabilities))  # a trial run of few samples; the interval's kind says it
         return inception_score(probabilities, num_splits=num_splits, seed=self.seed)
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 PENALTY = 0.003
-MAX_STEPS = 200
+MAX_STEPS = 1000
 TOLERANCE = 1e-5
 
 

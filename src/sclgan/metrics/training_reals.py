@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sclgan.data.types import Picture, Source
 from sclgan.metrics.features import Extractor
-from sclgan.metrics.measures import GeneratedBatch, Measure, new_measure
+from sclgan.metrics.measures import ClassAccuracy, GeneratedBatch, Measure, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, batches_of, composed, label_of, remembering, row_of, update_all
+from sclgan.metrics.remembered import remembered_fit
 from sclgan.random import numpy_generator
 
 MOST = 10_000
@@ -75,10 +76,13 @@ def measure_training(
             update_all(measures.values(), batch, used)
         return {name: measure.over_ranks() for name, measure in measures.items()}
 
-    fitted = measured(
+    classifiers = measured(
         {f"{p.extractor}": p for p in protocols}, _pictures(training, held_out, number, size, seed, batch_size)
     )
-    references = {p.name: fitted[f"{p.extractor}"] for p in protocols}
+    for classifier in classifiers.values():
+        assert isinstance(classifier, ClassAccuracy)
+        classifier.probe = remembered_fit(classifier.features, classifier.labels, cache)
+    references = {p.name: classifiers[f"{p.extractor}"] for p in protocols}
     floors = {}
     if num_floor:
         others = composed(held_out, range(num_floor), num_floor, size, seed=seed, batch_size=batch_size)
