@@ -55,7 +55,8 @@ def test_equals_the_unfolded_network(kind: type[Lite], image_size: int, channels
     torch.testing.assert_close(network.logits(our_pooled), logits, rtol=1e-5, atol=1e-4)
     maps = network.with_maps(image)[2]
     sides = [image_size // stride for stride in (4, 8, 16, 32)]
-    assert [one.shape[1:] for one in maps] == [(c, side, side) for c, side in zip(kind.map_channels, sides, strict=True)]
+    expected = [(c, side, side) for c, side in zip(kind.map_channels, sides, strict=True)]
+    assert [one.shape[1:] for one in maps] == expected
 
 
 @pytest.mark.parametrize("kind", [Lite0, Lite2])

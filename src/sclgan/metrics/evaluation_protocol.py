@@ -25,7 +25,8 @@ Metric = Literal[
 
 RESIZE_LITE = "to 128 px in float: bilinear, half-pixel centres, antialiased where it shrinks"
 """Of emoji at 32 and 64 px a classifier on Lite2's features recognises 56 and 54 % at an input of 96 px, 62 and 59 % at
-128 px, 68 and 67 % at 192 px, in 3, 5 and 12.5 seconds of one core per 1,000 pictures: 128 px costs what Lite0 does."""
+128 px, 68 and 67 % at 192 px, 70 and 70 % at 256 px, in 3.2, 4.7, 12.5 and 28 seconds of one core per 1,000 pictures:
+128 px costs little more than Lite0 there, 3.9 seconds."""
 RESIZE_TF1 = "to 299 px in float: TensorFlow 1's bilinear, no half-pixel centres, not antialiased"
 RESIZE_CLEAN = "to 299 px in float: Pillow's bicubic, antialiased, clamped to [0, 255]"
 RESIZE_LEGACY = "to 299 px in 8 bits: Pillow's bilinear, antialiased; then the mis-scaled input of early pytorch-fid"

@@ -109,6 +109,8 @@ def _pictures(
 
 def _renumbered(training: Source, held_out: Source) -> Int[Tensor, " l"]:
     """For each label of the training split the number of its name in the held-out one, or one that none has there."""
+    if list(training.label_names) == list(held_out.label_names):
+        return torch.arange(len(training.label_names))
     number_of = {name: number for number, name in enumerate(held_out.label_names)}
     first_free = len(held_out.label_names) + len(held_out)  # rows without labels have numbers of their own
     return torch.tensor([number_of.get(name, first_free + label) for label, name in enumerate(training.label_names)])
