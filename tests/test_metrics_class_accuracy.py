@@ -2,18 +2,21 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from fakes import Squares
 from sclgan.data.emoji import Emoji
+from sclgan.evaluation import evaluate_run
 from sclgan.metrics import remembered
 from sclgan.metrics.evaluate import evaluate, measure_fakes
-from sclgan.metrics.measures import GeneratedBatch
+from sclgan.metrics.kept import GeneratedBatch
 from sclgan.metrics.probe import LinearProbe, fit
 from sclgan.metrics.protocol import PROTOCOLS
 from sclgan.metrics.reals import composed
@@ -237,3 +240,24 @@ def test_without_training_pictures_it_is_refused() -> None:
     fakes = composed(Squares("test"), range(8), 8, 16, seed=0)
     with pytest.raises(ValueError, match="not measured for class_accuracy: pass this protocol to measure_training"):
         evaluate([TOP1], Squares("test"), fakes, extractors={"lite2@128": Means()})
+
+
+def test_of_a_run_it_is_fitted_to_the_data_of_the_run_whatever_the_reals(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("sclgan.metrics.evaluate.EXTRACTORS", {"lite2@128": lambda device: Means()})
+    monkeypatch.setattr(remembered, "fit", lambda *rows: fit(*rows, tolerance=1e-3))
+    for number in range(9):
+        Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")
+    options: dict[str, Any] = {"num_images": 12, "out": tmp_path / "records.jsonl"}
+    own, other = (
+        evaluate_run(trained, ["kid_lite2", "class_accuracy"], reals=reals, **options)
+        for reals in (None, str(tmp_path))
+    )
+    assert [result.label for result in own] == ["kid_lite2@12", "class_accuracy@12"]
+    assert [result.label for result in other] == [f"kid_lite2@12 against {tmp_path.name}", "class_accuracy@12"]
+    for result in (own[1], other[1]):
+        assert (result.source, result.split, result.num_reals) == ("emoji", "train", len(Emoji("train")))
+        assert (result.value, result.floor, result.num_floor) == (own[1].value, own[1].floor, 12)
+    assert (other[0].num_reals, other[0].floor) == (9, None)

@@ -14,7 +14,7 @@ from sclgan import distributed
 from sclgan.encoders.lite0 import WEIGHTS_SHA256, Lite0
 from sclgan.metrics.evaluate import Result, evaluate
 from sclgan.metrics.features import EXTRACTORS, Classifier, LiteExtractor, quantise
-from sclgan.metrics.measures import GeneratedBatch
+from sclgan.metrics.kept import GeneratedBatch
 from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.metrics.reals import composition, label_of, measure_reals, row_of
 

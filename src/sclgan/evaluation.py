@@ -31,8 +31,8 @@ from sclgan.grading import (
 )
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
-from sclgan.metrics.measures import GeneratedBatch
-from sclgan.metrics.protocol import protocols_named
+from sclgan.metrics.kept import GeneratedBatch
+from sclgan.metrics.protocol import PROTOCOLS, EvaluationProtocol, protocols_named
 from sclgan.metrics.reals import composition, label_of
 from sclgan.metrics.training_reals import why_none
 from sclgan.random import normal
@@ -59,7 +59,8 @@ def evaluate_run(
 
     Captions are those of held-out real pictures, each with its own noise: functions of (seed, number), the same for
     every run, batch size and number of ranks. As many real pictures are measured as are generated, of photographs at
-    most all; `num_images` replaces the protocols' number. `reals` compares with others, see `given_reals`.
+    most all; `num_images` replaces the protocols' number. `reals` compares with others, see `given_reals`;
+    a classifier is fitted to the run's own training split whatever it is.
     `checkpoint` is "last", "best" or a step. `save_statistics` is an npz to write, `curve` a PNG,
     `save_pictures` a new folder for the graded pictures, `out` the file of the records; a model that comes with the
     package has none unless it is given.
@@ -70,21 +71,8 @@ def evaluate_run(
     """
     run = open_run(folder, checkpoint)
     source: Source = construct(run.recipe.source, SPLIT)
-    offer = Offer(
-        reals=kind_of_reals(reals) if reals is not None else "pictures",
-        captions=True,
-        several_a_label=num_images is None or num_images > len(source) or _labels_repeat(source),
-        damsm=isinstance(run.encoders, DAMSM),
-        emoji=isinstance(source, Emoji),
-    )
     named = protocols_named(protocols)
-    training: Source | None = None
-    if not named or any(protocol.num_fitted for protocol in named):
-        try:
-            training = construct(run.recipe.source, "train")
-            offer = replace(offer, no_classifier=why_none(training, source))
-        except FileNotFoundError as error:
-            offer = replace(offer, no_classifier=f"fits a classifier to training pictures, which are not here: {error}")
+    offer, training = _offered(run, source, named, num_images=num_images, reals=reals)
     chosen = choose(named, offer, save_statistics=save_statistics, curve=curve)
     num_samples = max(protocol.num_samples for protocol in chosen) if num_images is None else num_images
     if num_samples < 2:
@@ -112,9 +100,31 @@ def evaluate_run(
     return results
 
 
+def _offered(
+    run: Run, source: Source, named: Sequence[EvaluationProtocol], *, num_images: int | None, reals: str | None
+) -> tuple[Offer, Source | None]:
+    """What there is to grade, and the training split where a protocol may fit a classifier to it."""
+    offer = Offer(
+        reals=kind_of_reals(reals) if reals is not None else "pictures",
+        captions=True,
+        several_a_label=num_images is None or num_images > len(source) or _labels_repeat(source),
+        damsm=isinstance(run.encoders, DAMSM),
+        emoji=isinstance(source, Emoji),
+    )
+    if named and not any(protocol.num_fitted for protocol in named):
+        return offer, None
+    try:
+        training: Source = construct(run.recipe.source, "train")
+    except FileNotFoundError as error:
+        reason = f"fits a classifier to training pictures, which are not here: {error}"
+        return replace(offer, no_classifier=reason), None
+    return replace(offer, no_classifier=why_none(training, source)), training
+
+
 def _label(result: Result, checkpoint: str, reals: str | None) -> str:
     """The heading of a result's column: another checkpoint or other real pictures have columns of their own."""
-    other_reals = "" if reals is None or result.num_reals == 0 else f" against {Path(reals).name}"
+    own_reals = reals is None or result.num_reals == 0 or PROTOCOLS[result.protocol].num_fitted
+    other_reals = "" if own_reals else f" against {Path(reals or '').name}"
     return result.label + other_reals + ("" if checkpoint == "last" else f" ({checkpoint})")
 
 

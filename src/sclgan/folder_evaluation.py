@@ -19,7 +19,7 @@ from sclgan.grading import (
 )
 from sclgan.metrics.evaluate import Result, grade, measure_fakes
 from sclgan.metrics.fitting import Offer
-from sclgan.metrics.measures import Encode
+from sclgan.metrics.kept import Encode
 from sclgan.metrics.protocol import protocols_named
 from sclgan.metrics.reals import NO_REALS
 from sclgan.random import numpy_generator

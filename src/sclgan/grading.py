@@ -27,7 +27,8 @@ from sclgan.metrics import shipped
 from sclgan.metrics.curve import bias_curve
 from sclgan.metrics.evaluate import Measured, Result, only_frechet
 from sclgan.metrics.fitting import Offer, RealsAre, fitting
-from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch
+from sclgan.metrics.kept import Encode, GeneratedBatch
+from sclgan.metrics.measures import Frechet
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, known_statistics, measure_pictures, measure_reals
 from sclgan.metrics.remembered import cache_folder

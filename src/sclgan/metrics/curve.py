@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sclgan import distributed
 from sclgan.metrics.frechet import frechet_distances
-from sclgan.metrics.measures import Features, GeneratedBatch
+from sclgan.metrics.kept import Features, GeneratedBatch
 from sclgan.metrics.statistics import Estimate, FeatureStatistics, Gaussian
 from sclgan.random import integer_seed
 

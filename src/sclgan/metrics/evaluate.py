@@ -19,7 +19,8 @@ from sclgan import distributed
 from sclgan.data.types import Source
 from sclgan.metrics.curve import KeptFeatures
 from sclgan.metrics.features import EXTRACTORS, Extractor
-from sclgan.metrics.measures import Encode, Frechet, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.kept import Encode, GeneratedBatch, Measure
+from sclgan.metrics.measures import Frechet, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol, protocol_named
 from sclgan.metrics.reals import NO_REALS, Reals, measure_reals, update_all
 from sclgan.metrics.statistics import Gaussian

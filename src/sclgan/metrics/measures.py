@@ -3,22 +3,18 @@
 The metrics themselves stand in their own files; here is only what each needs to keep of a picture.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import dataclass, field, replace
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping
+from dataclasses import replace
 
-import torch
-from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from sclgan import distributed
 from sclgan.metrics.clip_score import clip_score
 from sclgan.metrics.diversity import IntraClassDiversity
 from sclgan.metrics.features import Classifier, Extractor, Matcher
 from sclgan.metrics.frechet import frechet_estimate
 from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
+from sclgan.metrics.kept import Features, GeneratedBatch, Measure, OfFeatures, Rows
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.manifold import share_within
 from sclgan.metrics.probe import LinearProbe
@@ -26,47 +22,6 @@ from sclgan.metrics.proportion import proportion
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.retrieval import r_precision
 from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
-
-
-@dataclass(frozen=True)
-class GeneratedBatch:
-    """Pictures to be graded and what they were made from.
-
-    `indices` number the samples over all batches and ranks, each once: the result then depends neither on the batch
-    size nor on the number of ranks. `labels` follow `reals.label_of`. The codes of the picture and of its caption in
-    the encoders' common space are needed by R-precision alone.
-    """
-
-    indices: Int[Tensor, " b"]
-    images: UInt8[Tensor, "b 3 h w"]
-    captions: Sequence[str]
-    labels: Int[Tensor, " b"]
-    image_codes: Float[Tensor, "b d"] | None = None
-    text_codes: Float[Tensor, "b d"] | None = None
-
-
-Features = Mapping[str, Float[Tensor, "b d"]]
-"""Rows by the name of the extractor."""
-
-Encode = Callable[[UInt8[Tensor, "b 3 h w"], Sequence[str]], tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]]
-"""Pictures and captions to their codes in the encoders' common space."""
-
-
-@runtime_checkable
-class Measure(Protocol):
-    """What a protocol keeps of the pictures it has seen."""
-
-    needs_reference: bool
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None: ...
-
-    def over_ranks(self) -> "Measure":
-        """Every rank's pictures, the same on every rank."""
-        ...
-
-    def estimate(self, reference: "Measure | None") -> Estimate:
-        """The value; `reference` holds real pictures where `needs_reference`."""
-        ...
 
 
 def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor], seed: int) -> Measure:
@@ -103,33 +58,6 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
     raise ValueError(f"protocol {protocol.name!r}: metric {protocol.metric!r} cannot use extractor {extractor}")
 
 
-@dataclass
-class _Rows:
-    """Rows kept as they are, with the numbers of their samples."""
-
-    indices: list[Tensor] = field(default_factory=list)
-    columns: dict[str, list[Tensor]] = field(default_factory=dict)
-
-    def add(self, indices: Tensor, **columns: Tensor) -> None:
-        self.indices.append(indices.cpu())
-        for name, rows in columns.items():
-            self.columns.setdefault(name, []).append(rows.detach().cpu())
-
-    def over_ranks(self) -> "_Rows":
-        own = (torch.cat(self.indices), self.whole()) if self.indices else None
-        parts = [part for part in distributed.gather_objects(own) if part is not None]
-        order = torch.cat([indices for indices, _ in parts]).argsort() if parts else None
-        names = parts[0][1] if parts else ()
-        rows = _Rows()
-        if order is not None:
-            columns = {name: torch.cat([part[name] for _, part in parts])[order] for name in names}
-            rows.add(torch.cat([indices for indices, _ in parts])[order], **columns)
-        return rows
-
-    def whole(self) -> dict[str, Tensor]:
-        return {name: torch.cat(parts) for name, parts in self.columns.items()}
-
-
 class Frechet:
     """Mean and covariance of features: of pictures that were seen, or as `known` from a file."""
 
@@ -161,38 +89,14 @@ class Frechet:
         return frechet_estimate(reference.gaussian, self.statistics)
 
 
-class _OfFeatures:
-    """Keeps the features of an extractor and the labels."""
-
-    needs_reference: bool = True
-
-    def __init__(self, extractor: Extractor) -> None:
-        self.extractor, self.rows = extractor, _Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.rows.add(batch.indices, features=features[self.extractor.name], labels=batch.labels)
-
-    def over_ranks(self) -> "_OfFeatures":
-        whole = copy(self)
-        whole.rows = self.rows.over_ranks()
-        return whole
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        raise NotImplementedError
-
-    @property
-    def features(self) -> Tensor:
-        return self.rows.whole()["features"]
-
-
-class _Kernel(_OfFeatures):
+class _Kernel(OfFeatures):
     def estimate(self, reference: Measure | None) -> Estimate:
         if not isinstance(reference, _Kernel):
             raise ValueError("the kernel distance needs the features of real pictures")
         return kernel_distance(reference.features, self.features)
 
 
-class _Subsets(_OfFeatures):
+class _Subsets(OfFeatures):
     def __init__(self, extractor: Extractor, num_subsets: int, seed: int) -> None:
         super().__init__(extractor)
         self.num_subsets, self.seed = num_subsets, seed
@@ -207,7 +111,7 @@ class _Subsets(_OfFeatures):
         )
 
 
-class _Within(_OfFeatures):
+class _Within(OfFeatures):
     def __init__(self, extractor: Extractor, *, fakes_in_reals: bool) -> None:
         super().__init__(extractor)
         self.fakes_in_reals = fakes_in_reals
@@ -219,7 +123,7 @@ class _Within(_OfFeatures):
         return share_within(fakes, reals) if self.fakes_in_reals else share_within(reals, fakes)
 
 
-class ClassAccuracy(_OfFeatures):
+class ClassAccuracy(OfFeatures):
     """Generated pictures that are to be classified; as the reference, training pictures and the `probe` of them."""
 
     def __init__(self, extractor: Extractor, *, top: int) -> None:
@@ -242,7 +146,7 @@ class ClassAccuracy(_OfFeatures):
         return proportion(num_right, num_known, f"pictures, chance {min(1, self.top / len(probe.classes)):.2g}")
 
 
-class _InceptionScore(_OfFeatures):
+class _InceptionScore(OfFeatures):
     needs_reference: bool = False
 
     def __init__(self, classifier: Classifier, num_splits: int, seed: int) -> None:
@@ -261,8 +165,8 @@ class _RPrecision:
 
     needs_reference: bool = False
 
-    def __init__(self, num_folds: int, seed: int, *, matcher: Matcher | None = None, rows: _Rows | None = None) -> None:
-        self.num_folds, self.seed, self.matcher, self.rows = num_folds, seed, matcher, rows or _Rows()
+    def __init__(self, num_folds: int, seed: int, *, matcher: Matcher | None = None, rows: Rows | None = None) -> None:
+        self.num_folds, self.seed, self.matcher, self.rows = num_folds, seed, matcher, rows or Rows()
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
         if self.matcher is not None:
@@ -288,8 +192,8 @@ class _RPrecision:
 class _CLIPScore:
     needs_reference: bool = False
 
-    def __init__(self, matcher: Matcher, rows: _Rows | None = None) -> None:
-        self.matcher, self.rows = matcher, rows or _Rows()
+    def __init__(self, matcher: Matcher, rows: Rows | None = None) -> None:
+        self.matcher, self.rows = matcher, rows or Rows()
 
     def update(self, batch: GeneratedBatch, features: Features) -> None:
         texts = self.matcher.texts(batch.captions)

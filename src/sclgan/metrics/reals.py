@@ -17,7 +17,8 @@ from torch import Tensor
 from sclgan import distributed
 from sclgan.data.types import Picture, Source
 from sclgan.metrics.features import Extractor
-from sclgan.metrics.measures import Encode, Features, Frechet, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.kept import Encode, Features, GeneratedBatch, Measure
+from sclgan.metrics.measures import Frechet, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.remembered import Remembered
 from sclgan.metrics.statistics import Gaussian

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from sclgan.data.types import Picture, Source
 from sclgan.metrics.features import Extractor
-from sclgan.metrics.measures import ClassAccuracy, GeneratedBatch, Measure, new_measure
+from sclgan.metrics.kept import GeneratedBatch, Measure
+from sclgan.metrics.measures import ClassAccuracy, new_measure
 from sclgan.metrics.protocol import EvaluationProtocol
 from sclgan.metrics.reals import Reals, batches_of, composed, label_of, remembering, row_of, update_all
 from sclgan.metrics.remembered import remembered_fit
