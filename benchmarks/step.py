@@ -19,6 +19,7 @@ from sclgan.experiments.demo import SMALL
 from sclgan.recipe import Recipe, construct, override
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
+from sclgan.train.session import with_feature_discriminator
 
 NUM_TURNS = 20
 BATCH = 32  # images a step: 32 anchors with one view, 16 with two
@@ -31,6 +32,7 @@ def stepper(made: Recipe) -> tuple[GANPhase, PairedBatches]:
     device = distributed.device()
     encoders = construct(made.encoders, vocabulary.num_tokens).to(device).requires_grad_(False).eval()
     gan = construct(made.gan, encoders, image_size=made.image_size)
+    gan = with_feature_discriminator(gan, made, encoders)
     gan.generator.to(device)
     gan.discriminator.to(device)
     settings = made.training

@@ -9,6 +9,7 @@ from functools import partial
 from sclgan.data.scenes import Scenes
 from sclgan.recipe import Recipe
 from sclgan.recipes import emoji
+from sclgan.recipes.small_data import with_matching
 
 
 def attngan_scenes() -> Recipe:
@@ -39,8 +40,7 @@ def on_scenes(base: Recipe) -> Recipe:
 
 def with_lambda_of_coco(base: Recipe) -> Recipe:
     """AttnGAN or DM-GAN with the matching terms weighted 50, as published on COCO, where it is 5 on CUB."""
-    weights = {**base.training.generator_weights, "words": 50.0, "sentence": 50.0}
-    return replace(base, training=replace(base.training, generator_weights=weights))
+    return replace(base, training=with_matching(base.training, 50.0))
 
 
 def galip_scenes() -> Recipe:

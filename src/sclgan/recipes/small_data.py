@@ -13,11 +13,10 @@ from sclgan.recipe import Recipe, Training
 def for_small_data(base: Recipe, *, feature_discriminator: bool = True) -> Recipe:
     """The recipe with a feature discriminator, augmentation, a lazy penalty and averaging by pictures.
 
-    Works for every GAN: the networks stay what they are, and the method's rows are made from the result as from any
-    other. GALIP is better off without the feature discriminator, since its own D is one.
+    The networks stay what they are, and the method's rows are made from the result as from any other. GALIP goes
+    without the feature discriminator: its own D is one.
     """
-    training = with_lazy_penalty(with_augmentation(base.training))
-    training = replace(training, ema_decay=0.0, ema_images=10_000)
+    training = with_averaging(with_lazy_penalty(with_augmentation(base.training)))
     if not feature_discriminator:
         return replace(base, training=training)
     return replace(base, training=with_features(training), feature_discriminator=partial(FeatureDiscriminator))
@@ -37,6 +36,16 @@ def with_features(training: Training) -> Training:
 def with_augmentation(training: Training) -> Training:
     """Translation and cutout; no colour, which captions name."""
     return replace(training, augment=("translation", "cutout"))
+
+
+def with_averaging(training: Training) -> Training:
+    """Averaged weights with a half-life of 10,000 pictures."""
+    return replace(training, ema_decay=0.0, ema_images=10_000)
+
+
+def with_matching(training: Training, weight: float) -> Training:
+    """Another weight of DAMSM's two terms."""
+    return replace(training, generator_weights={**training.generator_weights, "words": weight, "sentence": weight})
 
 
 def with_lazy_penalty(training: Training) -> Training:

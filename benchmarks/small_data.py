@@ -1,0 +1,144 @@
+"""What each setting for small data is worth: SSA-GAN on emoji at 32 pixels, each row for the same processor time.
+
+    python benchmarks/small_data.py FOLDER [--seconds 300] [--encoders DIR] [--seed 0]
+
+Rows train one after the other in FOLDER, from one pre-training, with the settings of the rows above them kept where a
+row says "+". A row's steps are its seconds divided by the time of a step, measured first. Interrupted and repeated it
+continues. The table goes to FOLDER/small_data.json, for `docs/small-data.md`.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from sclgan.data.captions import Vocabulary
+from sclgan.data.pairs import PairedBatches
+from sclgan.evaluation import evaluate_run, read_evaluations
+from sclgan.experiments.compare import compare_runs
+from sclgan.files import write_atomically
+from sclgan.gans.feature_discriminator import FeatureDiscriminator
+from sclgan.grading import machine
+from sclgan.recipe import Recipe, construct, override
+from sclgan.recipes import recipe
+from sclgan.recipes.published import ssagan_training
+from sclgan.recipes.small_data import (
+    with_augmentation,
+    with_averaging,
+    with_features,
+    with_lazy_penalty,
+    with_matching,
+)
+from sclgan.train.gan import GANPhase
+from sclgan.train.session import pretrain, train, with_feature_discriminator
+
+SIZES = (
+    "image_size=32",
+    "encoders.backbone.image_size=64",
+    "gan.nf=16",
+    "gan.mask_channels=16",
+    "gan.z_dim=64",
+    "pretraining.steps=1500",
+    "training.evaluate_every=0",
+    "training.grid_every=100000",
+    "training.log_every=50",
+)
+PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "ground")
+NUM_IMAGES = 1000
+WARM_UP, MEASURED = 4, 8  # steps; both are multiples of the lazy penalty's period
+
+
+def rows() -> dict[str, Recipe]:
+    """The rows by name."""
+    tuned = recipe("ssagan_emoji")
+    published = ssagan_training(steps=1, batch_size=32)
+    rates = {name: getattr(tuned.training, name) for name in ("generator_learning_rate", "discriminator_learning_rate")}
+    published = with_averaging(replace(published, **rates, betas=tuned.training.betas))
+
+    def row(*changes: Callable, features: bool = False, batch_size: int = 32) -> Recipe:
+        training = replace(published, batch_size=batch_size)
+        for change in changes:
+            training = change(training)
+        second = partial(FeatureDiscriminator) if features else None
+        return override(replace(tuned, training=training, feature_discriminator=second), SIZES)
+
+    both = (with_features, with_augmentation)
+    return {
+        "published objective": row(),
+        "augmentation": row(with_augmentation),
+        "feature discriminator": row(with_features, features=True),
+        "both": row(*both, features=True),
+        "both + lazy penalty": row(*both, with_lazy_penalty, features=True),
+        "+ matching x 10": row(*both, with_lazy_penalty, partial(with_matching, weight=0.5), features=True),
+        "+ batch 64": row(*both, with_lazy_penalty, partial(with_matching, weight=0.5), features=True, batch_size=64),
+    }
+
+
+def seconds_per_step(made: Recipe) -> float:
+    """Processor time of a step, with random encoders: the same work."""
+    source = construct(made.source, "train")
+    vocabulary = Vocabulary.of(source.captions(), max_words=made.max_words)
+    encoders = construct(made.encoders, vocabulary.num_tokens).requires_grad_(False).eval()
+    gan = with_feature_discriminator(construct(made.gan, encoders, image_size=made.image_size), made, encoders)
+    phase = GANPhase(gan, encoders, made.training, seed=0)
+    size = made.training.batch_size
+    batches = PairedBatches(source, vocabulary, num_views=1, batch_size=size, image_size=made.image_size, seed=0)
+    for step in range(1, WARM_UP + MEASURED + 1):
+        phase.step(batches[step].to(torch.device("cpu")), step)
+        if step == WARM_UP:
+            began = time.process_time()
+    return (time.process_time() - began) / MEASURED
+
+
+def main() -> None:
+    """Trains and grades the rows."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=300)
+    parser.add_argument("--encoders", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    encoders = given.encoders or given.folder / "encoders"
+    made = rows()
+    if given.encoders is None:
+        pretrain(next(iter(made.values())), encoders)
+    table = []
+    for name, one in made.items():
+        folder = given.folder / name.replace(" ", "_").strip("+_")
+        costs = folder.with_suffix(".json")
+        if not costs.exists():
+            cost = seconds_per_step(one)
+            write_atomically(
+                costs, json.dumps({"seconds_per_step": cost, "steps": round(given.seconds / cost)}).encode()
+            )
+        cost = json.loads(costs.read_text())
+        train(
+            replace(one, seed=given.seed, training=replace(one.training, steps=cost["steps"])),
+            folder,
+            encoders=encoders,
+        )
+        if not read_evaluations(folder):
+            evaluate_run(folder, PROTOCOLS, num_images=NUM_IMAGES)
+        found = {label: record for label, record in read_evaluations(folder).items()}
+        table.append(
+            {
+                "row": name,
+                "pictures": cost["steps"] * one.training.batch_size,
+                "pictures_per_second": one.training.batch_size / cost["seconds_per_step"],
+                **{label: [record["value"], record["floor"]] for label, record in found.items()},
+            }
+        )
+        print(json.dumps(table[-1]), flush=True)
+    content = {"seconds": given.seconds, "seed": given.seed, "machine": machine(), "rows": table}
+    write_atomically(given.folder / "small_data.json", (json.dumps(content, indent=1) + "\n").encode())
+    compare_runs([given.folder / name.replace(" ", "_").strip("+_") for name in made], given.folder)
+
+
+if __name__ == "__main__":
+    main()
