@@ -76,6 +76,7 @@ def rows() -> dict[str, Recipe]:
         "both + lazy penalty": row(*both, with_lazy_penalty, features=True),
         "+ matching x 10": row(*both, with_lazy_penalty, partial(with_matching, weight=0.5), features=True),
         "+ batch 64": row(*both, with_lazy_penalty, partial(with_matching, weight=0.5), features=True, batch_size=64),
+        "batch 64, matching as published": row(*both, with_lazy_penalty, features=True, batch_size=64),
     }
 
 
@@ -125,7 +126,7 @@ def main() -> None:
         )
         if not read_evaluations(folder):
             evaluate_run(folder, PROTOCOLS, num_images=NUM_IMAGES)
-        found = {label: record for label, record in read_evaluations(folder).items()}
+        found = dict(read_evaluations(folder))
         table.append(
             {
                 "row": name,

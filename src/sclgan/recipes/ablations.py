@@ -91,7 +91,7 @@ _ALL: tuple[Callable[[], Recipe], ...] = (
     *(partial(with_weight, factor) for factor in (0.25, 4.0)),
     partial(with_projection, 128),
     with_shared_noise,
-    *(partial(with_batch, size) for size in (16, 64)),
+    *(partial(with_batch, size) for size in (16, 128)),
     *(partial(with_label_rule, rule) for rule in RULES if rule != "shared"),
 )
 
