@@ -92,7 +92,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pictures": {"run", "gans.base", "data.captions", "files"},
     "official": {"official_sizes", "run", "recipe", "recipes", "train.checkpoint", "gans", "encoders", "data", "files"},
     "official_sizes": {"encoders.weight_files"},
-    "experiments": {"experiments", "evaluation", "run", "recipe", "recipes", "metrics", "train", "files"}
+    "experiments": {
+        "__init__",
+        "experiments",
+        "evaluation",
+        "models",
+        "run",
+        "recipe",
+        "recipes",
+        "metrics",
+        "train",
+        "files",
+    }
     | {"data.types", "data.emoji", "distributed", "random"},
     # the command line
     "commands": {

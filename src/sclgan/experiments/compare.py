@@ -69,10 +69,11 @@ class Row:
     samples: list[list[str]]
 
 
-def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
+def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: Sequence[tuple[str, str]] = ()) -> Path:
     """Writes `out`/index.html, which needs no other file, and returns its path.
 
-    Terms are shown a view, so that runs with one and two views share an axis.
+    The page begins with pictures: those of `opening`, captions and data URIs, and what the runs drew. Terms are shown a
+    view, so that runs with one and two views share an axis.
 
     Raises:
         ValueError: no run, one named twice, or runs on different data or sizes.
@@ -94,6 +95,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0) -> Path:
         runs=runs,
         abouts=[run.recipe.about for run in runs],
         results=_results(runs),
+        opening=opening,
         rows=sample_rows(runs, source, seed),
         num_noises=NUM_NOISES,
         side=2 * runs[0].recipe.image_size,

@@ -2,7 +2,9 @@
 
     python -m sclgan.experiments.demo FOLDER [FIELD=VALUE ...]        such as seed=1
 
-Interrupted and repeated it continues. The sizes are chosen for minutes, not for results: `docs/results.md`.
+First the model that comes with the package draws, within seconds; then both rows train, with the settings that it was
+trained with. Interrupted and repeated it continues. The sizes are chosen for minutes, not for results:
+`docs/results.md`.
 """
 
 import os
@@ -11,39 +13,44 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 
+import sclgan
 from sclgan.evaluation import read_evaluations
-from sclgan.experiments.compare import compare_runs
+from sclgan.experiments.compare import compare_runs, embedded
+from sclgan.experiments.showcase import CAPTIONS, sheet
 from sclgan.experiments.workers import Command, CommandError, FolderLock, Workers
+from sclgan.files import replaced
 from sclgan.metrics.ground import CHANCE
 
 SMALL = (
+    "image_size=32",
     "encoders.code_size=128",
     "encoders.embedding_size=128",
     "encoders.backbone.image_size=64",
-    "gan.nf=8",
-    "gan.z_dim=32",
-    "gan.mask_channels=8",
-    "training.generator_learning_rate=1e-3",
-    "training.discriminator_learning_rate=1e-3",
-    "training.ema_decay=0.99",
-    "training.steps=1000",
-    "training.checkpoint_every=250",
+    "gan.nf=16",
+    "gan.z_dim=64",
+    "gan.mask_channels=16",
+    "training.generator_weights.words=0.05",
+    "training.generator_weights.sentence=0.05",
+    "training.steps=500",
+    "training.checkpoint_every=100",
     "training.grid_every=250",
-    "training.evaluate_every=500",
+    "training.evaluate_every=250",
     "pretraining.steps=360",
     "pretraining.checkpoint_every=100",
 )
 """What the demo sets in every recipe."""
 
 ROWS = {
-    "ssagan_emoji": ("pretraining.batch_size=48", "training.batch_size=24"),
-    "ssagan_emoji_scl": ("pretraining.batch_size=24", "training.batch_size=12"),
+    "ssagan_emoji": ("pretraining.batch_size=48", "training.batch_size=32"),
+    "ssagan_emoji_scl": ("pretraining.batch_size=24", "training.batch_size=16"),
 }
 """Batches at which both rows see as many images a step: the method has two views."""
 
 NUM_IMAGES = 1000
+MODEL = "emoji"
 
 
 def run(out: Path, overrides: Sequence[str] = ()) -> Path:
@@ -57,8 +64,19 @@ def run(out: Path, overrides: Sequence[str] = ()) -> Path:
     side_by_side = 1 if torch.cuda.is_available() else min(len(ROWS), os.cpu_count() or 1)
     jobs = {name: _commands(name, out / name, overrides) for name in ROWS}
     with FolderLock(out) as lock:
+        opening = draw_with_the_model(out)
         Workers(side_by_side, held=lock.descriptor).run(jobs, _ended)
-    return compare_runs([out / name for name in ROWS], out)
+    return compare_runs([out / name for name in ROWS], out, opening=opening)
+
+
+def draw_with_the_model(out: Path) -> list[tuple[str, str]]:
+    """Writes `out`/model.png, what the model that comes with the package draws; captions and pictures for the page."""
+    generator = sclgan.from_pretrained(MODEL)
+    pictures = [np.asarray(picture) for picture in generator(list(CAPTIONS), num_images=1, seed=0)]
+    with replaced(out / "model.png") as path:
+        sheet(pictures, CAPTIONS).save(path, "PNG")
+    print(f"drawn by the model that comes with the package: {out / 'model.png'}", flush=True)
+    return [(caption, embedded(pixels)) for caption, pixels in zip(CAPTIONS, pictures, strict=True)]
 
 
 def _commands(name: str, folder: Path, overrides: Sequence[str]) -> list[Command]:
