@@ -16,11 +16,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from PIL import Image, ImageDraw, ImageFont
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.evaluation import evaluate_run, read_evaluations
 from sclgan.experiments.compare import compare_runs
+from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
 from sclgan.gans.feature_discriminator import FeatureDiscriminator
 from sclgan.grading import machine
@@ -34,6 +36,7 @@ from sclgan.recipes.small_data import (
     with_lazy_penalty,
     with_matching,
 )
+from sclgan.run import open_run
 from sclgan.train.gan import GANPhase
 from sclgan.train.session import pretrain, train, with_feature_discriminator
 
@@ -49,7 +52,7 @@ SIZES = (
     "training.log_every=50",
 )
 PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "ground")
-NUM_IMAGES = 1000
+NUM_IMAGES, NUM_CAPTIONS = 1000, 10
 WARM_UP, MEASURED = 4, 8  # steps; both are multiples of the lazy penalty's period
 
 
@@ -111,7 +114,7 @@ def main() -> None:
         pretrain(next(iter(made.values())), encoders)
     table = []
     for name, one in made.items():
-        folder = given.folder / name.replace(" ", "_").strip("+_")
+        folder = folder_of(given.folder, name)
         costs = folder.with_suffix(".json")
         if not costs.exists():
             cost = seconds_per_step(one)
@@ -138,7 +141,30 @@ def main() -> None:
         print(json.dumps(table[-1]), flush=True)
     content = {"seconds": given.seconds, "seed": given.seed, "machine": machine(), "rows": table}
     write_atomically(given.folder / "small_data.json", (json.dumps(content, indent=1) + "\n").encode())
-    compare_runs([given.folder / name.replace(" ", "_").strip("+_") for name in made], given.folder)
+    folders = [folder_of(given.folder, name) for name in made]
+    compare_runs(folders, given.folder)
+    figure(list(made), folders).save(given.folder / "small_data.webp", lossless=True)
+
+
+def folder_of(parent: Path, name: str) -> Path:
+    """Where a row lies."""
+    return parent / name.replace(" ", "_").strip("+_")
+
+
+def figure(names: list[str], folders: list[Path]) -> Image.Image:
+    """A row of pictures per row of the table, of the same captions and noise."""
+    captions = CAPTIONS[:: len(CAPTIONS) // NUM_CAPTIONS]
+    side, margin, text = 64, 6, 190
+    canvas = Image.new("RGB", (text + NUM_CAPTIONS * (side + margin), len(names) * (side + margin)), "white")
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
+    for row, (name, folder) in enumerate(zip(names, folders, strict=True)):
+        top = row * (side + margin)
+        pen.text((4, top + side // 2 - 8), name, fill="black", font=font)
+        drawn = open_run(folder, images=False).sample(captions, num_images=1, seed=0).permute(0, 2, 3, 1).numpy()
+        for column, pixels in enumerate(drawn):
+            picture = Image.fromarray(pixels).resize((side, side), Image.Resampling.NEAREST)
+            canvas.paste(picture, (text + column * (side + margin), top))
+    return canvas
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Gathers graded runs into a file under results/, and writes the tables of docs/results.md from such files.
+"""Gathers graded runs into a file under results/, and writes the tables of the pages in docs/ from such files.
 
     python scripts/results.py gather results/demo.json --command "COMMAND" RUN [RUN ...]
     python scripts/results.py tables
 
-What `sclgan table` writes is copied there as it is, NAME.md and NAME.csv. Nothing in the tables of the page is typed by
+What `sclgan table` writes is copied there as it is, NAME.md and NAME.csv, and so is what
+`benchmarks/small_data.py` writes. Nothing in the tables of the page is typed by
 hand: `tables` replaces what stands between the markers of each file.
 """
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "results.md"
+PAGES = (ROOT / "docs" / "results.md", ROOT / "docs" / "small-data.md")
 
 
 def gather(out: Path, command: str, runs: list[Path]) -> None:
@@ -80,12 +81,36 @@ def spread(values: list[float]) -> str:
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.2g}"
 
 
-def tables() -> str:
+def equal_time(path: Path) -> str:
+    """The table of `benchmarks/small_data.py` as Markdown: a row for each set of settings, a column per protocol."""
+    content: dict[str, Any] = json.loads(path.read_text())
+    labels = [name for name, value in content["rows"][0].items() if isinstance(value, list)]
+    lines = [
+        f"| settings | pictures | per second | {' | '.join(f'`{label}`' for label in labels)} |",
+        f"|---|---|---|{'---|' * len(labels)}",
+    ]
+    for row in content["rows"]:
+        cells = " | ".join(f"{row[label][0]:.3g}" for label in labels)
+        lines.append(f"| {row['row']} | {row['pictures']:,} | {row['pictures_per_second']:.0f} | {cells} |")
+    floors = " | ".join(f"{content['rows'][0][label][1]:.3g}" for label in labels)
+    lines.append(f"| real pictures, held out | | | {floors} |")
+    how = f"{content['seconds']:.0f} s of processor time each, seed {content['seed']}, {content['machine']}."
+    return "\n".join([*lines, "", how])
+
+
+def made(path: Path) -> str:
+    """The table of one file under results/."""
+    if path.suffix == ".md":
+        return summary(path)
+    return table(path) if "runs" in json.loads(path.read_text()) else equal_time(path)
+
+
+def tables(page: Path) -> str:
     """The page with its tables made anew."""
     return re.sub(
         r"(<!-- (results/\S+) -->\n).*?(<!-- end -->)",
-        lambda found: f"{found[1]}{(summary if found[2].endswith('.md') else table)(ROOT / found[2])}\n{found[3]}",
-        PAGE.read_text(),
+        lambda found: f"{found[1]}{made(ROOT / found[2])}\n{found[3]}",
+        page.read_text(),
         flags=re.DOTALL,
     )
 
@@ -102,7 +127,8 @@ def main() -> None:
     if given.what == "gather":
         gather(given.out, given.command, given.runs)
     else:
-        PAGE.write_text(tables())
+        for page in PAGES:
+            page.write_text(tables(page))
 
 
 if __name__ == "__main__":
