@@ -60,7 +60,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "train": {"train", "recipe", "losses", "metrics.retrieval", "metrics.zero_shot", "gans.base", "encoders.base"}
     | {"gans.augmentation"}
     | {"data.types", "data.pairs", "data.stream", "distributed", "files", "random"},
-    "train.session": {"train", "recipe", "run", "gans.base", "gans.feature_discriminator", "encoders.base"}
+    "train.session": {"train", "recipe", "run", "encoders.base"}
+    | {"gans.augmentation", "gans.base", "gans.feature_discriminator"}
     | {"data.types", "data.pairs", "data.packed", "data.stream", "data.captions", "distributed", "files", "random"},
     "train.evaluator": {"train", "recipe", "run", "evaluation", "grading", "metrics", "data.types", "distributed"},
     "run": {

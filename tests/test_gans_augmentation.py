@@ -1,9 +1,15 @@
 """Differentiable augmentation: what each part does to known pictures, and that it can be differentiated twice."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from runs import small
 from sclgan.gans.augmentation import CUTOUT_SIDE, MOST_SHIFT, NUM_DRAWS, Augmentation, unchanged
+from sclgan.recipe import override
+from sclgan.recipes import recipe
+from sclgan.train.session import train
 
 
 def draws(**given: float) -> torch.Tensor:
@@ -76,3 +82,14 @@ def test_it_is_differentiable_twice():
     picture = torch.rand(2, 3, 6, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(3)).requires_grad_()
     assert torch.autograd.gradcheck(augment, picture)
     assert torch.autograd.gradgradcheck(lambda x: augment(x).square(), picture)
+
+
+def test_an_unknown_augmentation_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(ValueError, match="training.augment.* one of translation, cutout, colour.*, not 'blur'"):
+        override(recipe("ssagan_emoji"), ["training.augment=translation,blur"])
+    assert override(recipe("ssagan_emoji"), ["training.augment=none"]).training.augment == ()
+    made = small("ssagan_emoji")
+    wrong = replace(made, training=replace(made.training, augment=("blur",)))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"names \['blur'\]; there are translation, cutout, colour"):
+        train(wrong, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -3,9 +3,9 @@
 Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS), section 3.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -47,6 +47,16 @@ class Augmentation:
         if "cutout" in self.names:
             image = _cut_out(image, *draws[:, 5:7].T)
         return image
+
+
+def check(names: Sequence[str]) -> None:
+    """Refuses an augmentation that does not exist.
+
+    Raises:
+        ValueError: says which names there are.
+    """
+    if unknown := [name for name in names if name not in get_args(Name)]:
+        raise ValueError(f"training.augment names {unknown}; there are {', '.join(get_args(Name))}, or none at all")
 
 
 def unchanged(image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 h w"]:

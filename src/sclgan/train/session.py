@@ -17,7 +17,7 @@ from sclgan.data.stream import Streamed
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
-from sclgan.gans import feature_discriminator
+from sclgan.gans import augmentation, feature_discriminator
 from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.feature_discriminator import WithFeatureDiscriminator
 from sclgan.random import normal, numpy_generator
@@ -188,6 +188,7 @@ def _check(recipe: Recipe) -> None:
     protocols_of(recipe.training)
     schedule.check(recipe.training)
     decay_of(recipe.training)
+    augmentation.check(recipe.training.augment)
     tables = {
         "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, generator_terms),
         "discriminator_weights": (
