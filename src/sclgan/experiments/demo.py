@@ -26,8 +26,6 @@ from sclgan.metrics.ground import CHANCE
 
 SMALL = (
     "image_size=32",
-    "encoders.code_size=128",
-    "encoders.embedding_size=128",
     "encoders.backbone.image_size=64",
     "gan.nf=16",
     "gan.z_dim=64",
@@ -38,7 +36,7 @@ SMALL = (
     "training.checkpoint_every=100",
     "training.grid_every=250",
     "training.evaluate_every=250",
-    "pretraining.steps=360",
+    "pretraining.steps=600",
     "pretraining.checkpoint_every=100",
 )
 """What the demo sets in every recipe."""
