@@ -31,7 +31,7 @@ from sclgan.__main__ import COMMANDS, FLAGS, main, positionals_first
 from sclgan.data import emoji
 from sclgan.data.folder import Folder
 from sclgan.recipe import to_json
-from sclgan.recipes import ABLATIONS, RECIPES
+from sclgan.recipes import ABLATIONS, RECIPES, SMALL_DATA
 from sclgan.run import open_run, saved_recipe
 from sclgan.train import checkpoint, session
 
@@ -146,8 +146,10 @@ def test_help_lists_every_command_and_does_not_wait_for_torch():
 
 
 def test_recipes_prints_every_recipe_in_its_row_and_column():
-    main, ablations = done("recipes").out.split("\n\nAblations\n")
+    main, rest = done("recipes").out.split("\n\nWith the settings for small data\n")
+    small, ablations = rest.split("\n\nAblations\n")
     assert ablations.split() == list(ABLATIONS)
+    assert sorted(small.split()) == sorted(SMALL_DATA)
     head, *rows = main.splitlines()
     assert head.split() == ["emoji", "scenes", "cub", "coco", "folder"]
     assert sorted(word for row in rows for word in row.split() if word in RECIPES) == sorted(RECIPES)
