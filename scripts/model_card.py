@@ -140,7 +140,7 @@ def _limits(facts: Facts) -> str:
         "`sclgan sample` names them.",
         f"It draws emoji, {size} pixels wide: things, colours and grounds as in its data, and no photographs. Things "
         "that it was not trained on come out as others that look alike.",
-        f"Noise changes little: two pictures of one caption differ {facts.share_of_noise:.0%} as much as pictures of two "
+        f"What noise changes: two pictures of one caption differ {facts.share_of_noise:.0%} as much as pictures of two "
         "captions, in the mean over pixels.",
         "It is a small network that saw few drawings: details and rare things are often wrong.",
         f'Its captions had the form "{EXAMPLE}"; other sentences work less well.',

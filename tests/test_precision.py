@@ -39,11 +39,11 @@ def objectives(name: str, precision: str, num_steps: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", ["attngan_emoji_scl", "dmgan_emoji_scl", "galip_emoji_scl", "ssagan_emoji_scl"])
 def test_objectives_are_those_of_float32(name: str) -> None:
-    exact, half = objectives(name, "float32", 20), objectives(name, "bfloat16", 20)
+    exact, half = objectives(name, "float32", 30), objectives(name, "bfloat16", 30)
     assert not torch.equal(exact, half)
     difference = (half - exact).abs() / exact.abs()
     assert difference.max() < 0.05
-    # Rounding moves a random encoder's word loss up and down: within 1 % over the 20 steps.
+    # Rounding moves a random encoder's word loss up and down: within 1 % over the 30 steps.
     torch.testing.assert_close(half.mean(0), exact.mean(0), rtol=0.01, atol=0)
 
 
