@@ -26,6 +26,8 @@ from sclgan.metrics.ground import CHANCE
 
 SMALL = (
     "image_size=32",
+    "encoders.code_size=128",
+    "encoders.embedding_size=128",
     "encoders.backbone.image_size=64",
     "gan.nf=16",
     "gan.z_dim=64",
