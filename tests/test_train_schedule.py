@@ -34,6 +34,7 @@ def test_a_term_with_a_ramp_is_left_out_and_then_rises_to_its_weight():
     [
         ({"every": {"word": 2}}, r"training.every names \['word'\], which no objective has; they have .*'words'"),
         ({"every": {"words": 0}}, "training.every.words must be 1 .* not 0"),
+        ({"every": {"words": 2}, "ramps": {"adv": (1, 0)}}, "leave steps without any term of the generator"),
         ({"ramps": {"words": (-1, 5)}}, "training.ramps.words must be two numbers of steps"),
     ],
 )

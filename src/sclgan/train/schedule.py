@@ -39,3 +39,6 @@ def check(recipe: Training) -> None:
     for name, (start, rise) in recipe.ramps.items():
         if start < 0 or rise < 0:
             raise ValueError(f"training.ramps.{name} must be two numbers of steps, 0 or more, not {(start, rise)}")
+    always = [name for name in recipe.generator_weights if weights_at(1, {name: 1.0}, recipe)]
+    if not [name for name in always if recipe.every.get(name, 1) == 1]:
+        raise ValueError("training.every and training.ramps leave steps without any term of the generator: spare one")
