@@ -75,6 +75,7 @@ class FeatureHead(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], sentences: Sequence[Float[Tensor, "_m d"]]
     ) -> tuple[Float[Tensor, "_m p"], ...]:
+        """For each of the sentences the logits at all p = h w places of the first m pictures."""
         x = x * torch.rsqrt(x.square().mean((1, 2, 3), keepdim=True) + 1e-6)
         h = F.leaky_relu(self.look(F.leaky_relu(self.mix(x), 0.2)), 0.2)
         alone = self.to_logit(h).flatten(1)  # [b p]

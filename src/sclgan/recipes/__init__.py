@@ -60,11 +60,6 @@ SMALL_DATA = {
 """The rows on CUB and COCO with the settings for small data, which those on the other data sets have anyway."""
 
 
-def _of_small_data() -> list[str]:
-    """The plain rows of `SMALL_DATA`."""
-    return [name for name in SMALL_DATA if name.endswith("_small")]
-
-
 KNOWN = RECIPES | SMALL_DATA | ABLATIONS
 """Every recipe by name."""
 
@@ -92,7 +87,8 @@ def table() -> str:
     for (_, *variant), cells in rows.items():
         title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
         lines.append(f"{title:<24}" + "".join(f"{cells.get(data, ''):<22}" for data in columns))
-    small = [" ".join(f"{name:<28}" for name in SMALL_DATA if name.startswith(first)) for first in _of_small_data()]
+    plain = [name for name in SMALL_DATA if name.endswith("_small")]
+    small = [" ".join(f"{name:<28}" for name in SMALL_DATA if name.startswith(first)) for first in plain]
     lines += ["", "With the settings for small data", *(f"  {row}" for row in small)]
     lines += ["", "Ablations", *(f"  {name}" for name in ABLATIONS)]
     return "\n".join(line.rstrip() for line in lines)

@@ -54,8 +54,8 @@ def dmgan_emoji() -> Recipe:
 def ssagan_emoji() -> Recipe:
     """SSA-GAN (Liao et al. 2022) at 64 pixels; its encoders are pre-trained as in AttnGAN.
 
-    Batch, optimizer and the weight of the matching terms (0.05 as published) are those that drew best in the time that
-    `docs/small-data.md` compares at.
+    Batch, optimizer and the weight of the matching terms (0.05 as published) are those of the model that ships. In
+    minutes the published weight draws better: `docs/small-data.md`.
     """
     training = published.ssagan_training(steps=40_000, batch_size=64)
     training = replace(
