@@ -10,10 +10,12 @@ demo: .venv/installed  ## pre-train, train, evaluate and compare SSA-GAN with an
 test: .venv/installed  ## the tests
 	$(BIN)/python -m pytest -q
 
-check: .venv/installed  ## lint, types, tests
+check: .venv/installed  ## lint, types, imports, spelling, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell src tests docs scripts benchmarks README.md CONTRIBUTING.md CHANGELOG.md
 	$(MAKE) test
 
 bench: .venv/installed  ## training steps, loading, packs, evaluation

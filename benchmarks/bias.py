@@ -8,16 +8,16 @@ Writes the picture, and the numbers as JSON beside it. Both are compared with th
 import sys
 from pathlib import Path
 
-from sclgan.curve_picture import write_curves
-from sclgan.evaluation import SPLIT, generated
-from sclgan.grading import composed_reals, shown
+from sclgan.evaluation.curve_picture import write_curves
+from sclgan.evaluation.engine import Measured, measure_fakes
+from sclgan.evaluation.grading import composed_reals, shown
+from sclgan.evaluation.measures import Frechet
+from sclgan.evaluation.reals import composed
+from sclgan.evaluation.run import SPLIT, generated
 from sclgan.metrics.curve import BiasCurve, bias_curve
-from sclgan.metrics.evaluate import Measured, measure_fakes
-from sclgan.metrics.measures import Frechet
-from sclgan.metrics.reals import composed
 from sclgan.metrics.statistics import Gaussian
 from sclgan.recipe import construct
-from sclgan.run import open_run
+from sclgan.runs.opened import open_run
 
 PROTOCOL = "fd_lite0"
 

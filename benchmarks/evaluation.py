@@ -28,12 +28,12 @@ from torch import Tensor, nn
 from torchvision.models import Inception3
 
 from sclgan.data.picture_files import PictureFolder
-from sclgan.grading import pictures_of
-from sclgan.metrics.evaluate import grade, measure_fakes
-from sclgan.metrics.extractors import prepare_tf1
+from sclgan.evaluation.engine import grade, measure_fakes
+from sclgan.evaluation.grading import pictures_of
+from sclgan.evaluation.reals import known_statistics
+from sclgan.features.inception_tf import Inception
+from sclgan.features.networks import prepare_tf1
 from sclgan.metrics.frechet import frechet_distance, frechet_estimate
-from sclgan.metrics.inception_tf import Inception
-from sclgan.metrics.reals import known_statistics
 from sclgan.metrics.statistics import BlockStatistics, FeatureStatistics, Gaussian
 
 NUM_FEATURES = 2048

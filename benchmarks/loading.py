@@ -30,13 +30,13 @@ from PIL import Image
 from torch.utils.data import default_collate
 from torchvision import transforms
 
-from sclgan.data import decode
 from sclgan.data.captions import Vocabulary
-from sclgan.data.emoji import Emoji, collection
-from sclgan.data.pack import pack
-from sclgan.data.packed import Packed
+from sclgan.data.packs import decode
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.write import pack
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.photos import around
+from sclgan.data.sets.emoji import Emoji, collection
+from sclgan.data.sets.photographs import around
 from sclgan.data.types import Picture, Sample
 
 WIDTH, HEIGHT, SIZE = 500, 375, 256

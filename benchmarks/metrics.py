@@ -3,7 +3,7 @@
     python benchmarks/metrics.py
 
 Seconds are of the processor, so that other work on the machine counts little. The Frechet distance and whole folders
-are measured in `evaluation.py`.
+are measured in `evaluation/run.py`.
 """
 
 import tempfile
@@ -22,12 +22,12 @@ from torchmetrics.functional import cosine_similarity
 from torchmetrics.functional.retrieval import retrieval_r_precision
 from torchvision.models import Inception3
 
+from sclgan.features.inception_tf import Inception
+from sclgan.features.networks import prepare_legacy, prepare_tf1
 from sclgan.metrics.clip_score import clip_score
-from sclgan.metrics.extractors import prepare_legacy, prepare_tf1
 from sclgan.metrics.inception_score import inception_score
-from sclgan.metrics.inception_tf import Inception
 from sclgan.metrics.kernel import kernel_distance_of_subsets
-from sclgan.metrics.manifold import share_within
+from sclgan.metrics.precision_recall import share_within
 from sclgan.metrics.retrieval import _rows_of_other_labels, r_precision
 
 Timed = Callable[[], float | Tensor]

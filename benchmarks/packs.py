@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sclgan.data.pack import pack
-from sclgan.data.packed import Packed
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.write import pack
 from sclgan.data.types import Sample
 from sclgan.random import numpy_generator
 

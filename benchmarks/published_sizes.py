@@ -18,7 +18,8 @@ import torch
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
 from sclgan.encoders import clip_tokens
-from sclgan.recipe import construct, override
+from sclgan.recipe import construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
 

@@ -20,13 +20,14 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
-from sclgan.evaluation import evaluate_run, read_evaluations
+from sclgan.evaluation.grading import machine
+from sclgan.evaluation.run import evaluate_run, read_evaluations
 from sclgan.experiments.compare import compare_runs
 from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
 from sclgan.gans.feature_discriminator import FeatureDiscriminator
-from sclgan.grading import machine
-from sclgan.recipe import Recipe, construct, override
+from sclgan.recipe import Recipe, construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.recipes.published import ssagan_training
 from sclgan.recipes.small_data import (
@@ -36,7 +37,7 @@ from sclgan.recipes.small_data import (
     with_lazy_penalty,
     with_matching,
 )
-from sclgan.run import open_run
+from sclgan.runs.opened import open_run
 from sclgan.train.gan import GANPhase
 from sclgan.train.session import pretrain, train, with_feature_discriminator
 

@@ -16,7 +16,8 @@ from sclgan import distributed
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.experiments.demo import SMALL
-from sclgan.recipe import Recipe, construct, override
+from sclgan.recipe import Recipe, construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
 from sclgan.train.session import with_feature_discriminator

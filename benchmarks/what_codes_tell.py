@@ -20,15 +20,16 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.data.emoji import GROUNDS, Emoji, collection, compose
-from sclgan.data.emoji_captions import caption
+from sclgan.data.sets.emoji import GROUNDS, Emoji, collection, compose
+from sclgan.data.sets.emoji_captions import caption
 from sclgan.encoders.base import Encoders, Tokenizer
-from sclgan.experiments.seeds import interval, paired_test
-from sclgan.experiments.tables import called, variant
+from sclgan.experiments.tables.definitions import called, variant
+from sclgan.experiments.tables.seeds import interval, paired_test
 from sclgan.files import write_atomically
 from sclgan.random import numpy_generator
-from sclgan.run import load_encoders, saved_recipe
-from sclgan.train.log import read_metrics
+from sclgan.runs.encoders import load_encoders
+from sclgan.runs.folder import saved_recipe
+from sclgan.runs.records import read_metrics
 
 BATCH = 64
 MEASURES = ("ground", "class", "recall")

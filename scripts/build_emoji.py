@@ -1,4 +1,4 @@
-"""Builds `src/sclgan/data/emoji.zip` and `EMOJI_ATTRIBUTION.md` from npm packages of emoji.
+"""Builds `src/sclgan/data/sets/emoji.zip` and `EMOJI_ATTRIBUTION.md` from npm packages of emoji.
 
     pip install resvg_py==0.5.0                          # beside sclgan itself; npm must be there too
     python scripts/build_emoji.py --cache build/emoji    # about two minutes, 30 MB of packages; then from the cache
@@ -25,7 +25,7 @@ from emoji_art import CHOICES, MAKERS, NAMES, SIZE, Art, Emoji, fetch, match, ra
 from emoji_licences import attribution
 from PIL import Image, ImageFilter
 
-from sclgan.data.grounds import COLORS, GROUNDS, lab, nearest
+from sclgan.data.sets.backgrounds import COLORS, GROUNDS, lab, nearest
 
 DATA = Path(__file__).parents[1] / "src" / "sclgan" / "data"
 MIN_DRAWINGS = 5

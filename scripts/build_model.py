@@ -20,17 +20,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sclgan import models
-from sclgan.data.emoji import Emoji, collection
-from sclgan.data.scenes import Scenes
+from sclgan.data.sets.emoji import Emoji, collection
+from sclgan.data.sets.scenes import Scenes
 from sclgan.data.types import Source
+from sclgan.evaluation.grading import RECORDS
 from sclgan.files import replaced
-from sclgan.grading import RECORDS
 from sclgan.random import numpy_generator
-from sclgan.recipe import Recipe, class_of, construct, override
+from sclgan.recipe import Recipe, class_of, construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
-from sclgan.run import RECIPE, Run, open_run, resolved, saved_recipe
-from sclgan.train import checkpoint
-from sclgan.train.log import read_metrics
+from sclgan.runs import checkpoint
+from sclgan.runs.folder import RECIPE, resolved, saved_recipe
+from sclgan.runs.opened import Run, open_run
+from sclgan.runs.records import read_metrics
 
 LARGEST = 12_000_000
 """Bytes of a model: the package must stay small."""

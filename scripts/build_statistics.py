@@ -1,6 +1,6 @@
 """Makes the reference statistics of the embedded emoji that travel with the package.
 
-    python scripts/build_statistics.py          writes src/sclgan/metrics/emoji_64.npz; minutes on one core
+    python scripts/build_statistics.py          writes src/sclgan/evaluation/emoji_64.npz; minutes on one core
 
 Features of EfficientNet-Lite0 of held-out drawings, composed at 64 pixels on random grounds, seed 0.
 """
@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sclgan.data.emoji import Emoji
-from sclgan.metrics.features import EXTRACTORS
-from sclgan.metrics.reals import composition
-from sclgan.metrics.shipped import NAME, PATH, pack
+from sclgan.data.sets.emoji import Emoji
+from sclgan.evaluation.packaged_statistics import NAME, PATH, pack
+from sclgan.evaluation.reals import composition
+from sclgan.features.registry import EXTRACTORS
 from sclgan.metrics.statistics import FeatureStatistics, Gaussian
-from sclgan.train.log import ProgressLine
+from sclgan.progress import ProgressLine
 
 NUM_SAMPLES, SIZE, BATCH = 10_000, 64, 100
 

@@ -29,12 +29,13 @@ import photos_on_disk
 from runs import final_weights, small
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
-from sclgan.evaluation import evaluate_run
-from sclgan.folder_evaluation import evaluate_folder
-from sclgan.recipe import Recipe, override
+from sclgan.evaluation.folder import evaluate_folder
+from sclgan.evaluation.run import evaluate_run
+from sclgan.recipe import Recipe
+from sclgan.recipe_fields import override
 from sclgan.recipes import KNOWN
+from sclgan.runs.records import read_metrics
 from sclgan.train import session
-from sclgan.train.log import read_metrics
 
 THREE_STEPS = ["pretraining.steps=3", "training.steps=3", "pretraining.batch_size=4", "training.batch_size=4"]
 SEEDED = {"emoji": [], "scenes": ["source.num_scenes=60"]}

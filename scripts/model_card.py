@@ -7,8 +7,8 @@ from typing import Any
 
 TITLES = {"SSAGAN": "SSA-GAN", "AttnGAN": "AttnGAN", "DMGAN": "DM-GAN", "GALIP": "GALIP"}
 SOURCES = {
-    "sclgan.data.emoji.Emoji": ("emoji", "single emoji on plain grounds"),
-    "sclgan.data.scenes.Scenes": ("scenes", "several emoji on one ground"),
+    "sclgan.data.sets.emoji.Emoji": ("emoji", "single emoji on plain grounds"),
+    "sclgan.data.sets.scenes.Scenes": ("scenes", "several emoji on one ground"),
 }
 EXAMPLE = "a red apple on a white background"
 

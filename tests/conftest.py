@@ -36,7 +36,7 @@ def trained(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def evaluated(trained, tmp_path_factory) -> Path:
     """The trained run with two evaluations of its last step, and one of another."""
-    from sclgan.evaluation import evaluate_run
+    from sclgan.evaluation.run import evaluate_run
 
     run = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(trained, run)

@@ -5,9 +5,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from sclgan.recipe import Recipe, override, tiny, tiny_assignments
+from sclgan.recipe import Recipe
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train import checkpoint
+from sclgan.runs import checkpoint
+from tiny import tiny, tiny_assignments
 
 SCL = "ssagan_emoji_scl"
 SIX_STEPS = ("pretraining.steps=6", "training.steps=6")

@@ -10,9 +10,10 @@ from safetensors.torch import load_file, save_file
 
 from runs import small
 from sclgan import models
-from sclgan.recipe import override, to_json
+from sclgan.recipe_fields import override
+from sclgan.recipe_json import to_json
 from sclgan.recipes import recipe
-from sclgan.run import open_run
+from sclgan.runs.opened import open_run
 
 APPLE, FISH = "a red apple on a white background", "a blue fish"
 
@@ -127,7 +128,9 @@ def test_a_run_that_makes_no_model_is_refused(wrong, expected, evaluated, built,
         path = run / "checkpoints" / "step_00000006" / "averaged_generator.safetensors"
         save_file({name: x * 1e6 if x.dim() == 4 else x for name, x in load_file(path).items()}, path)
     elif wrong == "other data":
-        saved.write_text(saved.read_text().replace("sclgan.data.emoji.Emoji", "sclgan.data.folder.Folder"))
+        saved.write_text(
+            saved.read_text().replace("sclgan.data.sets.emoji.Emoji", "sclgan.data.sets.own.source.Folder")
+        )
     elif wrong == "no run":
         saved.unlink()
     with pytest.raises((ValueError, FileNotFoundError)) as raised:

@@ -28,12 +28,14 @@ from PIL import Image
 import photos_on_disk
 from runs import SCL, small_fields
 from sclgan.__main__ import COMMANDS, FLAGS, main, positionals_first
-from sclgan.data import emoji
-from sclgan.data.folder import Folder
-from sclgan.recipe import to_json
+from sclgan.data.sets import emoji
+from sclgan.data.sets.own.source import Folder
+from sclgan.recipe_json import to_json
 from sclgan.recipes import ABLATIONS, RECIPES, SMALL_DATA
-from sclgan.run import open_run, saved_recipe
-from sclgan.train import checkpoint, session
+from sclgan.runs import checkpoint
+from sclgan.runs.folder import saved_recipe
+from sclgan.runs.opened import open_run
+from sclgan.train import session
 
 PLAIN = "ssagan_emoji"
 APPLE = "a red apple on a white background"

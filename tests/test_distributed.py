@@ -20,12 +20,14 @@ from runs import SCL, assert_identical, final_weights, small, small_fields
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch, View
-from sclgan.evaluation import evaluate_run
+from sclgan.evaluation.run import evaluate_run
 from sclgan.recipe import construct
-from sclgan.run import encoders_class, open_run
-from sclgan.train import checkpoint, session
+from sclgan.runs import checkpoint
+from sclgan.runs.encoders import encoders_class
+from sclgan.runs.opened import open_run
+from sclgan.runs.records import read_metrics
+from sclgan.train import session
 from sclgan.train.gan import GANPhase
-from sclgan.train.log import read_metrics
 from sclgan.train.pretrain import PretrainingPhase
 from sclgan.train.session import with_feature_discriminator
 

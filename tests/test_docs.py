@@ -10,7 +10,7 @@ from PIL import Image
 
 import photos_on_disk
 from runs import small_fields
-from sclgan.data.folder import Folder
+from sclgan.data.sets.own.source import Folder
 from test_cli import done
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-data.md"

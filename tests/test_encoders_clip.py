@@ -17,8 +17,8 @@ from torchvision.transforms.functional import to_tensor
 from sclgan.data.types import Captions
 from sclgan.encoders import clip_library
 from sclgan.encoders.clip import CLIP, DEVIATION, MEAN
-from sclgan.encoders.weight_files import read_states
-from sclgan.train.checkpoint import load_weights, save_weights
+from sclgan.runs.checkpoint import load_weights, save_weights
+from sclgan.weights.readers import read_states
 
 SIZES = {
     **{"code_size": 8, "context_length": 9, "num_text_blocks": 2, "num_text_heads": 2},

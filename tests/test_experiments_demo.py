@@ -1,6 +1,7 @@
 from sclgan.experiments import demo
-from sclgan.recipe import override, tiny_assignments
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
+from tiny import tiny_assignments
 
 
 def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, monkeypatch, capsys):

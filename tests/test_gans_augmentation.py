@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sclgan.gans.augmentation import CUTOUT_SIDE, MOST_SHIFT, NUM_DRAWS, Augmentation, check, unchanged
-from sclgan.recipe import override
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 
 

@@ -12,15 +12,15 @@ from PIL import Image
 from torch import Tensor
 
 from fakes import Squares
-from sclgan.data.emoji import Emoji
-from sclgan.evaluation import evaluate_run
-from sclgan.metrics import remembered
-from sclgan.metrics.evaluate import evaluate, measure_fakes
-from sclgan.metrics.kept import GeneratedBatch
+from sclgan.data.sets.emoji import Emoji
+from sclgan.evaluation.engine import evaluate, measure_fakes
+from sclgan.evaluation.kept import GeneratedBatch
+from sclgan.evaluation.protocols import PROTOCOLS
+from sclgan.evaluation.reals import composed
+from sclgan.evaluation.run import evaluate_run
+from sclgan.evaluation.training_reals import MOST, measure_training, num_fitted, why_none
+from sclgan.features import cache as remembered
 from sclgan.metrics.probe import LinearProbe, fit
-from sclgan.metrics.protocol import PROTOCOLS
-from sclgan.metrics.reals import composed
-from sclgan.metrics.training_reals import MOST, measure_training, num_fitted, why_none
 
 TOP1, TOP5 = PROTOCOLS["class_accuracy"], PROTOCOLS["class_accuracy_top5"]
 
@@ -246,7 +246,7 @@ def test_of_a_run_it_is_fitted_to_the_data_of_the_run_whatever_the_reals(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sclgan.metrics.evaluate.EXTRACTORS", {"lite2@128": lambda device: Means()})
+    monkeypatch.setattr("sclgan.evaluation.engine.EXTRACTORS", {"lite2@128": lambda device: Means()})
     monkeypatch.setattr(remembered, "fit", lambda *rows: fit(*rows, tolerance=1e-3))
     for number in range(9):
         Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")

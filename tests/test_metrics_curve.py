@@ -5,9 +5,9 @@ import torch
 
 from ranks import run_on_ranks
 from sclgan.distributed import rank, world_size
-from sclgan.metrics.curve import NUM_POINTS, KeptFeatures, _line, bias_curve
+from sclgan.evaluation.kept import GeneratedBatch, KeptFeatures
+from sclgan.metrics.curve import NUM_POINTS, _line, bias_curve
 from sclgan.metrics.frechet import frechet_distance
-from sclgan.metrics.kept import GeneratedBatch
 from sclgan.metrics.statistics import Gaussian
 
 WIDTH = 24

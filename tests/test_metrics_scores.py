@@ -13,12 +13,12 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 from torchmetrics.multimodal.clip_score import CLIPScore
 
+from sclgan.metrics.background import GroundAccuracy
 from sclgan.metrics.clip_score import clip_score
 from sclgan.metrics.diversity import IntraClassDiversity
-from sclgan.metrics.ground import GroundAccuracy
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
-from sclgan.metrics.manifold import share_within
+from sclgan.metrics.precision_recall import share_within
 from sclgan.metrics.retrieval import _rows_of_other_labels, r_precision, recall_at
 
 

@@ -16,10 +16,10 @@ from torch import Tensor
 from sclgan.commands.runs import import_, sample
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.clip_tokens import NUM_TOKENS
-from sclgan.evaluation import evaluate_run
+from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.galip import GALIP
-from sclgan.official import import_files
-from sclgan.run import open_run
+from sclgan.importing.official import import_files
+from sclgan.runs.opened import open_run
 
 CAPTIONS = ["a small red bird", "two dogs on a beach"]
 State = dict[str, Tensor]

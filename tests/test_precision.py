@@ -6,10 +6,12 @@ import torch
 from sclgan.data.types import Batch, Captions, View
 from sclgan.losses.adversarial import bce_real
 from sclgan.losses.precision import full_precision
-from sclgan.recipe import construct, override, tiny
+from sclgan.recipe import construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.train.gan import GANPhase
 from sclgan.train.session import with_feature_discriminator
+from tiny import tiny
 
 NUM_TOKENS, NUM_WORDS, ROWS = 20, 6, 16
 SLOWLY = ("training.generator_learning_rate=1e-5", "training.discriminator_learning_rate=4e-5")

@@ -5,8 +5,11 @@ from functools import partial
 import pytest
 from torch import nn
 
-from sclgan.recipe import TINY, construct, from_json, override, tiny, tiny_assignments, to_json
+from sclgan.recipe import construct
+from sclgan.recipe_fields import override
+from sclgan.recipe_json import from_json, to_json
 from sclgan.recipes import ABLATIONS, RECIPES, recipe
+from tiny import TINY, tiny, tiny_assignments
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *ABLATIONS])

@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import load_file
 
 from runs import SCL, SIX_STEPS, assert_identical, final_weights, small, small_fields
-from sclgan.recipe import to_json
-from sclgan.run import open_run
-from sclgan.train import checkpoint, session
-from sclgan.train.log import read_metrics
+from sclgan.recipe_json import to_json
+from sclgan.runs import checkpoint
+from sclgan.runs.opened import open_run
+from sclgan.runs.records import read_metrics
+from sclgan.train import session
 from sclgan.train.loop import StoppedError
 from sclgan.train.step import DivergedError, descend
 

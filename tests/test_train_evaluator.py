@@ -14,16 +14,18 @@ from safetensors.torch import load_file
 from fakes import Squares
 from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small
-from sclgan.data.emoji import Emoji
-from sclgan.evaluation import evaluate_run
-from sclgan.metrics import remembered, weights
+from sclgan.data.sets.emoji import Emoji
+from sclgan.evaluation.protocols import protocols_named
+from sclgan.evaluation.run import evaluate_run
+from sclgan.features import cache as remembered
 from sclgan.metrics.probe import fit
-from sclgan.metrics.protocol import protocols_named
 from sclgan.recipe import Recipe
-from sclgan.run import open_run
-from sclgan.train import checkpoint, evaluator, session
+from sclgan.runs import checkpoint
+from sclgan.runs.opened import open_run
+from sclgan.runs.records import read_metrics
+from sclgan.train import evaluator, session
 from sclgan.train.evaluator import protocols_of
-from sclgan.train.log import read_metrics
+from sclgan.weights import registry as weights
 
 LABEL = "kid_lite0@12"
 

@@ -12,12 +12,15 @@ from runs import assert_identical, final_weights, small, small_fields
 from sclgan.__main__ import COMMANDS
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.clip_tokens import CLIPTokenizer
-from sclgan.recipe import override, tiny
+from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.run import load_encoders, open_run
-from sclgan.train import checkpoint, session
-from sclgan.train.log import read_metrics
+from sclgan.runs import checkpoint
+from sclgan.runs.encoders import load_encoders
+from sclgan.runs.opened import open_run
+from sclgan.runs.records import read_metrics
+from sclgan.train import session
 from sclgan.train.pretrain import PretrainingPhase, parameter_groups
+from tiny import tiny
 
 PLAIN, SCL = "galip_emoji", "galip_emoji_scl"
 STEPS = ("pretraining.steps=3", "training.steps=3")

@@ -10,10 +10,11 @@ from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch
 from sclgan.losses.contrastive import quadruple
-from sclgan.run import load_encoders
-from sclgan.train import checkpoint, session
+from sclgan.runs import checkpoint
+from sclgan.runs.encoders import load_encoders
+from sclgan.runs.records import read_metrics
+from sclgan.train import session
 from sclgan.train.label_terms import label_terms
-from sclgan.train.log import read_metrics
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ import pytest
 
 from runs import small
 from sclgan.data.labels import RULES
-from sclgan.evaluation import evaluate_run
-from sclgan.recipe import construct, override
+from sclgan.evaluation.run import evaluate_run
+from sclgan.recipe import construct
+from sclgan.recipe_fields import override
 from sclgan.recipes import RECIPES
-from sclgan.run import open_run
+from sclgan.runs.opened import open_run
+from sclgan.runs.records import read_metrics
 from sclgan.train import session
-from sclgan.train.log import read_metrics
 
 FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=6")
 

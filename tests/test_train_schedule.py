@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from torch import nn
 
-from sclgan.recipe import Training, to_json
+from sclgan.recipe import Training
+from sclgan.recipe_json import to_json
 from sclgan.recipes import recipe
 from sclgan.train.ema import AveragedModel, constant_decay, decay_of, half_life
 from sclgan.train.schedule import check, weights_at

@@ -6,8 +6,8 @@ import torch
 
 from fakes import COLOURS, Squares
 from sclgan.data.captions import Vocabulary
-from sclgan.data.cub import Cub
-from sclgan.data.emoji import Emoji
+from sclgan.data.sets.cub import Cub
+from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Captions, NamedClasses
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_tokens import CLIPTokenizer

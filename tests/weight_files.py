@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import Inception3
 
-from sclgan.metrics import weights
+from sclgan.weights import registry as weights
 
 
 def put(monkeypatch: pytest.MonkeyPatch, folder: Path, key: str, state: dict[str, Tensor]) -> Path:

@@ -10,7 +10,7 @@ Liu, Zhang, Zhang, Li, Pan: "A Framework For Image Synthesis Using Supervised Co
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sclgan.pretrained import from_pretrained
+    from sclgan.runs.pretrained import from_pretrained
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "from_pretrained"]
@@ -19,7 +19,7 @@ __all__ = ["__version__", "from_pretrained"]
 def __getattr__(name: str) -> Any:
     """`from_pretrained`, when it is asked for: importing the package must not wait for torch."""
     if name == "from_pretrained":
-        from sclgan.pretrained import from_pretrained
+        from sclgan.runs.pretrained import from_pretrained
 
         return from_pretrained
     raise AttributeError(f"module 'sclgan' has no attribute '{name}'")

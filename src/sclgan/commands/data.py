@@ -56,7 +56,7 @@ def data_check(
 
     Example: sclgan data check pictures
     """
-    from sclgan.data.folder_check import check
+    from sclgan.data.sets.own.check import check
 
     report = check(folder, image_size=image_size, max_words=max_words)
     for line in (*report.problems, *report.summary):
@@ -102,7 +102,7 @@ def data_pack(
 
     Example: sclgan data pack cub --out packs/cub --size 256 --num-workers 8
     """
-    from sclgan.data.pack import Packable, pack
+    from sclgan.data.packs.write import Packable, pack
     from sclgan.data.sources import SOURCES, source
 
     sources = [source(name, one, root=root) for one in split or SOURCES.get(name, (None, ("train",)))[1]]
@@ -131,7 +131,7 @@ def data_index(
 
     Example: sclgan data index shards --test "0009*.tar"
     """
-    from sclgan.data.shard_folder import index_folder
+    from sclgan.data.packs.folder import index_folder
 
     name = name or folder.resolve().name
     print_left_out(index_folder(folder, name=name, test=test, damaged=damaged, num_workers=num_workers))
@@ -147,7 +147,7 @@ def data_verify(
 
     Example: sclgan data verify packs/cub
     """
-    from sclgan.data.shard_folder import verify
+    from sclgan.data.packs.folder import verify
 
     problems = 0
     for problem in verify(folder, num_workers=num_workers):

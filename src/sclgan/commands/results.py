@@ -65,10 +65,10 @@ def evaluate(
     from sclgan import models
 
     path = models.find(path)
-    from sclgan.evaluation import evaluate_run
-    from sclgan.folder_evaluation import evaluate_folder
-    from sclgan.grading import line
-    from sclgan.run import RECIPE
+    from sclgan.evaluation.folder import evaluate_folder
+    from sclgan.evaluation.grading import line
+    from sclgan.evaluation.run import evaluate_run
+    from sclgan.runs.folder import RECIPE
 
     if (path / RECIPE).exists():
         if encoders is not None or num_workers is not None:
@@ -109,7 +109,7 @@ def protocols() -> None:
 
     Example: sclgan protocols
     """
-    from sclgan.metrics.listing import listing
+    from sclgan.evaluation.listing import listing
 
     print(listing())
 
@@ -164,7 +164,7 @@ def table(
 
     Example: sclgan table main --out tables/main --seeds 3 --data emoji --budget 200000
     """
-    from sclgan.experiments.table_page import make_table
+    from sclgan.experiments.tables.page import make_table
 
     page = make_table(
         name,

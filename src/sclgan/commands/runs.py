@@ -52,7 +52,9 @@ def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
 
     Example: sclgan describe ssagan_emoji_scl training.batch_size=64
     """
-    from sclgan.recipe import needed_files, override, to_json
+    from sclgan.recipe import needed_files
+    from sclgan.recipe_fields import override
+    from sclgan.recipe_json import to_json
     from sclgan.recipes import recipe as named
 
     made = override(named(recipe), overrides)
@@ -104,8 +106,8 @@ def train(
 
 def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
     """The recipe of that name with fields replaced, on the pack `data` where one is given."""
-    from sclgan.data.packed import Packed
-    from sclgan.recipe import override
+    from sclgan.data.packs.read import Packed
+    from sclgan.recipe_fields import override
     from sclgan.recipes import recipe
 
     made = recipe(name)
@@ -135,8 +137,8 @@ def sample(
     folder = models.find_run(run)  # before torch, which a wrong name need not wait for
 
     from sclgan.files import replaced
-    from sclgan.pictures import grid
-    from sclgan.run import open_run
+    from sclgan.runs.opened import open_run
+    from sclgan.runs.pictures import grid
 
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
@@ -147,7 +149,7 @@ def sample(
         grid(pictures.numpy(), num_images).save(path, "PNG")
     print(out)
     if attention:
-        from sclgan.pictures import attention_picture
+        from sclgan.runs.pictures import attention_picture
 
         beside = out.with_name(f"{out.stem}_attention.png")
         attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
@@ -177,7 +179,7 @@ def import_(
     --captions captions.pickle --out runs/published, or sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip
     --out runs/galip
     """
-    from sclgan.official import import_files
+    from sclgan.importing.official import import_files
 
     made = import_files(kind, files, captions=captions, out=out, recipe=recipe)
     if kind == "damsm":

@@ -6,9 +6,11 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 
-from sclgan.data import coco, cub, emoji, folder, scenes
-from sclgan.data.packed import Packed
-from sclgan.data.shard_folder import DATASET
+from sclgan.data.packs.folder import DATASET
+from sclgan.data.packs.read import Packed
+from sclgan.data.sets import coco, cub, emoji, scenes
+from sclgan.data.sets.own.source import Folder
+from sclgan.data.sets.own.table import SPLITS as FOLDER_SPLITS
 from sclgan.data.types import Source
 
 SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
@@ -16,7 +18,7 @@ SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
     "scenes": (scenes.Scenes, scenes.SPLITS),
     "cub": (cub.Cub, cub.SPLITS),
     "coco": (coco.Coco, tuple(coco.SPLITS)),
-    "folder": (folder.Folder, folder.SPLITS),
+    "folder": (Folder, FOLDER_SPLITS),
 }
 """Name -> how to open a split, and the splits. Files are looked for in data/birds, data/coco and data/pictures."""
 
@@ -31,7 +33,7 @@ def source(name: str, split: str, *, root: Path | None = None) -> Source:
     if (Path(name) / DATASET).is_file():
         return Packed(split, root=name)
     if name not in SOURCES and Path(name).is_dir():
-        return folder.Folder(split, root=name)
+        return Folder(split, root=name)
     if name not in SOURCES:
         nearest = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0)[0]
         raise ValueError(f"no data set '{name}': did you mean '{nearest}'? `sclgan data` lists them")

@@ -19,9 +19,9 @@ from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import cached_weights, open_clip
 from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer
-from sclgan.encoders.weight_files import State, read_states
 from sclgan.losses.matching import info_nce
 from sclgan.losses.terms import Terms
+from sclgan.weights.readers import State, read_states
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)

@@ -14,15 +14,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sclgan.data.emoji import Emoji, collection
+from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.types import Source
-from sclgan.evaluation import SPLIT, read_evaluations
+from sclgan.evaluation.reals import composition
+from sclgan.evaluation.run import SPLIT, read_evaluations
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
-from sclgan.metrics.reals import composition
 from sclgan.recipe import construct
-from sclgan.run import Run, open_run, resolved
-from sclgan.train.log import read_metrics, round_to
+from sclgan.runs.folder import resolved
+from sclgan.runs.opened import Run, open_run
+from sclgan.runs.records import read_metrics, round_to
 
 NUM_CAPTIONS = 10
 NUM_NOISES = 4

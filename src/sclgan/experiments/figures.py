@@ -20,16 +20,18 @@ from torch import Tensor
 
 from sclgan import distributed
 from sclgan.data.types import Source
-from sclgan.evaluation import SPLIT
+from sclgan.evaluation.reals import composition
+from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.clusters import principal_components, silhouette
 from sclgan.experiments.compare import LOSSES, PRETRAINING, History, panels
 from sclgan.experiments.curves import COLORS, Curve, drawn
 from sclgan.files import replaced
-from sclgan.metrics.reals import composition
 from sclgan.random import numpy_generator
 from sclgan.recipe import construct
-from sclgan.run import Run, load_encoders, open_run, saved_recipe
-from sclgan.train.log import read_metrics
+from sclgan.runs.encoders import load_encoders
+from sclgan.runs.folder import saved_recipe
+from sclgan.runs.opened import Run, open_run
+from sclgan.runs.records import read_metrics
 
 NUM_CAPTIONS = 8  # of Fig. 3
 PICTURES_A_LABEL = 12

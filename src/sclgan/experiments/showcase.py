@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sclgan import models
 from sclgan.files import replaced
-from sclgan.run import open_run
+from sclgan.runs.opened import open_run
 
 CAPTIONS = (
     "an orange tangerine on a dark green background",

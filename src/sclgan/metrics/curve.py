@@ -11,44 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan import distributed
 from sclgan.metrics.frechet import frechet_distances
-from sclgan.metrics.kept import Features, GeneratedBatch
 from sclgan.metrics.statistics import Estimate, FeatureStatistics, Gaussian
 from sclgan.random import integer_seed
 
 NUM_POINTS = 8
 SMALLEST_SHARE = 0.2  # of the samples: below, the bias is not linear any more
-
-
-class KeptFeatures:
-    """The features of every sample, in the order of their numbers: 4 bytes a number, 246 MB for 30,000 x 2,048."""
-
-    def __init__(self, extractor: str) -> None:
-        self.extractor = extractor
-        self._indices: list[Tensor] = []
-        self._rows: list[Tensor] = []
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        """Adds the rows of a batch."""
-        self._indices.append(batch.indices.cpu())
-        self._rows.append(features[self.extractor].detach().cpu())
-
-    def over_ranks(self) -> "KeptFeatures":
-        """Those of every rank, the same on every rank; these stay as they are."""
-        own = (torch.cat(self._indices), torch.cat(self._rows)) if self._indices else None
-        parts = [part for part in distributed.gather_objects(own) if part is not None]
-        whole = KeptFeatures(self.extractor)
-        if parts:
-            indices, rows = (torch.cat(column) for column in zip(*parts, strict=True))
-            order = indices.argsort()
-            whole._indices, whole._rows = [indices[order]], [rows[order]]
-        return whole
-
-    @property
-    def rows(self) -> Float[Tensor, "n d"]:
-        """All of them."""
-        return torch.cat(self._rows)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ which differs from the codes.
 from dataclasses import replace
 from functools import partial
 
-from sclgan.data.coco import NUM_IMAGES, ROOT, Coco
+from sclgan.data.sets.coco import NUM_IMAGES, ROOT, Coco
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP

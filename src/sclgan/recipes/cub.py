@@ -10,7 +10,7 @@ As in the codes, longer training captions are a random subset of `max_words` wor
 from dataclasses import replace
 from functools import partial
 
-from sclgan.data.cub import NUM_IMAGES, ROOT, Cub
+from sclgan.data.sets.cub import NUM_IMAGES, ROOT, Cub
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sclgan.data.emoji import Emoji
+from sclgan.data.sets.emoji import Emoji
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from sclgan.data.folder import ROOT, Folder
+from sclgan.data.sets.own.source import ROOT, Folder
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
 from sclgan.recipe import Pretraining, Recipe

@@ -6,7 +6,7 @@ As on COCO every other pair is a rival in DAMSM's losses. Networks, optimizers a
 from dataclasses import replace
 from functools import partial
 
-from sclgan.data.scenes import Scenes
+from sclgan.data.sets.scenes import Scenes
 from sclgan.recipe import Recipe
 from sclgan.recipes import emoji
 from sclgan.recipes.small_data import with_matching

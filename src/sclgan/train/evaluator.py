@@ -8,16 +8,17 @@ import logging
 
 from sclgan import distributed
 from sclgan.data.types import Source
-from sclgan.evaluation import SPLIT, generated
-from sclgan.grading import composed_reals, with_training
-from sclgan.metrics.evaluate import Result, grade, measure_fakes
-from sclgan.metrics.features import EXTRACTORS, available
-from sclgan.metrics.protocol import EvaluationProtocol, protocols_named
-from sclgan.metrics.reals import Reals
-from sclgan.metrics.training_reals import why_none
+from sclgan.evaluation.applicable import available
+from sclgan.evaluation.engine import Result, grade, measure_fakes
+from sclgan.evaluation.grading import composed_reals, with_training
+from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
+from sclgan.evaluation.reals import Reals
+from sclgan.evaluation.run import SPLIT, generated
+from sclgan.evaluation.training_reals import why_none
+from sclgan.features.registry import EXTRACTORS
 from sclgan.recipe import Training, construct
-from sclgan.run import Run
-from sclgan.train import checkpoint
+from sclgan.runs import checkpoint
+from sclgan.runs.opened import Run
 from sclgan.train.loop import Hook
 
 log = logging.getLogger(__name__)

@@ -14,12 +14,13 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sclgan import distributed
+from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.stream import Streamed
 from sclgan.data.types import Batch
+from sclgan.progress import ProgressLine
 from sclgan.random import integer_seed
-from sclgan.train import checkpoint
-from sclgan.train.log import Metrics, ProgressLine
+from sclgan.runs import checkpoint
+from sclgan.runs.records import Metrics
 from sclgan.train.step import DivergedError
 
 log = logging.getLogger(__name__)

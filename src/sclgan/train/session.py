@@ -11,9 +11,9 @@ from torchvision.utils import save_image
 
 from sclgan import distributed
 from sclgan.data.captions import report_unknown
-from sclgan.data.packed import Packed
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.stream import Streamed
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
@@ -22,22 +22,15 @@ from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.feature_discriminator import WithFeatureDiscriminator
 from sclgan.random import normal, numpy_generator
 from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
-from sclgan.run import (
-    ENCODERS,
-    Run,
-    claim,
-    encoders_class,
-    load_encoders,
-    pretraining_parts,
-    save_encoders,
-    saved_recipe,
-)
+from sclgan.runs.encoders import encoders_class, load_encoders, save_encoders
+from sclgan.runs.folder import ENCODERS, claim, pretraining_parts, saved_recipe
+from sclgan.runs.opened import Run
+from sclgan.runs.records import read_metrics
 from sclgan.train import loop, schedule
 from sclgan.train.ema import decay_of
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
-from sclgan.train.log import read_metrics
 from sclgan.train.pretrain import PretrainingPhase
 from sclgan.train.scores import retrieval, zero_shot
 

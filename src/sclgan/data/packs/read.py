@@ -1,0 +1,107 @@
+"""A pack, or any indexed folder of shards, as a data set: random access by row and by label, from files alone."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Int
+
+from sclgan.data.packs.decode import training_pixels
+from sclgan.data.packs.folder import DATASET, read_dataset
+from sclgan.data.packs.index import Index
+from sclgan.data.types import Picture, Sample
+
+_MAX_OPEN = 64  # shards that are kept open in a process
+
+
+class Packed:
+    """One split of the folder `root`, a `Source` that takes the name of the data set in it.
+
+    Labels, keys and captions stay in mapped files, which processes share; pictures are read when they are asked for.
+    A copy that goes to another process opens the files anew.
+
+    Raises:
+        FileNotFoundError: the folder, or a shard, is not there.
+        ValueError: no such split, or a file is damaged.
+    """
+
+    def __init__(self, split: str, *, root: str | Path) -> None:
+        self.root = Path(root)
+        content = read_dataset(self.root)
+        if split not in content["splits"]:
+            raise ValueError(f"{root} has no split {split!r}; it has {', '.join(content['splits'])}")
+        described = content["splits"][split]
+        self.name: str = content["name"]
+        self.split = split
+        self.label_names: Sequence[str] = described["label_names"]
+        self._numbers_are_labels = "packed" in content
+        self._index = Index(self.root / "index" / split)
+        self.labels: Sequence[tuple[int, ...]] = self._index.labels
+        self.keys: Sequence[str] = self._index.keys
+        self._shards: Sequence[str] = [shard["file"] for shard in described["shards"]]
+        self._open: dict[int, int] = {}
+        self._where = f"{split} in {root}"
+        if len(self._index) != sum(shard["num_samples"] for shard in described["shards"]):
+            raise ValueError(f"the index of {root} has {len(self._index)} rows, {DATASET} names others: index it again")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return partial(Packed, root=self.root), (self.split,)
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
+        """Row `index` with one of its captions: of the same numbers of `rng` what the packed data set returns.
+
+        `augment` crops at random and flips every other picture; without it the crop is in the middle. A pack for
+        another size is resized first, which takes several times as long.
+        """
+        caption, *draws = rng.random(4).tolist()
+        name = f"row {index} of {self._where}"
+        pixels = training_pixels(self._read(index), size, draws if augment else None, name=name)
+        return Picture(pixels, self._index.caption(index, caption))
+
+    def captions(self) -> Iterator[str]:
+        """Every caption of every row."""
+        return self._index.all_captions()
+
+    @property
+    def label_of(self) -> Mapping[int | str, int]:
+        """The label that each number or name in the shards stands for."""
+        if self._numbers_are_labels:
+            return {label: label for label in range(len(self.label_names))}
+        numbers: dict[int | str, int] = {int(name): i for i, name in enumerate(self.label_names) if name.isdecimal()}
+        return numbers | {name: i for i, name in enumerate(self.label_names)}
+
+    @property
+    def shards(self) -> Sequence[Path]:
+        """The files of the split."""
+        return [self.root / file for file in self._shards]
+
+    def rows_of_label(self, label: int) -> Int[np.ndarray, " n"]:
+        """The rows that have a label, in order; nothing is copied."""
+        return self._index.rows_of_label(label)
+
+    def sample(self, index: int) -> Sample:
+        """Row `index` as it is stored."""
+        captions = tuple(self._index.captions(index))
+        return Sample(bytes(self._read(index)), captions, self.labels[index], self.split, self.keys[index])
+
+    def _read(self, index: int) -> bytearray:
+        """The bytes of a picture. Reads name their place, so that processes can share the open files."""
+        shard, size, offset = self._index.pictures[index].tolist()
+        if shard not in self._open:
+            if len(self._open) >= _MAX_OPEN:
+                os.close(self._open.pop(next(iter(self._open))))
+            self._open[shard] = os.open(self.root / self._shards[shard], os.O_RDONLY)
+        content = bytearray(size)
+        if os.preadv(self._open[shard], [content], offset) < size:
+            path = self.root / self._shards[shard]
+            raise ValueError(f"{path} is cut off: `sclgan data verify {self.root}` says what else is wrong")
+        return content
+
+    def __del__(self) -> None:
+        for descriptor in getattr(self, "_open", {}).values():
+            os.close(descriptor)

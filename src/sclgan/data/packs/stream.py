@@ -1,0 +1,261 @@
+"""Batches of same-label pairs from shards that are read in a stream, for data that fit no disk.
+
+The shards are WebDataset's, on a disk or behind a URL, and its library reads them. Nothing is read at random, so that
+partners come out of a bounded buffer; docs/large-data.md has the arithmetic of what that costs.
+"""
+
+import logging
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, IterableDataset, get_worker_info
+
+from sclgan.data.captions import thinned
+from sclgan.data.labels import LabelRule
+from sclgan.data.packs.decode import training_pixels
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.shards import PICTURES, said
+from sclgan.data.pairs import Pictures
+from sclgan.data.types import Batch, Captions, Picture
+from sclgan.distributed import own_rows, rank, world_size
+from sclgan.random import numpy_generator
+
+try:
+    import webdataset
+except ImportError:
+    webdataset = None
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Item:
+    """A sample in the buffer. `places` is where it stands among those of each of its labels."""
+
+    number: int
+    image: bytes
+    captions: Sequence[str]
+    labels: Sequence[int]
+    places: dict[int, int] = field(default_factory=dict)
+
+
+class Streamed:
+    """Batches of pairs as `PairedBatches` makes them, from shards read in a random order, one after the other.
+
+    Each worker of each rank reads its own share of the shards of an epoch and has a buffer of `buffer_size` samples, as
+    files. An anchor is drawn from the newer half of it, each sample once an epoch; the pair's label is drawn among the
+    anchor's that another sample in the buffer has, with weights 1 / how often they were seen; its partner is uniform
+    over those others. Without one the anchor is paired with itself.
+
+    `source` is a pack of the same data, or of a part of it, that is at hand: its labels number those of the stream,
+    and an epoch counts as many steps as it has rows. The order is a function of the seed, the step where a run began,
+    ranks and workers; a run that continues sees another order than one that was never interrupted.
+
+    `urls` is in WebDataset's notation, such as "https://server/train-{000000..000999}.tar" or "pipe:command ...",
+    which runs the command. `label_rule` may be "shared", which is described above, or "itself"; `thin_to` is that of
+    `PairedBatches`.
+
+    Raises:
+        ValueError: the webdataset library is not installed, a number is too small, the label rule is another, or it is
+            more than one view of data without labels.
+    """
+
+    def __init__(
+        self,
+        urls: str,
+        source: Packed,
+        tokenizer: Callable[[Sequence[str]], Captions],
+        *,
+        num_views: int,
+        batch_size: int,
+        image_size: int,
+        seed: int,
+        label_rule: LabelRule = "shared",
+        thin_to: int | None = None,
+        buffer_size: int = 4096,
+    ) -> None:
+        if webdataset is None:
+            raise ValueError("reading a stream needs the webdataset library: pip install 'sclgan[stream]'")
+        if min(num_views, batch_size, buffer_size // 2) < 1:
+            raise ValueError(
+                f"num_views and batch_size must be at least 1 and buffer_size at least 2, not {num_views}, "
+                f"{batch_size} and {buffer_size}"
+            )
+        if label_rule not in ("shared", "itself"):
+            raise ValueError(f"a stream makes pairs by the label rules 'shared' and 'itself', not {label_rule!r}")
+        if num_views > 1 and label_rule == "shared" and not source.label_names:
+            raise ValueError(f"'{source.name}' has no labels, and two views of one label need them: set num_views=1")
+        self.urls = webdataset.shardlists.expand_urls(urls)
+        self.source, self.tokenizer = source, tokenizer
+        self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
+        self.label_rule, self.thin_to, self.buffer_size = label_rule, thin_to, buffer_size
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that show as many pictures as `source` has, all views counted, rounded up."""
+        return -(-len(self.source) // (self.batch_size * self.num_views))
+
+    def from_step(self, step: int) -> Dataset[Batch]:
+        """The batches of a run that begins after `step`, without an end; for a `DataLoader` with batch_size=None."""
+        return _Batches(self, step)
+
+    def batches(self, start: int) -> Iterator[Batch]:
+        """The share of these batches that is due to this worker of this rank."""
+        info = get_worker_info()
+        worker, num_workers = (info.id, info.num_workers) if info is not None else (0, 1)
+        place, num_places = rank() * num_workers + worker, world_size() * num_workers
+        if len(self.urls) < num_places:
+            raise ValueError(
+                f"{len(self.urls)} shards cannot be divided among {num_places} processes that read: "
+                "take fewer workers, or smaller shards"
+            )
+        rng = numpy_generator(self.seed, start, place)
+        buffer = PairBuffer(self._items(start, place, num_places), self.buffer_size)
+        own = range(self.batch_size)[own_rows(self.batch_size)]
+        while True:
+            yield self._batch(len(own), buffer, rng, place, num_places)
+
+    def _batch(
+        self, num_rows: int, buffer: "PairBuffer", rng: np.random.Generator, place: int, num_places: int
+    ) -> Batch:
+        views = [Pictures(num_rows, self.image_size) for _ in range(self.num_views)]
+        labels: list[int] = []
+        has_partner: list[bool] = []
+        while len(labels) < num_rows:
+            anchor = buffer.anchor(rng)
+            label, partners = buffer.partners(anchor, self.num_views - 1, rng)
+            if self.label_rule == "itself":
+                partners = [anchor] * len(partners)
+            try:
+                pictures = [self._picture(item, rng) for item in (anchor, *partners)]
+            except ValueError as error:
+                log.warning("left out: %s", error)
+                continue
+            for view, picture in zip(views, pictures, strict=True):
+                view.append(picture)
+            unlike_any = len(self.source.label_names) + anchor.number * num_places + place
+            labels.append(unlike_any if label is None else label)
+            has_partner.append(bool(partners) and partners[-1] is not anchor)
+        views_of_batch = tuple(view.collated(self.tokenizer) for view in views)
+        return Batch(views_of_batch, torch.tensor(labels), torch.tensor(has_partner))
+
+    def _picture(self, item: Item, rng: np.random.Generator) -> Picture:
+        caption, *draws = rng.random(4).tolist()
+        pixels = training_pixels(bytearray(item.image), self.image_size, draws, name=f"sample {item.number}")
+        text = item.captions[int(caption * len(item.captions))]
+        return Picture(pixels, text if self.thin_to is None else thinned(text, self.thin_to, rng))
+
+    def _items(self, start: int, place: int, num_places: int) -> Iterator[Item]:
+        """The samples of this process's shards, epoch after epoch; damaged ones are named and left out."""
+        label_of = self.source.label_of
+        number = 0
+        for epoch in range(2**31):
+            before = number
+            order = numpy_generator(self.seed, start, epoch).permutation(len(self.urls))
+            urls = [self.urls[shard] for shard in order[place::num_places]]
+            for url in urls:
+                for sample in _samples(url):
+                    item = _item(number, sample, label_of)
+                    if item is not None:
+                        number += 1
+                        yield item
+            if number == before:
+                raise ValueError(f"none of {len(urls)} shards holds a sample that can be read, as {urls[0]}")
+
+
+class _Batches(IterableDataset[Batch]):
+    """What a `DataLoader` copies to its workers."""
+
+    def __init__(self, stream: Streamed, start: int) -> None:
+        self.stream, self.start = stream, start
+
+    def __iter__(self):  # type: ignore[no-untyped-def]  # beartype refuses the hint that mypy wants
+        return self.stream.batches(self.start)
+
+
+def _samples(url: str) -> Iterator[Mapping[str, object]]:
+    """The samples of a shard as webdataset reads them; what is damaged is named and left out."""
+    tariterators = webdataset.tariterators
+    try:
+        with closing(webdataset.gopen(url)) as file:
+            files = tariterators.tar_file_expander([{"url": url, "stream": file}], handler=_left_out)
+            yield from tariterators.group_by_keys(files, handler=_left_out)
+    except (OSError, ValueError) as error:
+        _left_out(error)
+
+
+def _left_out(error: Exception) -> bool:
+    """Tells webdataset to go on after an error."""
+    log.warning("left out: %s", " ".join(str(error).split()))
+    return True
+
+
+def _item(number: int, sample: Mapping[str, object], label_of: Mapping[int | str, int]) -> Item | None:
+    files = {ending: content for ending, content in sample.items() if isinstance(content, bytes)}
+    ending = next((ending for ending in PICTURES if ending in files), None)
+    try:
+        if ending is None:
+            raise ValueError(f"no picture beside {', '.join(sorted(files))}")
+        _, captions, labels = said(str(sample["__key__"]), files)
+        return Item(number, files[ending], captions, [label_of[label] for label in labels if label in label_of])
+    except ValueError as error:
+        log.warning("left out: %s in %s: %s", sample["__key__"], sample["__url__"], error)
+        return None
+
+
+class PairBuffer:
+    """A bounded number of samples of a stream: the newer half are anchors to come, the older half were anchors.
+
+    Both halves serve as partners.
+    """
+
+    def __init__(self, items: Iterator[Item], size: int) -> None:
+        self._items, self._half = items, size // 2
+        self._fresh: list[Item] = []
+        self._used: deque[Item] = deque()
+        self._of_label: dict[int, list[Item]] = {}
+        self._seen: Counter[int] = Counter()
+
+    def anchor(self, rng: np.random.Generator) -> Item:
+        """A sample that was no anchor yet, uniformly among the newer half."""
+        while len(self._fresh) < self._half:
+            self._enter(next(self._items))
+        place = int(rng.integers(len(self._fresh)))
+        anchor, self._fresh[place] = self._fresh[place], self._fresh[-1]
+        self._fresh.pop()
+        self._used.append(anchor)
+        if len(self._used) > self._half:
+            self._leave(self._used.popleft())
+        return anchor
+
+    def partners(self, anchor: Item, num: int, rng: np.random.Generator) -> tuple[int | None, list[Item]]:
+        """The label of the anchor's pairs, None if it has none, and its partners; the anchor itself if alone."""
+        if not anchor.labels:
+            return None, [anchor] * num
+        shared = [label for label in anchor.labels if len(self._of_label[label]) > 1]
+        if not shared:
+            return anchor.labels[0], [anchor] * num
+        weights = np.array([1 / self._seen[label] for label in shared])
+        label = shared[int(rng.choice(len(shared), p=weights / weights.sum()))] if len(shared) > 1 else shared[0]
+        others = self._of_label[label]
+        drawn = [int(rng.integers(len(others) - 1)) for _ in range(num)]
+        return label, [others[one + (one >= anchor.places[label])] for one in drawn]
+
+    def _enter(self, item: Item) -> None:
+        self._fresh.append(item)
+        for label in item.labels:
+            members = self._of_label.setdefault(label, [])
+            item.places[label] = len(members)
+            members.append(item)
+            self._seen[label] += 1
+
+    def _leave(self, item: Item) -> None:
+        for label, place in item.places.items():
+            last = self._of_label[label].pop()
+            if last is not item:
+                self._of_label[label][place] = last
+                last.places[label] = place

@@ -1,0 +1,1 @@
+"""Evaluation protocols, the engine that applies them, and what it compares with."""

@@ -1,0 +1,1 @@
+"""The tables of experiments: rows, runs, text, page."""

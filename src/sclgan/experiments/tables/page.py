@@ -1,0 +1,191 @@
+"""A table from its runs to its files: what is missing is run, and NAME.md, NAME.csv and NAME.html are written."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sclgan import distributed
+from sclgan.data.types import Source
+from sclgan.evaluation.run import SPLIT
+from sclgan.experiments.compare import (
+    LOSSES,
+    PRETRAINING,
+    History,
+    Row,
+    credits_of,
+    differences,
+    panels,
+    rendered,
+    sample_rows,
+)
+from sclgan.experiments.curves import svg
+from sclgan.experiments.tables.definitions import Table, called, table, title
+from sclgan.experiments.tables.report import GroupResults, Report, report
+from sclgan.experiments.tables.runs import missing_data, plan, run_missing, say
+from sclgan.experiments.tables.text import (
+    OVERALL_NOTE,
+    change_text,
+    costs,
+    markdown,
+    overall_text,
+    p_text,
+    seeds_note,
+    table_csv,
+    value_text,
+)
+from sclgan.files import write_atomically
+from sclgan.recipe import construct
+from sclgan.runs.folder import resolved
+from sclgan.runs.opened import open_run
+
+NUM_CAPTIONS, NUM_NOISES = 6, 3
+
+
+def make_table(
+    name: str,
+    out: Path,
+    *,
+    num_seeds: int,
+    budget: int | None = None,
+    data: Sequence[str] = (),
+    gans: Sequence[str] = (),
+    rows: Sequence[str] = (),
+    assignments: Sequence[str] = (),
+    num_images: int | None = None,
+    jobs: int | None = None,
+    num_workers: int = 0,
+) -> Path:
+    """Runs what a table lacks, grades it, and writes it into `out`; returns the page.
+
+    Tables may share a folder: what is a row of both is run once.
+
+    Data sets that are not named and whose files are not here are left out, with a word why. Markdown and CSV are
+    written after each run, the page at the end. A run that fails is named in the table, and does not stop the others.
+
+    Raises:
+        ValueError: no such table, data set, GAN, row or field; a budget below one step; a run failed.
+        FileNotFoundError: the files of a data set that is named are not here.
+        KeyboardInterrupt: it was interrupted; calling again continues.
+    """
+    wanted = table(name, data=data, gans=gans, rows=rows)
+    runs = plan(wanted, out, num_seeds=num_seeds, budget=budget, assignments=assignments, num_images=num_images)
+    absent = missing_data(runs)
+    for left_out, reason in absent.items():
+        if left_out in data:
+            raise FileNotFoundError(f"table {name} cannot be made on {left_out}: {reason}")
+        say(f"{left_out} left out: {reason}")
+    if absent:
+        here = [group.data for group in wanted.groups if group.data not in absent]
+        wanted = table(name, data=here or data, gans=gans, rows=rows)
+        runs = [run for run in runs if run.name.split("_")[1] not in absent]
+    options = {"data": data, "gans": gans, "rows": rows, "set": assignments}
+    notes = _notes(wanted, num_seeds=num_seeds, budget=budget, options=options, num_images=num_images)
+
+    def write() -> None:
+        if distributed.rank() == 0:
+            _write(report(wanted, runs, notes=notes), out)
+
+    try:
+        failed = run_missing(runs, out, jobs=jobs, num_workers=num_workers, graded=write)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"table {name} stopped; repeat the command to continue") from None
+    path = out / f"{name}.html"
+    if distributed.rank() == 0:
+        made = report(wanted, runs, notes=notes, failed=failed)
+        _write(made, out)
+        write_atomically(path, page(made).encode())
+    if failed:
+        raise ValueError(f"{len(failed)} of the runs failed, {path} shows the others: {'; '.join(failed)}")
+    return path
+
+
+def _write(made: Report, out: Path) -> None:
+    write_atomically(out / f"{made.table.name}.md", markdown(made).encode())
+    write_atomically(out / f"{made.table.name}.csv", table_csv(made).encode())
+
+
+def _notes(
+    wanted: Table, *, num_seeds: int, budget: int | None, options: Mapping[str, Sequence[str]], num_images: int | None
+) -> list[str]:
+    """How the table was made."""
+    if budget is None:
+        length = (
+            "Every row takes its recipe's number of steps: rows with two views or twice the batch see twice as many "
+            "images as the plain row, and as many as each other."
+        )
+    else:
+        length = (
+            f"Every row sees {budget:,} images while its GAN trains: rows with two views or twice the batch take half "
+            "the steps of the plain row, and as many as each other. Pre-training takes its recipe's steps."
+        )
+    command = ["sclgan", "table", wanted.name, "--seeds", str(num_seeds)]
+    command += ["--budget", str(budget)] if budget is not None else []
+    command += [word for name, values in options.items() for value in values for word in (f"--{name}", value)]
+    command += ["--num-images", str(num_images)] if num_images is not None else []
+    return [f"Made with {shlex.join(command)}.", length]
+
+
+@dataclass(frozen=True)
+class GroupPart:
+    """What the page shows of one group beside its numbers. `seed` is that of the samples."""
+
+    results: GroupResults
+    names: list[str]
+    seed: int
+    rows: list[Row]
+    pretraining: str
+    training: str
+    differences: list[tuple[str, list[str]]]
+
+
+def page(made: Report) -> str:
+    """The whole report as one page that needs no other file."""
+    parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
+    sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
+    credited = [credit for recipe in sources.values() for credit in credits_of(construct(recipe.source, SPLIT))]
+    spent = costs(made)
+    return rendered(
+        "table.html.jinja",
+        report=made,
+        notes=[*made.notes, seeds_note(made)],
+        parts_of_groups=parts,
+        costs=spent,
+        memory=any(cost["memory"] for cost in spent),
+        credits=credited,
+        side=2 * max(run.recipe.image_size for run in made.runs),
+        title=title,
+        called=called,
+        overall_note=OVERALL_NOTE,
+        overall_text=overall_text,
+        value_text=value_text,
+        change_text=change_text,
+        p_text=p_text,
+    )
+
+
+def _part(made: Report, results: GroupResults) -> GroupPart:
+    """Samples of the first seed that all rows have, so that they share their captions and noise; curves of all."""
+    runs = {name: graded for name in results.entries if (graded := made.runs_of(name))}
+    seed = runs[next(iter(runs))][0].seed
+    shown = [
+        open_run(next((run for run in of_name if run.seed == seed), of_name[0]).folder) for of_name in runs.values()
+    ]
+    source: Source = construct(shown[0].recipe.source, SPLIT)
+    names = [title(name) for name in runs]
+    histories: dict[str, list[History]] = {"pretraining": [], "training": []}
+    for name, of_name in runs.items():
+        number = results.number(name)
+        for run in of_name:
+            first, second = run.recipe.pretraining, run.recipe.training
+            histories["pretraining"].append(History(title(name), number, run.encoders, first.num_views))
+            histories["training"].append(History(title(name), number, run.folder, second.num_views))
+    return GroupPart(
+        results=results,
+        names=names,
+        seed=seed,
+        rows=sample_rows(shown, source, 0, num_captions=NUM_CAPTIONS, num_noises=NUM_NOISES),
+        pretraining=svg(panels(histories["pretraining"], PRETRAINING)),
+        training=svg(panels(histories["training"], LOSSES)),
+        differences=differences([resolved(run.recipe) for run in shown]),
+    )

@@ -1,0 +1,1 @@
+"""Published weights of the authors' codes, imported into a run folder."""

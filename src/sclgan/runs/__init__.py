@@ -1,0 +1,1 @@
+"""Run folders: checkpoints, records, and opening a trained run."""

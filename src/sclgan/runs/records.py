@@ -1,0 +1,80 @@
+"""The records of a run: values of the training as JSON lines and TensorBoard events."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sclgan import distributed
+from sclgan.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+
+class Metrics:
+    """Writes `metrics.jsonl` and TensorBoard events into a run folder; only rank 0 writes.
+
+    Records after `step` are removed at the start: a resumed run repeats those steps and writes them again.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter  # half a second that no other command should pay
+
+        self.path = folder / "metrics.jsonl"
+        self._added: dict[str, list[Tensor]] = {}
+        self._writes = distributed.rank() == 0
+        if self._writes:
+            kept = [record for record in read_metrics(folder) if record["step"] <= step]
+            write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
+            self._events = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def add(self, values: Mapping[str, Tensor]) -> None:
+        """Adds values of one step to the averages that the next `averages` returns."""
+        for name, value in values.items():
+            self._added.setdefault(name, []).append(value)
+
+    def averages(self) -> dict[str, float]:
+        """The mean of what was added since the last call, over steps and ranks; every rank must call it."""
+        added, self._added = self._added, {}
+        if not added:
+            return {}
+        device = distributed.device()
+        means = torch.stack([torch.stack(values).to(device).double().mean() for values in added.values()])
+        means = distributed.sum_over_ranks(means) / distributed.world_size()
+        return dict(zip(added, means.tolist(), strict=True))
+
+    def write(self, step: int, values: Mapping[str, float | int]) -> None:
+        """Appends a record."""
+        if not self._writes or not values:
+            return
+        with self.path.open("a") as file:
+            rounded = {name: round_to(v) if isinstance(v, float) else v for name, v in values.items()}
+            file.write(json.dumps({"step": step, **rounded}) + "\n")
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        """Flushes the events."""
+        if self._writes:
+            self._events.close()
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run in order; a line that a crash cut short is left out."""
+    records = []
+    path = folder / "metrics.jsonl"
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            log.warning("%s: a line is cut short and was left out", path)
+    return records
+
+
+def round_to(value: float, digits: int = 6) -> float:
+    """`value` with so many significant digits."""
+    return float(f"{value:.{digits}g}")

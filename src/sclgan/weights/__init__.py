@@ -1,0 +1,1 @@
+"""Public weight files: which there are, and how they are read safely."""

@@ -1,0 +1,343 @@
+"""Packing: what is written, what is kept when it is interrupted, what is read back, and by whom."""
+
+import io
+import json
+import logging
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import tarfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import photos_on_disk
+from sclgan.data.captions import Vocabulary
+from sclgan.data.packs import decode
+from sclgan.data.packs import write as packing
+from sclgan.data.packs.folder import read_dataset, verify
+from sclgan.data.packs.processes import in_order
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.write import pack
+from sclgan.data.pairs import PairedBatches
+from sclgan.data.sets.backgrounds import ground_of, named_ground
+from sclgan.data.sets.coco import Coco
+from sclgan.data.sets.cub import Cub
+from sclgan.data.sets.emoji import Emoji
+from sclgan.data.sets.photographs import decoded_bytes, framed, margin
+from sclgan.data.types import Picture, Sample, Source
+from sclgan.random import numpy_generator
+
+SIZE = 32
+
+
+class Few:
+    """A `Source` over the first rows of another, or over changed ones."""
+
+    def __init__(self, source: Source, num: int, damage: dict[int, bytes] | None = None) -> None:
+        self.source, self.num, self.damage = source, num, damage or {}
+        self.name, self.split, self.label_names = source.name, source.split, source.label_names
+        self.labels, self.keys = source.labels[:num], source.keys[:num]
+
+    def __len__(self) -> int:
+        return self.num
+
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
+        return self.source.picture(index, size, rng, augment=augment)
+
+    def captions(self) -> Iterator[str]:
+        return iter(self.source.captions())
+
+    def sample(self, index: int) -> Sample:
+        sample = self.source.sample(index)
+        return replace(sample, image=self.damage.get(index, sample.image))
+
+
+@pytest.fixture(scope="module")
+def birds(tmp_path_factory) -> Path:
+    """CUB in its layout, with photographs larger than a pack of `SIZE` keeps."""
+    root = photos_on_disk.birds(tmp_path_factory.mktemp("data") / "birds")
+    for number, path in enumerate(sorted((root / "CUB_200_2011" / "images").rglob("*.jpg"))):
+        photos_on_disk.photograph(path, 180, 120, seed=number)
+    lines = "".join(f"{i} 30.0 15.0 90.0 60.0\n" for i in range(1, 13))
+    (root / "CUB_200_2011" / "bounding_boxes.txt").write_text(lines)
+    return root
+
+
+@pytest.fixture(scope="module")
+def packed_birds(birds, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("pack") / "cub"
+    assert pack([Cub("train", root=birds), Cub("test", root=birds)], out, size=SIZE, samples_per_shard=3) == []
+    return out
+
+
+@pytest.fixture
+def copy(packed_birds, tmp_path) -> Path:
+    """A copy to damage."""
+    return Path(shutil.copytree(packed_birds, tmp_path / "copy"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_what_is_packed_is_read_back(birds, packed_birds, split):
+    original, packed = Cub(split, root=birds), Packed(split, root=packed_birds)
+    assert isinstance(packed, Source)
+    assert (packed.name, packed.split, len(packed)) == ("cub", split, len(original))
+    assert list(packed.labels) == list(original.labels)
+    assert list(packed.keys) == list(original.keys)
+    assert list(packed.label_names) == list(original.label_names)
+    assert list(packed.captions()) == list(original.captions())
+    assert packed.labels[1:3] == list(original.labels[1:3])
+    assert packed.keys[-1] == original.keys[-1]
+    with pytest.raises(IndexError):
+        packed.labels[len(packed)]
+    for label in range(len(original.label_names)):
+        rows = [row for row, own in enumerate(original.labels) if label in own]
+        assert packed.rows_of_label(label).tolist() == rows
+
+
+@pytest.mark.parametrize("augment", [True, False])
+def test_pictures_are_the_originals_up_to_jpeg(birds, packed_birds, augment):
+    original, packed = Cub("train", root=birds), Packed("train", root=packed_birds)
+    for row in range(len(original)):
+        for seed in range(4):
+            expected = original.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
+            found = packed.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
+            assert found.caption == expected.caption
+            gaps = np.abs(found.pixels.astype(int) - expected.pixels)
+            assert gaps.mean() < 3  # another flip or crop differs by ten times as much
+
+
+def test_other_sizes_are_resized_from_what_is_packed(packed_birds):
+    packed = Packed("train", root=packed_birds)
+    for size in (16, 48):
+        found = packed.picture(2, size, numpy_generator(5)).pixels
+        stored = decoded_bytes(packed.sample(2).image, name="stored")
+        np.testing.assert_array_equal(found, framed(stored, size, numpy_generator(5).random(4).tolist()[1:]))
+
+
+def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(packed_birds, tmp_path):
+    for row in range(8):
+        with Image.open(io.BytesIO(Packed("train", root=packed_birds).sample(row).image)) as image:
+            assert min(image.size) == margin(SIZE)
+    original = Coco("train", root=photos_on_disk.scenes(tmp_path / "coco"))  # 48 pixels high, without a box
+    pack([original], tmp_path / "pack", size=256)
+    packed = Packed("train", root=tmp_path / "pack")
+    assert [packed.sample(row).image for row in range(8)] == [original.sample(row).image for row in range(8)]
+    same = [one.picture(3, 256, numpy_generator(1)).pixels for one in (original, packed)]
+    np.testing.assert_array_equal(*same)
+
+
+def test_packs_are_smaller_and_say_how_they_were_made(packed_birds):
+    content = read_dataset(packed_birds)
+    assert content["picture_bytes"] < content["original_bytes"]
+    assert (content["image_size"], content["shorter_side"]) == (SIZE, 38)
+    assert "quality 90" in content["pictures"]
+    assert "4:2:0" in content["pictures"]
+    assert "research" in content["source"]
+    shards = content["splits"]["train"]["shards"]
+    assert [shard["num_samples"] for shard in shards] == [3, 3, 2]
+    assert not (packed_birds / "packing").exists()
+
+
+def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
+    pack([Few(Emoji("test"), 12)], tmp_path / "pack", size=128, samples_per_shard=5)
+    packed = Packed("test", root=tmp_path / "pack")
+    for row in range(len(packed)):
+        sample = packed.sample(row)
+        assert sample.image == Emoji("test").sample(row).image
+        picture = packed.picture(row, 128, numpy_generator(row))
+        grounds = {named_ground(caption) for caption in sample.captions} - {None}
+        assert grounds == {ground_of(picture.pixels)}
+        whole = np.asarray(decoded_bytes(sample.image, name="whole"))
+        assert extent(picture.pixels, whole[0, 0]) == extent(whole, whole[0, 0])
+
+
+def extent(pixels: np.ndarray, ground: np.ndarray) -> tuple[int, int]:
+    """Height and width of what is not ground."""
+    rows, columns = (np.abs(pixels.astype(int) - ground).sum(-1) > 60).nonzero()
+    return int(np.ptp(rows)), int(np.ptp(columns))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves files open
+def test_webdataset_and_tar_read_the_shards(birds, packed_birds):
+    original = Cub("train", root=birds)
+    urls = str(packed_birds / "train-{000000..000002}.tar")
+    stream = webdataset.WebDataset(urls, shardshuffle=False).decode("rgb8")
+    for row, sample in enumerate(stream):
+        assert sample["__key__"] == f"{row:09d}"
+        assert sample["json"]["captions"] == list(original.sample(row).captions)
+        assert sample["json"]["key"] == original.keys[row]
+        assert sample["json"]["labels"] == list(original.labels[row])
+        assert min(sample["jpg"].shape[:2]) == margin(SIZE)
+    assert row == len(original) - 1
+    with tarfile.open(packed_birds / "train-000000.tar") as tar:
+        assert tar.getnames()[:2] == ["000000000.jpg", "000000000.json"]
+
+
+class KilledError(BaseException):
+    """What a test ends a packing with."""
+
+
+def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_birds, tmp_path, monkeypatch):
+    sources = [Cub("train", root=birds), Cub("test", root=birds)]
+    calls = iter(range(100))
+    write = packing.write_shard
+
+    def dies_in_the_third(path, samples):
+        write(path, samples)
+        if next(calls) == 2:
+            raise KilledError
+
+    monkeypatch.setattr(packing, "write_shard", dies_in_the_third)
+    out = tmp_path / "cub"
+    with pytest.raises(KilledError):
+        pack(sources, out, size=SIZE, samples_per_shard=3)
+    assert sorted(path.name for path in out.glob("*.tar")) == ["train-000000.tar", "train-000001.tar"]
+    with pytest.raises(FileNotFoundError, match="packing was interrupted: repeat the command"):
+        Packed("train", root=out)
+    (out / ".train-000002.tar.123.partial").write_bytes(b"half")  # as a kill that nothing can catch leaves it
+    written = []
+    monkeypatch.setattr(packing, "write_shard", lambda path, samples: (written.append(path), write(path, samples)))
+    pack(sources, out, size=SIZE, samples_per_shard=3)
+    assert len(written) == 3  # two of five were done
+    assert contents(out) == contents(packed_birds)
+    pack(sources, out, size=SIZE, samples_per_shard=3)  # done: nothing happens
+    assert len(written) == 3
+    with pytest.raises(ValueError, match="holds another pack"):
+        pack(sources, out, size=64)
+
+
+def test_processes_write_what_one_does(birds, packed_birds, tmp_path):
+    sources = [Cub("train", root=birds), Cub("test", root=birds)]
+    pack(sources, tmp_path / "cub", size=SIZE, samples_per_shard=3, num_workers=2)
+    assert contents(tmp_path / "cub") == contents(packed_birds)
+
+
+def ends(_shared: None, item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_a_killed_worker_is_told():
+    with pytest.raises(OSError, match="a worker process was killed"):
+        list(in_order(ends, None, [1, 2, 3], 1))
+
+
+def test_a_damaged_picture_ends_the_packing_or_is_named_and_left_out(birds, tmp_path):
+    whole = Cub("train", root=birds)
+    damaged = Few(whole, 8, {4: whole.sample(4).image[:500]})
+    with pytest.raises(ValueError, match=rf"cub, train: {whole.keys[4]} is truncated .* --damaged skip"):
+        pack([damaged], tmp_path / "a", size=SIZE, samples_per_shard=3)
+    assert (tmp_path / "a" / "train-000000.tar").exists()  # what is packed is kept, and used when the file is mended
+    pack([whole], tmp_path / "a", size=SIZE, samples_per_shard=3)
+    assert len(Packed("train", root=tmp_path / "a")) == 8
+    left_out = pack([damaged], tmp_path / "b", size=SIZE, samples_per_shard=3, damaged="skip")
+    assert len(left_out) == 1
+    assert whole.keys[4] in left_out[0]
+    assert list(Packed("train", root=tmp_path / "b").keys) == [key for key in whole.keys if key != whole.keys[4]]
+    assert read_dataset(tmp_path / "b")["left_out"] == left_out
+
+
+def test_strange_folders_are_not_written_to(birds, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no pack"):
+        pack([Cub("train", root=birds)], tmp_path, size=SIZE)
+    with pytest.raises(ValueError, match="quality 101"):
+        pack([Cub("train", root=birds)], tmp_path / "new", size=SIZE, quality=101)
+
+
+def test_verify_finds_each_kind_of_damage(copy):
+    assert list(verify(copy)) == []
+    shard = copy / "train-000001.tar"
+    content = bytearray(shard.read_bytes())
+    content[700] ^= 1
+    shard.write_bytes(content)
+    cut = copy / "train-000002.tar"
+    cut.write_bytes(cut.read_bytes()[:-512])
+    (copy / "test-000001.tar").unlink()
+    labels = copy / "index" / "test" / "labels.npy"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\x01")
+    found = list(verify(copy))
+    assert len(found) == 4
+    told = ("its content has changed (sha256)", "had", "it is missing", "its content has changed; index or pack")
+    assert all(words in line for words, line in zip(told, found, strict=True))
+
+
+def test_reading_a_damaged_pack_says_what_to_do(copy):
+    whole = Packed("train", root=copy)
+    shard = copy / "train-000002.tar"
+    shard.write_bytes(shard.read_bytes()[:600])
+    with pytest.raises(ValueError, match=r"train-000002\.tar is cut off: `sclgan data verify"):
+        whole.picture(7, SIZE, numpy_generator(0))
+    (copy / "index" / "train" / "keys.bin").unlink()
+    with pytest.raises(ValueError, match=r"is no index of this version .* `sclgan data index` makes it"):
+        Packed("train", root=copy)
+    with pytest.raises(ValueError, match="has no split 'unseen'; it has train, test"):
+        Packed("unseen", root=copy)
+    (copy / "dataset.json").write_text(json.dumps({"format": 1, "name": "x", "splits": {"train": {"shards": [5]}}}))
+    with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+        Packed("train", root=copy)
+    outside = {"train": {"shards": [{"file": "../../elsewhere.tar"}]}}
+    (copy / "dataset.json").write_text(json.dumps({"format": 1, "name": "x", "splits": outside}))
+    with pytest.raises(ValueError, match="names files elsewhere"):
+        Packed("train", root=copy)
+
+
+def batches(packed: Packed) -> PairedBatches:
+    vocabulary = Vocabulary.of(packed.captions(), max_words=8)
+    return PairedBatches(packed, vocabulary, num_views=2, batch_size=4, image_size=SIZE, seed=0)
+
+
+@pytest.mark.parametrize(("start", "num_workers"), [("fork", 2), ("spawn", 1)])
+def test_workers_read_what_one_process_reads(packed_birds, start, num_workers):
+    packed = Packed("train", root=packed_birds)
+    alone = batches(packed)
+    expected = [alone[step].views[1].image for step in range(4)]  # files are open when the workers begin
+    context = multiprocessing.get_context(start)
+    loader = DataLoader(
+        alone, batch_size=None, sampler=range(4), num_workers=num_workers, multiprocessing_context=context
+    )
+    for batch, image in zip(loader, expected, strict=True):
+        assert torch.equal(batch.views[1].image, image)
+
+
+def test_a_copy_for_another_process_is_small(packed_birds):
+    packed = Packed("train", root=packed_birds)
+    pickled = pickle.dumps(packed)
+    assert len(pickled) < 300
+    assert list(pickle.loads(pickled).keys) == list(packed.keys)
+
+
+def test_more_shards_than_are_kept_open(packed_birds, monkeypatch):
+    monkeypatch.setattr("sclgan.data.packs.read._MAX_OPEN", 2)
+    packed = Packed("train", root=packed_birds)
+    first = [packed.sample(row).image for row in range(8)]
+    assert [packed.sample(row).image for row in range(8)] == first
+
+
+def test_pixels_do_not_depend_on_the_decoder(packed_birds, monkeypatch):
+    packed = Packed("train", root=packed_birds)
+    fast = [packed.picture(row, SIZE, numpy_generator(row)).pixels for row in range(8)]
+    monkeypatch.setattr(decode, "simplejpeg", None)
+    for row, pixels in enumerate(fast):
+        np.testing.assert_array_equal(packed.picture(row, SIZE, numpy_generator(row)).pixels, pixels)
+
+
+def test_progress_is_told(birds, tmp_path, caplog):
+    with caplog.at_level(logging.INFO):
+        pack([Cub("test", root=birds)], tmp_path / "cub", size=SIZE, samples_per_shard=2)
+    assert "packed cub, test: 1 of 2 shards" in caplog.text

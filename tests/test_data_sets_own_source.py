@@ -1,0 +1,478 @@
+"""Pictures of your own: every layout, what is held out, turned and transparent pictures, and all that can be wrong."""
+
+import io
+import json
+import os
+import random
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import photos_on_disk
+from photos_on_disk import OWN, table
+from sclgan.data.sets.own.check import check
+from sclgan.data.sets.own.files import read
+from sclgan.data.sets.own.source import Folder, upright
+from sclgan.data.sets.photographs import framed
+from sclgan.data.types import Source
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    return photos_on_disk.own_pictures(tmp_path_factory.mktemp("data") / "own")
+
+
+@pytest.fixture
+def own(original, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(original, tmp_path / "own"))
+
+
+def rows_of(root: Path) -> list[dict]:
+    return [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
+
+
+def told(root: Path) -> list[str]:
+    """What the check says, a line each, with the summary."""
+    report = check(root, image_size=32, max_words=18)
+    return [*map(str, report.problems), *report.summary]
+
+
+def both(root: Path) -> tuple[Folder, Folder]:
+    return Folder("train", root=root), Folder("test", root=str(root))
+
+
+# Layouts
+
+
+def test_a_table_with_captions_and_labels(original):
+    train, test = both(original)
+    assert isinstance(train, Source)
+    assert (train.name, len(train) + len(test), set(train.keys) | set(test.keys)) == ("folder", 18, set(OWN))
+    assert train.label_names == test.label_names == ("boat", "kite", "lamp")
+    for source in (train, test):
+        for index, key in enumerate(source.keys):
+            label, captions = OWN[key]
+            assert [source.label_names[one] for one in source.labels[index]] == [label]
+            drawn = {source.picture(index, 8, np.random.default_rng(i)).caption for i in range(20)}
+            assert drawn == set(captions)
+    picture = train.picture(0, 32, np.random.default_rng(0), augment=False)
+    np.testing.assert_array_equal(picture.pixels, framed(upright(original / train.keys[0]), 32, None))
+    assert sorted(train.captions()) == sorted(c for key in train.keys for c in OWN[key][1])
+    assert told(original)[-5:] == [
+        f"metadata.jsonl: 18 usable pictures (train {len(train)}, test {len(test)}; "
+        "a tenth held out by a hash of the file name)",
+        told(original)[-4],
+        "captions: 2.0 a picture, of 5 to 5 words (median 5); 0 have more than 18, of which the first 18 are read",
+        told(original)[-2],
+        "0 errors, 0 notes: training reads this folder",
+    ]
+    assert "3 in training" in told(original)[-4]
+
+
+def test_what_is_held_out_depends_on_the_name_alone(own):
+    train, test = both(own)
+    assert 0 < len(test) < 6
+    rows = rows_of(own)
+    random.Random(0).shuffle(rows)
+    table(own / "metadata.jsonl", [row for row in rows if row["file_name"] != train.keys[0]])
+    assert set(Folder("test", root=own).keys) == set(test.keys)
+
+
+def test_a_tenth_is_held_out_of_many(tmp_path):
+    photos_on_disk.photograph(tmp_path / "0.jpg", 9, 9)
+    for i in range(1, 2000):
+        (tmp_path / f"{i}.jpg").hardlink_to(tmp_path / "0.jpg")
+    table(tmp_path / "metadata.jsonl", [{"file_name": f"{i}.jpg", "text": "a thing"} for i in range(2000)])
+    train, test = both(tmp_path)
+    assert len(train) + len(test) == 2000
+    assert 150 < len(test) < 250
+
+
+@pytest.mark.parametrize("layout", ["column", "folders", "one table for two folders"])
+def test_a_split_by_column_or_by_folders(layout, own):
+    rows = rows_of(own)
+    split_of = {row["file_name"]: "test" if i % 3 == 0 else "train" for i, row in enumerate(rows)}
+    if layout == "column":
+        table(own / "metadata.jsonl", [row | {"split": split_of[row["file_name"]]} for row in rows])
+        expected = dict(split_of)
+    else:
+        (own / "metadata.jsonl").unlink()
+        for name, split in split_of.items():
+            (own / split / name).parent.mkdir(parents=True, exist_ok=True)
+            (own / name).rename(own / split / name)
+        expected = {f"{split}/{name}": split for name, split in split_of.items()}
+        moved = [row | {"file_name": f"{split_of[row['file_name']]}/{row['file_name']}"} for row in rows]
+        if layout == "folders":
+            for split in ("train", "test"):
+                own_rows = [row for row in rows if split_of[row["file_name"]] == split]
+                table(own / split / "metadata.jsonl", own_rows)
+        else:
+            table(own / "metadata.jsonl", moved)
+    train, test = both(own)
+    assert {key: source.split for source in (train, test) for key in source.keys} == expected
+    assert train.label_names == ("boat", "kite", "lamp")
+
+
+def test_a_folder_a_class_with_captions_beside_the_pictures(own):
+    (own / "metadata.jsonl").unlink()
+    for name, (_, captions) in OWN.items():
+        (own / name).with_suffix(".txt").write_text("\n".join(captions) + "\n\n")
+    (own / "._junk.jpg").write_bytes(b"junk of an archive")
+    train, test = both(own)
+    assert set(train.keys) | set(test.keys) == set(OWN)
+    assert train.label_names == ("boat", "kite", "lamp")
+    assert train.label_names[train.labels[0][0]] == OWN[train.keys[0]][0]
+    assert set(train.captions()) == {c for key in train.keys for c in OWN[key][1]}
+    flat = own.parent / "flat"
+    flat.mkdir()
+    for name in OWN:
+        for file in ((own / name), (own / name).with_suffix(".txt")):
+            shutil.copy(file, flat / f"{file.parent.name}_{file.name}")
+    assert Folder("train", root=flat).labels[0] == ()  # pictures in no folder have no label
+    assert "labels: none" in "\n".join(told(flat))
+
+
+def test_csv_says_the_same_as_jsonl(own):
+    lines = ["file_name,captions,label,split"]
+    for name, (label, captions) in OWN.items():
+        quoted = json.dumps(captions).replace('"', '""')
+        lines.append(f'{name},"{quoted}",{label},{"test" if name.endswith("0.jpg") else "train"}')
+    (own / "metadata.jsonl").unlink()
+    (own / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())  # as a spreadsheet writes it
+    train, test = both(own)
+    assert set(test.keys) == {name for name in OWN if name.endswith("0.jpg")}
+    assert sorted(train.captions()) == sorted(c for key in train.keys for c in OWN[key][1])
+    assert train.label_names == ("boat", "kite", "lamp")
+
+
+def test_parquet_says_the_same_as_jsonl(own, original):
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pyarrow.Table.from_pylist(rows_of(own)), own / "metadata.parquet")
+    (own / "metadata.jsonl").unlink()
+    train, same = Folder("train", root=own), Folder("train", root=original)
+    assert (train.keys, train.labels) == (same.keys, same.labels)
+    assert list(train.captions()) == list(same.captions())
+    photos_on_disk.truncate(own / "metadata.parquet")
+    assert "metadata.parquet:1: error: the file is no parquet, or damaged" in told(own)[0]
+
+
+def test_without_pyarrow_parquet_says_what_to_install(own, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (own / "metadata.jsonl").rename(own / "metadata.parquet")
+    assert "pip install 'sclgan[parquet]'" in told(own)[0]
+
+
+def test_labels_are_names_or_numbers_one_or_several_the_first_being_dominant(own):
+    rows = rows_of(own)
+    for i, row in enumerate(rows):
+        row.pop("label")
+        row["labels"] = [10, 2] if i % 2 else [2]
+    table(own / "metadata.jsonl", rows)
+    train = Folder("train", root=own)
+    assert train.label_names == ("2", "10")
+    assert set(train.labels) == {(0,), (1, 0)}
+
+
+# Pictures
+
+
+def test_pictures_are_read_as_a_viewer_shows_them(own):
+    """Turned by EXIF, transparent parts white; what is packed decodes to the same pixels."""
+    wide = Image.new("RGB", (80, 40), "red")
+    wide.paste("blue", (0, 0, 40, 40))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned right: the left half goes up
+    wide.save(own / "turned.jpg", exif=exif, quality=95)
+    clear = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
+    clear.paste((0, 255, 0, 255), (0, 0, 20, 40))
+    clear.save(own / "clear.png")
+    clear.quantize(4).save(own / "palette.gif", transparency=0)
+    names = ("turned.jpg", "clear.png", "palette.gif", "kite/0.jpg")
+    table(
+        own / "metadata.jsonl",
+        [
+            {"file_name": n, "text": "a thing", "split": s}
+            for n, s in zip(names, ("train",) * 3 + ("test",), strict=True)
+        ],
+    )
+    turned, clear_shown = upright(own / "turned.jpg"), np.array(upright(own / "clear.png"))
+    assert turned.size == (40, 80)
+    assert turned.getpixel((20, 10))[2] > 200
+    assert turned.getpixel((20, 70))[0] > 200
+    assert clear_shown[0, 0].tolist() == [0, 255, 0]
+    assert clear_shown[0, 39].tolist() == [255, 255, 255]
+    for source in both(own):
+        for index, key in enumerate(source.keys):
+            sample = source.sample(index)
+            with Image.open(io.BytesIO(sample.image)) as plain:
+                np.testing.assert_array_equal(np.array(plain.convert("RGB")), np.array(upright(own / key)))
+            assert (sample.key, sample.split, sample.captions) == (key, source.split, ("a thing",))
+    assert Folder("test", root=own).sample(0).image == (own / "kite/0.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "16 bit", "gone"])
+def test_a_damaged_picture_is_an_error_of_the_check_and_of_the_row_that_reads_it(damage, own):
+    train = Folder("train", root=own)
+    path = own / train.keys[0]
+    if damage == "truncated":
+        photos_on_disk.truncate(path)
+    elif damage == "16 bit":
+        Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(path, "PNG")
+    elif damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(b"text" if damage == "text" else b"")
+    expected = {"16 bit": "8 bits a channel", "gone": "there is no picture"}.get(damage, "cannot be read as a picture")
+    (line,) = [line for line in told(own) if ": error: " in line]
+    assert line.startswith("metadata.jsonl:")
+    assert train.keys[0] in line
+    assert expected in line
+    with pytest.raises((ValueError, FileNotFoundError)):
+        train.picture(0, 32, np.random.default_rng(0))
+
+
+# What can be wrong. Each: what to do to the rows or to the folder, what the check says, whether training would fail.
+
+BAD = "kite/3.jpg"
+
+
+def changed(**fields):
+    """The row of BAD with fields replaced; None removes one."""
+
+    def change(root: Path) -> None:
+        rows = rows_of(root)
+        row = next(row for row in rows if row["file_name"] == BAD)
+        row.update(fields)
+        table(root / "metadata.jsonl", [{k: v for k, v in one.items() if v is not None} for one in rows])
+
+    return change
+
+
+def line(content: bytes):
+    """The fourth line replaced."""
+
+    def change(root: Path) -> None:
+        lines = (root / "metadata.jsonl").read_bytes().splitlines()
+        lines[3] = content
+        (root / "metadata.jsonl").write_bytes(b"\n".join(lines))
+
+    return change
+
+
+def csv(content: str):
+    def change(root: Path) -> None:
+        (root / "metadata.jsonl").unlink()
+        (root / "metadata.csv").write_text(content)
+
+    return change
+
+
+def together(*changes):
+    return lambda root: [change(root) for change in changes]
+
+
+def every(**fields):
+    """All rows changed by functions of their number and of themselves."""
+
+    def change(root: Path) -> None:
+        rows = [row | {k: f(i, row) for k, f in fields.items()} for i, row in enumerate(rows_of(root))]
+        table(root / "metadata.jsonl", [{k: v for k, v in row.items() if v is not None} for row in rows])
+
+    return change
+
+
+def extra(root: Path) -> None:
+    shutil.copy(root / BAD, root / "kite" / "extra.jpg")
+
+
+ERRORS = {
+    "missing picture": (changed(file_name="kite/9.jpg"), "metadata.jsonl:4: error: there is no picture 'kite/9.jpg'"),
+    "picture of another case": (changed(file_name="kite/3.JPG"), "4: error: .* did you mean 'kite/3.jpg'"),
+    "picture without its folder": (changed(file_name="boat3.jpg"), "4: error: there is no picture 'boat3.jpg'"),
+    "no picture": (changed(file_name="kite/3.pdf"), "4: error: 'kite/3.pdf' is no picture: expected one of .jpg"),
+    "empty caption": (changed(captions=[""]), r"4: error: captions \[''\] is empty: write what the picture shows"),
+    "no words": (changed(captions="鳥"), "4: error: captions '鳥' has no word of latin letters"),
+    "no caption": (changed(captions=None), '4: error: there is no caption: add "text" or "captions"'),
+    "two captions": (changed(text="a kite"), "4: error: text and captions are both given: keep one"),
+    "caption of a wrong type": (changed(captions=3), "4: error: captions is 3: expected a sentence, or a list"),
+    "captions of a wrong type": (changed(captions=["a", 3]), "4: error: captions is .*: expected a sentence"),
+    "mistyped field": (changed(lable="kite"), "4: error: there is no field 'lable': did you mean 'label'"),
+    "caption for captions": (
+        every(captions=lambda *_: None, caption=lambda *_: "a kite"),
+        "1: error: there is no field 'caption': did you mean 'captions'",
+    ),
+    "label of a wrong type": (changed(label=1.5), "4: error: label is 1.5: expected a name or a whole number"),
+    "label true": (changed(label=True), "4: error: label is True: expected a name or a whole number"),
+    "empty label": (changed(label=" "), "4: error: label is ' ': expected a name"),
+    "labels of a wrong type": (changed(label=None, labels="kite, boat"), "4: error: labels is .* expected a list of"),
+    "label and labels": (changed(labels=["kite"]), "4: error: label and labels are both given: keep one"),
+    "a label twice": (changed(label=None, labels=["kite", "kite"]), "4: error: labels .* name one label twice"),
+    "names and numbers": (changed(label=3), "4: error: label 3 is a number, most are names: use one kind"),
+    "duplicate": (changed(file_name="kite/2.jpg"), "4: error: 'kite/2.jpg' is named again, first in metadata.jsonl:3"),
+    "no name": (changed(file_name=None), "4: error: there is no file_name: expected the picture's path"),
+    "a number for a name": (changed(file_name=3), "4: error: file_name is 3: expected the picture's path"),
+    "a name with a zero": (changed(file_name="a\0.jpg"), r"4: error: file_name is 'a\\x00.jpg'"),
+    "absolute": (changed(file_name="/etc/passwd.png"), "4: error: file_name '/etc/passwd.png' is absolute"),
+    "absolute on Windows": (changed(file_name="C:\\a.png"), "4: error: file_name .* is absolute"),
+    "backslashes": (changed(file_name="kite\\3.jpg"), "4: error: file_name .* has backslashes: write 'kite/3.jpg'"),
+    "outside": (changed(file_name="../own/kite/3.jpg"), "4: error: file_name '../own/kite/3.jpg' leaves the folder"),
+    "not UTF-8": (line(b'{"file_name": "kite/3.jpg", "text": "caf\xe9"}'), "4: error: the line is not UTF-8 text"),
+    "no JSON": (line(b"{'file_name': 'kite/3.jpg'}"), "4: error: the line is no JSON .*: expected one object a line"),
+    "no object": (line(b'["kite/3.jpg", "a kite"]'), "4: error: the line holds no object"),
+    "bottomless": (line(b"[" * 100_000), "4: error: the line is no JSON"),
+    "unknown split": (changed(split="val"), '4: error: split is \'val\': expected "train" or "test"'),
+    "some split": (changed(split="test"), "metadata.jsonl:1: error: the row has no split, others have one"),
+    "nothing held out": (every(split=lambda *_: "train"), "error: no usable picture is left for test: both splits"),
+    "nothing to train on": (every(split=lambda *_: "test"), "error: no usable picture is left for train"),
+    "a held-out caption without a known word": (
+        every(
+            split=lambda i, row: "test" if i == 3 else "train", captions=lambda i, row: "zeppelin" if i == 3 else "a"
+        ),
+        "4: error: no word of 'zeppelin' is in a training caption",
+    ),
+    "a table in a subfolder": (
+        lambda root: shutil.copy(root / "metadata.jsonl", root / "kite"),
+        "kite/metadata.jsonl: error: the table is not read",
+    ),
+    "two tables": (
+        lambda root: (root / "metadata.csv").write_text("file_name,text"),
+        "metadata.csv: error: metadata.jsonl is read instead: keep one table",
+    ),
+    "a table of another name": (
+        lambda root: (root / "metadata.jsonl").rename(root / "metadata.json"),
+        "metadata.json: error: the file is not read: tables are called metadata.jsonl, metadata.csv",
+    ),
+    "no table and no captions": (
+        lambda root: (root / "metadata.jsonl").unlink(),
+        r"kite/3.jpg: error: the picture has no caption: write 3.txt beside it, or a metadata.jsonl",
+    ),
+    "sidecar that is not UTF-8": (
+        together(
+            lambda root: (root / "metadata.jsonl").unlink(),
+            lambda root: (root / "kite/3.txt").write_bytes(b"caf\xe9"),
+        ),
+        "kite/3.txt: error: the file is not UTF-8 text",
+    ),
+    "empty sidecar": (
+        together(lambda root: (root / "metadata.jsonl").unlink(), lambda root: (root / "kite/3.txt").write_text(" \n")),
+        "kite/3.txt: error: captions .* is empty",
+    ),
+    "train without test": (
+        together(lambda root: (root / "metadata.jsonl").unlink(), lambda root: (root / "train").mkdir()),
+        "train/: error: there is no folder test beside it",
+    ),
+    "an empty folder": (
+        lambda root: (shutil.rmtree(root), root.mkdir()),
+        "error: there is no picture: put some here, with captions in metadata.jsonl",
+    ),
+    "csv without file_name": (csv("name,text\n1.png,a"), "metadata.csv:1: error: no column is called file_name"),
+    "csv with semicolons": (csv("file_name;text\n1.png;a"), "metadata.csv:1: error: .*: separate cells by commas"),
+    "csv with a comma in text": (
+        csv("file_name,text\nkite/1.jpg,a kite, red"),
+        'metadata.csv:2: error: 3 cells, the header has 2: put text with commas into "quotes"',
+    ),
+    "csv with an open quote": (csv('file_name,text\nkite/1.jpg,"a kite'), "metadata.csv:.*: error: the line is no CSV"),
+    "csv not UTF-8": (
+        together(csv(""), lambda root: (root / "metadata.csv").write_bytes(b"file_name,text\nkite/1.jpg,caf\xe9\n")),
+        "metadata.csv:2: error: the line is not UTF-8",
+    ),
+    "csv with labels that are no list": (
+        csv("file_name,text,labels\nkite/1.jpg,a kite,kite;boat\n"),
+        "metadata.csv:2: error: labels is 'kite;boat': expected a list of names",
+    ),
+    "csv with an empty caption": (csv("file_name,text\nkite/1.jpg,\n"), "metadata.csv:2: error: text '' is empty"),
+    "empty csv": (csv(""), "metadata.csv:1: error: no column is called file_name"),
+}
+
+NOTES = {
+    "unknown field": (changed(width=80), "metadata.jsonl:4: note: field 'width' is not read, here and below"),
+    "picture in no row": (extra, "kite/extra.jpg: note: the picture is in no row of metadata.jsonl, and is not used"),
+    "an empty caption of several": (changed(captions=["", "a kite"]), "4: note: 1 of 2 captions hold no word"),
+    "a label alone": (changed(label="glider"), "4: note: no other training picture has the label 'glider'"),
+    "a picture without a label": (changed(label=None), "note: 1 of 18 pictures have no label: the method pairs each"),
+    "too small": (
+        lambda root: photos_on_disk.photograph(root / BAD, 40, 20),
+        "4: note: kite/3.jpg has 40 x 20 pixels and is enlarged to 32",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_what_is_wrong_is_said_with_its_line_and_training_refuses_it_too(name, own):
+    change, message = ERRORS[name]
+    change(own)
+    lines = told(own)
+    problems = "\n".join(line for line in lines if ": error: " in line)
+    assert re.search(message, problems), lines
+    assert "training would fail" in lines[-1]
+    with pytest.raises(ValueError, match=r"cannot be read: .*sclgan data check"):
+        Folder("train", root=own)
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_what_is_only_odd_is_noted_and_trained_on(name, own):
+    change, message = NOTES[name]
+    change(own)
+    lines = told(own)
+    (found,) = [line for line in lines if ": note: " in line]
+    assert re.search(message, found)
+    assert lines[-1] == "0 errors, 1 notes: training reads this folder"
+    assert len(Folder("train", root=own)) > 10
+
+
+def test_no_folder_says_how_to_name_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"no folder data/pictures: set source\.root"):
+        Folder("train")
+    with pytest.raises(ValueError, match="take one of train, test"):
+        Folder("val", root=tmp_path)
+
+
+def test_a_stranger_s_rows_never_leave_the_folder(own):
+    """Whatever a table names, only pictures that were listed below the folder are opened."""
+    outside = own.parent / "secret.png"
+    Image.new("RGB", (40, 40)).save(outside)
+    names = ["../secret.png", str(outside), "kite/../../secret.png", "./../secret.png", "kite/./../../secret.png"]
+    table(own / "metadata.jsonl", [{"file_name": name, "text": "a"} for name in names])
+    contents = read(own)
+    assert contents.rows == ()
+    assert len(contents.errors) == len(names) + 1
+
+
+def test_names_that_are_no_text_are_read_and_printed_without_harm(own):
+    strange = own / os.fsdecode(b"kite/caf\xe9\x1b[2J\n.jpg")
+    shutil.copy(own / BAD, strange)
+    (found,) = [line for line in told(own) if ": note: " in line]
+    assert found.startswith("kite/caf\\udce9\\x1b[2J\\n.jpg: note: the picture is in no row")
+    found.encode()
+    (own / "metadata.jsonl").unlink()
+    for name in [*OWN, strange.relative_to(own)]:
+        (own / name).with_suffix(".txt").write_text("a kite")
+    assert strange.relative_to(own).as_posix() in {key for source in both(own) for key in source.keys}
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "csv"])
+def test_whatever_bytes_a_table_holds_it_is_read_or_refused_with_its_line(kind, own):
+    csv("file_name,text,labels\n" + "".join(f'{name},a thing,"[""x""]"\n' for name in OWN))(own)
+    if kind == "jsonl":
+        (own / "metadata.csv").unlink()
+        table(own / "metadata.jsonl", [{"file_name": n, "text": c} for n, (_, c) in OWN.items()])
+    path = own / f"metadata.{kind}"
+    whole, draw = path.read_bytes(), random.Random(0)
+    for _ in range(300):
+        content = bytearray(whole)
+        for _ in range(draw.choice((1, 3, 30))):
+            place = draw.randrange(len(content))
+            content[place : place + draw.choice((0, 1, 9))] = draw.choice(
+                (b"", b"\0", b"\xff", b'"', b"[", b"1", b"\n", b"{")
+            )
+        path.write_bytes(content)
+        problems = read(own).problems
+        assert all(problem.where.startswith((path.name, ".", *(name for name in OWN))) for problem in problems)
