@@ -96,6 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", type=Path)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="+", metavar="RECIPE", default=list(KNOWN), help="Some recipes instead of all.")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -104,9 +105,9 @@ def main() -> None:
             make(data / name)
         recorded = {"protocols": of_protocols(data)}
         with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
-            for done, (name, found) in enumerate(pool.imap(partial(of_recipe, data=data), KNOWN), start=1):
+            for done, (name, found) in enumerate(pool.imap(partial(of_recipe, data=data), arguments.only), start=1):
                 recorded[name] = found
-                print(f"{done}/{len(KNOWN)} {name}", flush=True)
+                print(f"{done}/{len(arguments.only)} {name}", flush=True)
     arguments.out.write_text(json.dumps(recorded, indent=1, sort_keys=True))
     print(arguments.out)
 
