@@ -23,6 +23,21 @@ def cache(tmp_path_factory) -> None:
 
 
 @pytest.fixture(scope="session")
+def plain(tmp_path_factory) -> Path:
+    """A tiny run of the baseline, made by the commands; its encoders are beside it in "encoders"."""
+    from command_line import PLAIN, done
+    from runs import small_fields
+
+    folder = tmp_path_factory.mktemp("plain")
+    ended = done("pretrain", PLAIN, *small_fields(PLAIN), "--out", folder / "encoders")
+    assert ended.out == f"encoders in {folder / 'encoders'}\n"
+    encoders = ("--encoders", folder / "encoders")
+    ended = done("train", PLAIN, *small_fields(PLAIN), "--out", folder / "run", *encoders)
+    assert ended.out == f"run in {folder / 'run'}\n"
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A tiny run of the method, six steps of each phase, never interrupted; tests read it and copy it."""
     from runs import SCL, SIX_STEPS, small

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import sclgan
+from command_line import APPLE, done, refused
 from sclgan import models
-from test_cli import APPLE, done, refused
 
 DAMAGE = ("gone", "cut", "one bit")
 
