@@ -2,16 +2,18 @@
 
 import inspect
 import shlex
+import signal
 import subprocess
 import sys
+import tomllib
 import typing
 from pathlib import Path
 from typing import Annotated
-from unittest.mock import patch
 
 import pytest
 import torch
 
+import sclgan as sclgan_package
 from command_line import done, failing, recorded, refused, sclgan
 from runs import SCL, small_fields
 from sclgan.__main__ import COMMANDS, FLAGS, positionals_first
@@ -34,13 +36,36 @@ def test_help_lists_every_command_and_does_not_wait_for_torch():
         "import sys\nfrom sclgan.__main__ import main\n"
         "for arguments in (['--help'], ['train', '--help'], ['nonsense']):\n"
         "    sys.argv = ['sclgan', *arguments]\n"
-        "    try:\n        main()\n    except SystemExit as end:\n        print('exit', end.code)\n"
+        "    try:\n        main()\n        print('exit 0')\n"
+        "    except SystemExit as end:\n        print('exit', end.code)\n"
         "print('loaded', sorted({'torch', 'numpy', 'PIL', 'sclgan.train'} & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     assert [line for line in ended.stdout.splitlines() if line.startswith("exit")] == ["exit 0", "exit 0", "exit 2"]
     assert ended.stdout.splitlines()[-1] == "loaded []"
-    assert all(f"• {name} " in ended.stdout for name in COMMANDS)
+    assert all(f"\n  {name} " in ended.stdout for name in COMMANDS)
+
+
+def test_the_list_of_commands_fits_80_columns_and_says_one_thing_about_each():
+    lines = done("--help").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("  ") and not line.startswith("   ") for line in lines) == len(COMMANDS)
+
+
+def test_version_is_that_of_the_package():
+    assert done("--version").out == f"sclgan {sclgan_package.__version__}\n"
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.is_file():
+        assert tomllib.loads(project.read_text())["project"]["version"] == sclgan_package.__version__
+
+
+def test_a_reader_that_stops_reading_is_not_an_error():
+    command = [sys.executable, "-m", "sclgan", "recipes"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        _, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + signal.SIGPIPE, "")
 
 
 # The order of arguments
@@ -86,12 +111,12 @@ def test_the_options_without_a_value_are_known():
 # Mistakes
 
 
-def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it(tmp_path):
-    with patch.dict(sys.modules, {"open_clip": None}):
-        said = refused("pretrain", "galip_emoji", *small_fields("galip_emoji"), "--out", tmp_path / "run")
-        assert "pip install 'sclgan[clip]'" in said
-        assert "galip_cub" in done("recipes").out
-        done("describe", "galip_coco")
+def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "open_clip", None)
+    said = refused("pretrain", "galip_emoji", *small_fields("galip_emoji"), "--out", tmp_path / "run")
+    assert "pip install 'sclgan[clip]'" in said
+    assert "galip_cub" in done("recipes").out
+    done("describe", "galip_coco")
 
 
 @pytest.mark.parametrize(
