@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data_packs_write import Few
-from test_data_packs_shards import picture
 from torch.utils.data import DataLoader
 
 from ranks import run_on_ranks
@@ -25,6 +23,8 @@ from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Batch, Sample
 from sclgan.runs.records import read_metrics
 from sclgan.train import session
+from test_data_packs_shards import picture
+from test_data_packs_write import Few
 
 SIZE, NUM_ROWS, PER_SHARD = 32, 120, 10
 SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)  # of the labels
