@@ -11,7 +11,7 @@ import torch
 from torchvision.utils import save_image
 
 from sclgan import distributed
-from sclgan.data.captions import report_unknown
+from sclgan.data.captions import check_captions
 from sclgan.data.objective import objective_notes
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.stream import Streamed
@@ -56,12 +56,14 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
     _say(_objective_notes(recipe, source, "pretraining"))
     held_out: Source = construct(recipe.source, "test")
     unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
-    tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
+    kind = encoders_class(recipe).tokenizer
+    kept = out / kind.file_name  # a run that continues reads its own words
+    tokenizer = kind.load(kept) if kept.exists() else kind.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
     claim(out, recipe, pretraining_parts)
     if distributed.rank() == 0:
-        report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
+        check_captions(tokenizer, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
@@ -128,7 +130,7 @@ def train(
         )
     batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
     if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
-        report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
+        check_captions(tokenizer, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
