@@ -9,12 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 
 from sclgan.data.types import Captions
+from sclgan.distributed import rank
 from sclgan.files import write_atomically
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ def _kind(c: str) -> str:
         return "J"
     if category[0] == "M":
         return "M"
-    if category == "So" or (category[0] in "LN" and _NO_SPACES.match(c)):
+    if (category == "So" and c != "\ufffd") or (category[0] in "LN" and _NO_SPACES.match(c)):
         return "A"
     return "L" if category[0] in "LN" or c == "_" else " "
 
@@ -93,6 +94,7 @@ class Reading:
         return lines
 
 
+@runtime_checkable
 class TextReader(Protocol):
     """Turns captions into tokens, and tells what it reads of one."""
 
@@ -102,7 +104,7 @@ class TextReader(Protocol):
 
 
 def check_captions(reader: TextReader, captions: Iterable[str], what: str) -> None:
-    """Logs how many words of some captions a text encoder does not know, and the most frequent; nothing if none.
+    """Logs, on rank 0, how many words of some captions a text encoder does not know; nothing if it knows them all.
 
     Raises:
         ValueError: it knows no word of some caption.
@@ -122,7 +124,7 @@ def check_captions(reader: TextReader, captions: Iterable[str], what: str) -> No
             f"{what}: the text encoder knows no word of {len(unreadable):,} of {num_captions:,}, such as "
             f"{next(iter(unreadable))!r}: reword or remove them, or pre-train encoders on these captions"
         )
-    if unknown:
+    if unknown and rank() == 0:
         log.info(
             "%s: %d words are unknown to the text encoder and left out (%.2g %% of the text), such as %s",
             *(what, unknown.total(), 100 * unknown.total() / num_words),
@@ -172,7 +174,8 @@ class Vocabulary:
 
     def read(self, caption: str) -> Reading:
         """What is read of a caption, and what is left out of it."""
-        known, unknown = [], []
+        known: list[str] = []
+        unknown: list[str] = []
         for word, number in self._numbers(caption):
             (unknown if number is None else known).append(word)
         return Reading(tuple(known[: self.max_words]), tuple(unknown), tuple(known[self.max_words :]))
@@ -198,10 +201,9 @@ class Vocabulary:
         if words_of(caption):
             reason = "holds no known word"
         elif caption.strip():
-            reason = "holds no word, punctuation alone"
+            reason = "holds no word"
         return (
-            f"{reason}: {caption!r}; write one with words of the training captions, such as "
-            f"{', '.join(self.words[:8])}"
+            f"{reason}: {caption!r}; write one with words of the training captions, such as {', '.join(self.words[:8])}"
         )
 
     def save(self, path: Path) -> None:

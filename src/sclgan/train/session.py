@@ -62,8 +62,9 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
     claim(out, recipe, pretraining_parts)
-    if distributed.rank() == 0:
-        check_captions(tokenizer, held_out.captions(), "test captions")
+    if kept.exists():
+        check_captions(tokenizer, source.captions(), "training captions")
+    check_captions(tokenizer, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
@@ -119,6 +120,11 @@ def train(
     if encoders is None:
         _objective_notes(recipe, source, "pretraining")  # refused before the folder is claimed
     _say(_objective_notes(recipe, source, "training"))
+    words = None if encoders is None else encoders / encoders_class(recipe).tokenizer.file_name
+    if words is not None and words.exists():  # pre-trained on other captions, perhaps
+        reader = encoders_class(recipe).tokenizer.load(words)
+        check_captions(reader, source.captions(), "training captions")
+        check_captions(reader, construct(recipe.source, "test").captions(), "test captions")
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
@@ -129,8 +135,6 @@ def train(
             f"{'with' if has else 'without'} a head for the contrast: set it as there, or give others with --encoders"
         )
     batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
-    if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
-        check_captions(tokenizer, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
