@@ -47,8 +47,8 @@ def test_shared_draws_a_label_by_inverse_frequency_and_a_uniform_row_that_has_it
 
 
 def test_shared_draws_no_label_that_only_the_anchor_has():
-    rows = ((0, 1), (1,))
-    partners = Partners(rows, 2, "shared")
+    rows = ((0, 1), (1,), (2,))
+    partners = Partners(rows, 3, "shared")
     assert {partners.label(0, np.random.default_rng(i)) for i in range(50)} == {1}
 
 
@@ -162,6 +162,7 @@ def test_the_report_counts_what_the_rule_draws(rule):
     shares = sorted(count / (9 * times) for count in counts.values())
     drawn = sorted([*report.drawn.values(), 1 / 9])  # and the row without a label
     np.testing.assert_allclose(shares, drawn, atol=0.01)
+    np.testing.assert_allclose(np.sort(partners.shares[partners.shares > 0]), sorted(report.drawn.values()), rtol=1e-12)
     assert 0 < report.entropy <= np.log2(len(report.drawn)) + 1e-12
     assert report.fall_back == (pytest.approx(6 / 9) if rule == "exact" else report.fall_back)
     assert rule in report.lines()[0]

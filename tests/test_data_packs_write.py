@@ -46,6 +46,7 @@ class Few:
     def __init__(self, source: Source, num: int, damage: dict[int, bytes] | None = None) -> None:
         self.source, self.num, self.damage = source, num, damage or {}
         self.name, self.split, self.label_names = source.name, source.split, source.label_names
+        self.composes, self.credits = source.composes, source.credits
         self.labels, self.keys = source.labels[:num], source.keys[:num]
 
     def __len__(self) -> int:

@@ -201,6 +201,12 @@ def test_every_category_occurs_and_no_test_drawing_is_trained_on():
     assert set(labels) == set(range(80))
 
 
+def test_scenes_credit_the_makers_of_their_drawings(scenes):
+    assert not scenes.composes
+    assert scenes.credits == emoji.Emoji("test").credits
+    assert any("CC-BY-4.0" in credit and "https://" in credit for credit in scenes.credits)
+
+
 def test_a_scene_is_a_function_of_seed_split_and_index(scenes):
     same, more = Scenes(scenes.split, num_scenes=600), Scenes(scenes.split)
     assert isinstance(same, Source)

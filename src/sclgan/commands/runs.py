@@ -142,8 +142,8 @@ def sample(
 
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
-        if unknown := opened.tokenizer.unknown_words(caption):
-            print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
+        for line in opened.tokenizer.read(caption).left_out(caption):
+            print(line, file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:
         grid(pictures.numpy(), num_images).save(path, "PNG")

@@ -4,7 +4,6 @@ How partners are drawn is not published in detail; this is our reconstruction (`
 `labels.py` has its rules.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -17,8 +16,6 @@ from sclgan.data.types import Batch, Captions, Picture, Source, View
 from sclgan.distributed import own_rows
 from sclgan.random import numpy_generator
 
-log = logging.getLogger(__name__)
-
 
 class PairedBatches(Dataset[Batch]):
     """Step -> this rank's rows of the step's batch: an anchor and, for each further view, a partner of its label.
@@ -29,10 +26,7 @@ class PairedBatches(Dataset[Batch]):
     of a run with two views is the only view of a run with one.
 
     `thin_to` is the number of words that longer captions are thinned to, see `captions.thinned`; None leaves them to
-    the tokenizer.
-
-    Raises:
-        ValueError: more than one view of data without labels.
+    the tokenizer. Whether the labels are worth anything is `objective.objective_notes`' to say.
     """
 
     def __init__(
@@ -53,25 +47,8 @@ class PairedBatches(Dataset[Batch]):
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
         self.thin_to = thin_to
         self.partners = Partners(source.labels, len(source.label_names), label_rule)
-        if num_views > 1 and label_rule != "itself":
-            self._check_labels()
         self._epoch = -1
         self._order = np.zeros(0, dtype=np.int64)
-
-    def _check_labels(self) -> None:
-        num_without = self.partners.num_without
-        if num_without == len(self.source):
-            raise ValueError(
-                f"'{self.source.name}' has no labels, and two views of one label need them: "
-                "give the pictures labels, or train with num_views=1 and without 'contrast'"
-            )
-        num_alone = int((~self.partners.has_partner).sum()) - num_without
-        if num_alone or num_without:
-            log.warning(
-                "%d rows are alone with their label and %d have none: each is paired with itself",
-                num_alone,
-                num_without,
-            )
 
     @property
     def steps_per_epoch(self) -> int:

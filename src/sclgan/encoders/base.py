@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sclgan.data.captions import Reading
 from sclgan.data.types import Captions
 from sclgan.losses.terms import Terms
 
@@ -42,8 +43,8 @@ class Tokenizer(Protocol):
 
     def __call__(self, captions: Sequence[str]) -> Captions: ...
 
-    def unknown_words(self, caption: str) -> list[str]:
-        """The words of `caption` that it leaves out."""
+    def read(self, caption: str) -> Reading:
+        """What it passes on of `caption`, and what it leaves out."""
         ...
 
     def save(self, path: Path) -> None: ...

@@ -14,7 +14,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.types import Source
 from sclgan.evaluation.reals import composition
 from sclgan.evaluation.run import SPLIT, read_evaluations
@@ -104,7 +103,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         training=svg(panels(_histories(runs, names, "training"), LOSSES)),
         costs=[_cost(run) for run in runs],
         differences=differences([resolved(run.recipe) for run in runs]),
-        credits=credits_of(source),
+        credits=source.credits,
         seed=seed,
     )
     path = out / "index.html"
@@ -237,10 +236,3 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if items is None:
         return {path: round_to(value) if isinstance(value, float) else value}
     return {name: leaf for key, item in items for name, leaf in _flat(item, f"{path}.{key}".strip(".")).items()}
-
-
-def credits_of(source: Source) -> list[str]:
-    """Who drew the pictures on the page, where the data set asks for it."""
-    if not isinstance(source, Emoji):
-        return []
-    return [f"{maker.creator} ({maker.licence}, {maker.link})" for maker in collection().makers]

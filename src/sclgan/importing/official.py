@@ -224,7 +224,7 @@ def _with_words(
             "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
         )
     made = _recipe(kind, parts, len(words) + 1, name)
-    return made, Vocabulary(words, max_words=made.max_words)
+    return made, Vocabulary(words, max_words=made.max_words, letters="ascii")
 
 
 def _with_clip(

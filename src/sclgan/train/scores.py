@@ -43,7 +43,7 @@ def zero_shot(
     Over at most `NUM_SCORED` rows. Empty where the source does not name its classes, and where its names hold words
     that the tokenizer leaves out: such a text encoder cannot tell them.
     """
-    if not isinstance(source, NamedClasses) or any(map(tokenizer.unknown_words, source.class_captions)):
+    if not isinstance(source, NamedClasses) or any(tokenizer.read(name).unknown for name in source.class_captions):
         return {}
     images, _, rows = _codes(encoders, source, tokenizer, image_size=image_size, seed=seed)
     labels = torch.tensor([source.labels[row][0] for row in rows], device=images.device)

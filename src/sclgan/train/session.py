@@ -2,15 +2,17 @@
 
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torchvision.utils import save_image
 
 from sclgan import distributed
-from sclgan.data.captions import report_unknown
+from sclgan.data.captions import check_captions
+from sclgan.data.objective import objective_notes
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
@@ -51,20 +53,22 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
     settings = recipe.pretraining
     _check(recipe)
     source: Source = construct(recipe.source, "train")
+    _say(_objective_notes(recipe, source, "pretraining"))
     held_out: Source = construct(recipe.source, "test")
     unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
-    tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
+    kind = encoders_class(recipe).tokenizer
+    kept = out / kind.file_name  # a run that continues reads its own words
+    tokenizer = kind.load(kept) if kept.exists() else kind.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
     claim(out, recipe, pretraining_parts)
-    if distributed.rank() == 0:
-        report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
+    if kept.exists():
+        check_captions(tokenizer, source.captions(), "training captions")
+    check_captions(tokenizer, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
     encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
     if "cross_entropy" in settings.weights:
-        if not source.label_names:
-            raise ValueError(f"'{source.name}' has no labels, and 'cross_entropy' tells them apart: leave it out")
         encoders.add_label_classifier(len(source.label_names))
     if settings.projection is not None:
         encoders.add_projection(settings.projection)
@@ -113,6 +117,14 @@ def train(
     settings = recipe.training
     _check(recipe)
     source: Source = construct(recipe.source, "train")
+    if encoders is None:
+        _objective_notes(recipe, source, "pretraining")  # refused before the folder is claimed
+    _say(_objective_notes(recipe, source, "training"))
+    words = None if encoders is None else encoders / encoders_class(recipe).tokenizer.file_name
+    if words is not None and words.exists():  # pre-trained on other captions, perhaps
+        reader = encoders_class(recipe).tokenizer.load(words)
+        check_captions(reader, source.captions(), "training captions")
+        check_captions(reader, construct(recipe.source, "test").captions(), "test captions")
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
@@ -123,8 +135,6 @@ def train(
             f"{'with' if has else 'without'} a head for the contrast: set it as there, or give others with --encoders"
         )
     batches = _batches(recipe, source, tokenizer, settings, recipe.image_size, stream)
-    if distributed.rank() == 0 and encoders is not None:  # pre-trained on other captions, perhaps
-        report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
     gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
@@ -192,6 +202,29 @@ def _check(recipe: Recipe) -> None:
     for table, (named, computed) in tables.items():
         if sorted(named) != sorted(computed):
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
+
+
+def _objective_notes(recipe: Recipe, source: Source, phase: Literal["pretraining", "training"]) -> list[str]:
+    """What the data leave of a phase's objective, see `objective_notes`; nothing of a phase without steps."""
+    settings: Pretraining | Training = getattr(recipe, phase)
+    if not settings.steps:
+        return []
+    encoders = encoders_class(recipe)
+    return objective_notes(
+        source,
+        phase=phase,
+        terms=settings.weights if isinstance(settings, Pretraining) else settings.generator_weights,
+        num_views=settings.num_views,
+        batch_size=settings.batch_size,
+        label_rule=recipe.label_rule,
+        mask_same_label=getattr(recipe.encoders, "keywords", {}).get("mask_same_label", encoders.mask_same_label),
+    )
+
+
+def _say(notes: Sequence[str]) -> None:
+    if distributed.rank() == 0:
+        for note in notes:
+            log.warning("%s", note)
 
 
 def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:

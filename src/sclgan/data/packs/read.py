@@ -27,6 +27,9 @@ class Packed:
         ValueError: no such split, or a file is damaged.
     """
 
+    composes = False
+    credits: Sequence[str] = ()
+
     def __init__(self, split: str, *, root: str | Path) -> None:
         self.root = Path(root)
         content = read_dataset(self.root)

@@ -94,6 +94,7 @@ class Scenes:
 
     name = "scenes"
     several_labels = True
+    composes = False  # a scene is one picture
 
     def __init__(self, split: str, *, num_scenes: int | None = None, seed: int = 0) -> None:
         if split not in SPLITS:
@@ -109,6 +110,11 @@ class Scenes:
 
     def __len__(self) -> int:
         return self.num_scenes
+
+    @property
+    def credits(self) -> Sequence[str]:
+        """The creators of the drawings, each with licence and link."""
+        return collection().credits
 
     def scene(self, index: int) -> Scene:
         """The composition of a row."""

@@ -13,7 +13,6 @@ from sclgan.experiments.compare import (
     PRETRAINING,
     History,
     Row,
-    credits_of,
     differences,
     panels,
     rendered,
@@ -143,7 +142,9 @@ def page(made: Report) -> str:
     """The whole report as one page that needs no other file."""
     parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
     sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
-    credited = [credit for recipe in sources.values() for credit in credits_of(construct(recipe.source, SPLIT))]
+    credited = dict.fromkeys(
+        credit for recipe in sources.values() for credit in construct(recipe.source, SPLIT).credits
+    )
     spent = costs(made)
     return rendered(
         "table.html.jinja",
@@ -152,7 +153,7 @@ def page(made: Report) -> str:
         parts_of_groups=parts,
         costs=spent,
         memory=any(cost["memory"] for cost in spent),
-        credits=credited,
+        credits=list(credited),
         side=2 * max(run.recipe.image_size for run in made.runs),
         title=title,
         called=called,

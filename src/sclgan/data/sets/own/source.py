@@ -41,6 +41,8 @@ class Folder:
     """
 
     name = "folder"
+    composes = False
+    credits: Sequence[str] = ()
     needed_files = staticmethod(needed_files)
 
     def __init__(self, split: str, *, root: str | Path = ROOT) -> None:
