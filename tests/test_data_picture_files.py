@@ -91,5 +91,5 @@ def test_a_damaged_picture_is_named(tmp_path: Path) -> None:
     good = write(tmp_path / "a.png", size=(64, 64))
     cut = tmp_path / "cut.png"
     cut.write_bytes(good.read_bytes()[:60])
-    with pytest.raises(ValueError, match=r"cut\.png is truncated or no picture"):
+    with pytest.raises(ValueError, match=r"cut\.png is truncated or not a picture"):
         list(decoded_ahead([good, cut, good]))

@@ -1,6 +1,5 @@
 """Pictures of your own: every layout, what is held out, turned and transparent pictures, and all that can be wrong."""
 
-import io
 import json
 import os
 import random
@@ -15,9 +14,10 @@ from PIL import Image
 
 import photos_on_disk
 from photos_on_disk import OWN, table
+from sclgan.data.images import decode
 from sclgan.data.sets.own.check import check
 from sclgan.data.sets.own.files import read
-from sclgan.data.sets.own.source import Folder, upright
+from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.photographs import framed
 from sclgan.data.types import Source
 
@@ -62,7 +62,7 @@ def test_a_table_with_captions_and_labels(original):
             drawn = {source.picture(index, 8, np.random.default_rng(i)).caption for i in range(20)}
             assert drawn == set(captions)
     picture = train.picture(0, 32, np.random.default_rng(0), augment=False)
-    np.testing.assert_array_equal(picture.pixels, framed(upright(original / train.keys[0]), 32, None))
+    np.testing.assert_array_equal(picture.pixels, framed(decode(original / train.keys[0]), 32, None))
     assert sorted(train.captions()) == sorted(c for key in train.keys for c in OWN[key][1])
     assert told(original)[-5:] == [
         f"metadata.jsonl: 18 usable pictures (train {len(train)}, test {len(test)}; "
@@ -184,7 +184,7 @@ def test_labels_are_names_or_numbers_one_or_several_the_first_being_dominant(own
 
 
 def test_pictures_are_read_as_a_viewer_shows_them(own):
-    """Turned by EXIF, transparent parts white; what is packed decodes to the same pixels."""
+    """Turned by EXIF, transparent parts white; what is packed is the file, and read in the same way."""
     wide = Image.new("RGB", (80, 40), "red")
     wide.paste("blue", (0, 0, 40, 40))
     exif = Image.Exif()
@@ -202,7 +202,7 @@ def test_pictures_are_read_as_a_viewer_shows_them(own):
             for n, s in zip(names, ("train",) * 3 + ("test",), strict=True)
         ],
     )
-    turned, clear_shown = upright(own / "turned.jpg"), np.array(upright(own / "clear.png"))
+    turned, clear_shown = decode(own / "turned.jpg"), np.array(decode(own / "clear.png"))
     assert turned.size == (40, 80)
     assert turned.getpixel((20, 10))[2] > 200
     assert turned.getpixel((20, 70))[0] > 200
@@ -211,25 +211,26 @@ def test_pictures_are_read_as_a_viewer_shows_them(own):
     for source in both(own):
         for index, key in enumerate(source.keys):
             sample = source.sample(index)
-            with Image.open(io.BytesIO(sample.image)) as plain:
-                np.testing.assert_array_equal(np.array(plain.convert("RGB")), np.array(upright(own / key)))
+            assert sample.image == (own / key).read_bytes()
             assert (sample.key, sample.split, sample.captions) == (key, source.split, ("a thing",))
-    assert Folder("test", root=own).sample(0).image == (own / "kite/0.jpg").read_bytes()
+            assert not sample.as_stored
+            pixels = source.picture(index, 32, np.random.default_rng(0), augment=False).pixels
+            np.testing.assert_array_equal(pixels, framed(decode(sample.image), 32, None))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "16 bit", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "32 bit", "gone"])
 def test_a_damaged_picture_is_an_error_of_the_check_and_of_the_row_that_reads_it(damage, own):
     train = Folder("train", root=own)
     path = own / train.keys[0]
     if damage == "truncated":
         photos_on_disk.truncate(path)
-    elif damage == "16 bit":
-        Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(path, "PNG")
+    elif damage == "32 bit":
+        Image.fromarray(np.full((40, 40), 0.5, np.float32)).save(path, "TIFF")
     elif damage == "gone":
         path.unlink()
     else:
         path.write_bytes(b"text" if damage == "text" else b"")
-    expected = {"16 bit": "8 bits a channel", "gone": "there is no picture"}.get(damage, "cannot be read as a picture")
+    expected = {"32 bit": "pixels of 32 bits", "gone": "there is no picture"}.get(damage, "truncated or not a picture")
     (line,) = [line for line in told(own) if ": error: " in line]
     assert line.startswith("metadata.jsonl:")
     assert train.keys[0] in line

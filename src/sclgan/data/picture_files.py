@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from sclgan.data.sets.photographs import decoded
+from sclgan.data.images import decode
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
 METADATA = "metadata.jsonl"
@@ -113,7 +113,7 @@ def decoded_ahead(
 
 
 def _pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    return np.asarray(decoded(path))
+    return np.asarray(decode(path))
 
 
 def _pictures_below(root: Path) -> Iterator[Path]:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sclgan import distributed, models
 from sclgan.data.picture_files import METADATA
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
@@ -38,7 +39,7 @@ from sclgan.files import write_atomically
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.runs.encoders import encoders_file
-from sclgan.runs.opened import Run, open_run, to_uint8
+from sclgan.runs.opened import Run, open_run
 
 SPLIT = "test"
 
@@ -180,7 +181,7 @@ def generated(
         fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
         yield GeneratedBatch(
             indices=torch.tensor(list(numbers)),
-            images=to_uint8(fake.image),
+            images=to_8_bits(fake.image),
             captions=captions,
             labels=torch.tensor([label_of(source, row) for row in rows]),
             image_codes=run.gan.embed(fake).image if codes else None,
