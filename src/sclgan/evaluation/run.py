@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 
 from sclgan import distributed, models
-from sclgan.data.picture_files import METADATA
 from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets.emoji import Emoji
+from sclgan.data.sets.own.table import NAMES
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.evaluation.applicable import Offer
@@ -151,7 +151,7 @@ def saved(batches: Iterator[GeneratedBatch], folder: Path) -> Iterator[Generated
         yield batch
     every = sorted((entry for part in distributed.gather_objects(entries) for entry in part), key=lambda e: e[0])
     if distributed.rank() == 0:
-        write_atomically(folder / METADATA, "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
+        write_atomically(folder / NAMES[0], "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
