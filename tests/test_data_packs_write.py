@@ -33,7 +33,7 @@ from sclgan.data.sets.backgrounds import ground_of, named_ground
 from sclgan.data.sets.coco import Coco
 from sclgan.data.sets.cub import Cub
 from sclgan.data.sets.emoji import Emoji
-from sclgan.data.sets.photographs import decoded_bytes, framed, margin
+from sclgan.data.sets.photographs import decoded, framed, margin
 from sclgan.data.types import Picture, Sample, Source
 from sclgan.random import numpy_generator
 
@@ -125,7 +125,7 @@ def test_other_sizes_are_resized_from_what_is_packed(packed_birds):
     packed = Packed("train", root=packed_birds)
     for size in (16, 48):
         found = packed.picture(2, size, numpy_generator(5)).pixels
-        stored = decoded_bytes(packed.sample(2).image, name="stored")
+        stored = decoded(packed.sample(2).image, name="stored")
         np.testing.assert_array_equal(found, framed(stored, size, numpy_generator(5).random(4).tolist()[1:]))
 
 
@@ -162,7 +162,7 @@ def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
         picture = packed.picture(row, 128, numpy_generator(row))
         grounds = {named_ground(caption) for caption in sample.captions} - {None}
         assert grounds == {ground_of(picture.pixels)}
-        whole = np.asarray(decoded_bytes(sample.image, name="whole"))
+        whole = np.asarray(decoded(sample.image, name="whole"))
         assert extent(picture.pixels, whole[0, 0]) == extent(whole, whole[0, 0])
 
 

@@ -16,7 +16,7 @@ from sclgan.evaluation.engine import Result, evaluate
 from sclgan.evaluation.kept import GeneratedBatch
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.evaluation.reals import composition, label_of, measure_reals, row_of
-from sclgan.features.registry import EXTRACTORS, Classifier, LiteExtractor, quantise
+from sclgan.features.registry import EXTRACTORS, Classifier, LiteExtractor
 
 SIZE = 16
 WITHOUT_GROUND = [name for name in PROTOCOLS if name != "ground"]
@@ -199,13 +199,6 @@ def test_protocols_have_their_own_names_and_labels() -> None:
         protocol_named("kid_lit0")
     assert isinstance(protocol_named("ground"), EvaluationProtocol)
     assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
-
-
-def test_quantisation_rounds_and_clamps() -> None:
-    image = torch.tensor([-2.0, -1.0, 0.4 / 127.5 - 1, 0.6 / 127.5 - 1, 1.0, 2.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
-    assert quantise(image)[0, 0, 0].tolist() == [0, 0, 0, 1, 255, 255]
-    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-    assert torch.equal(quantise(pixels.float() / 127.5 - 1), pixels)
 
 
 def test_lite0_extractor() -> None:

@@ -157,7 +157,7 @@ def test_a_damaged_picture_among_the_rest_is_named(reals: Path, tmp_path: Path) 
     shutil.copytree(reals, tmp_path / "fakes")
     damaged = tmp_path / "fakes" / "7.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"7\.png is truncated or no picture"):
+    with pytest.raises(ValueError, match=r"7\.png is truncated or not a picture"):
         evaluate_folder(tmp_path / "fakes", ["is_lite0"])
     assert not (tmp_path / "fakes" / "evaluations.jsonl").exists()
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from reference import FORWARD, agree, load, weights
 from sclgan.commands.runs import import_, sample
 from sclgan.data.captions import Vocabulary
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets import legacy_pickle
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Captions
@@ -33,7 +34,7 @@ from sclgan.importing.official import import_files, read_states, vocabulary_word
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.encoders import load_encoders
-from sclgan.runs.opened import open_run, to_uint8
+from sclgan.runs.opened import open_run
 from sclgan.runs.pictures import attention_picture, tiles
 
 WORDS = ["a", "small", "red", "bird", "with", "yellow", "wings"]
@@ -402,7 +403,7 @@ def test_attention_picture(kind, damsm, folder, tmp_path, out):
         assert picture.width > 300
         assert picture.height > 3 * 160
     fake = next(run.draw(CAPTIONS[:1], num_images=1, seed=0))
-    image = to_uint8(fake.image)[0].permute(1, 2, 0).numpy()
+    image = to_8_bits(fake.image)[0].permute(1, 2, 0).numpy()
     shown = tiles(image, CAPTIONS[0].split(), [stage[0] for stage in fake.maps])
     if kind == "ssagan":
         assert [tile.label for tile in shown] == [f"mask {size} x {size}" for size in (4, 8, 16, 32)]

@@ -22,7 +22,8 @@ class Picture:
 class Sample:
     """One row as it is stored: a picture file's bytes and all that is true of it, for packing and for other tools.
 
-    `box` is the bounding box (left, top, width, height) in stored pixels, or None.
+    `box` is the bounding box (left, top, width, height) in stored pixels, or None. `as_stored` says that the picture
+    is read without its EXIF orientation and colour profile, see `images.decode`.
     """
 
     image: bytes
@@ -31,6 +32,7 @@ class Sample:
     split: str
     key: str
     box: tuple[int, int, int, int] | None = None
+    as_stored: bool = False
 
 
 @runtime_checkable

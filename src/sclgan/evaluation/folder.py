@@ -51,7 +51,9 @@ def evaluate_folder(
         ValueError: a protocol does not fit, a picture is damaged, or the real pictures do not fit.
         FileNotFoundError: there is no such folder, or no picture in it.
     """
-    folder = PictureFolder(path)
+    folder, named = PictureFolder(path), protocols_named(protocols)
+    if any(protocol.needs_captions or protocol.metric == "diversity" for protocol in named):
+        folder.check()
     numbers = _chosen(len(folder), num_images, seed)
     labels = [folder.labels[number] for number in numbers]
     to_be_compared = kind_of_reals(reals)
@@ -63,7 +65,7 @@ def evaluate_folder(
         damsm=encoders is not None and issubclass(encoders_class(saved_recipe(encoders)), DAMSM),
         emoji=reals == "emoji",
     )
-    chosen = choose(protocols_named(protocols), offer, save_statistics=save_statistics, curve=curve)
+    chosen = choose(named, offer, save_statistics=save_statistics, curve=curve)
     encode = None
     if any(protocol.metric == "r_precision" for protocol in chosen):
         assert encoders is not None  # or the protocol did not fit

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sclgan import distributed
 from sclgan.data import sources
-from sclgan.data.picture_files import PictureFolder, decoded_ahead
+from sclgan.data.picture_files import PictureFolder, decoded_ahead, refuse_run
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders, TextCodes
@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 RECORDS = "evaluations.jsonl"
 BATCH = 64
+BATCH_PIXELS = 2**24  # bounds the memory that a batch of large pictures takes
 WAITING = 8 * BATCH  # decoded pictures of all sizes that wait for a full batch of their size
 
 
@@ -68,10 +69,12 @@ def kind_of_reals(given: str | None) -> RealsAre:
 
     Raises:
         FileNotFoundError: nothing that `given_reals` could read.
+        ValueError: the folder of a run.
     """
     if given is None:
         return "none"
     path = Path(given)
+    refuse_run(path)
     if path.is_dir() or given in sources.SOURCES:
         return "pictures"
     if given == shipped.NAME:
@@ -239,9 +242,10 @@ def pictures_of(
         for place, pixels in decoded_ahead([folder.files[number] for number in own], num_workers):
             alike = waiting.setdefault(pixels.shape, [])
             alike.append((own[place], pixels))
-            if len(alike) == BATCH or sum(map(len, waiting.values())) > WAITING:
-                fullest = max(waiting, key=lambda size: len(waiting[size]))
-                yield _batch(folder, waiting.pop(fullest), encode)
+            held = {size: len(rows) * size[0] * size[1] for size, rows in waiting.items()}
+            full = len(alike) == BATCH or held[pixels.shape] >= BATCH_PIXELS
+            if full or sum(map(len, waiting.values())) > WAITING or sum(held.values()) > 4 * BATCH_PIXELS:
+                yield _batch(folder, waiting.pop(pixels.shape if full else max(held, key=held.__getitem__)), encode)
         for rest in waiting.values():
             yield _batch(folder, rest, encode)
 

@@ -10,8 +10,9 @@ import torch
 from PIL import Image
 
 from sclgan import distributed, models
-from sclgan.data.picture_files import METADATA
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets.emoji import Emoji
+from sclgan.data.sets.own.table import NAMES
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.evaluation.applicable import Offer
@@ -38,7 +39,7 @@ from sclgan.files import write_atomically
 from sclgan.random import normal
 from sclgan.recipe import construct
 from sclgan.runs.encoders import encoders_file
-from sclgan.runs.opened import Run, open_run, to_uint8
+from sclgan.runs.opened import Run, open_run
 
 SPLIT = "test"
 
@@ -150,7 +151,7 @@ def saved(batches: Iterator[GeneratedBatch], folder: Path) -> Iterator[Generated
         yield batch
     every = sorted((entry for part in distributed.gather_objects(entries) for entry in part), key=lambda e: e[0])
     if distributed.rank() == 0:
-        write_atomically(folder / METADATA, "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
+        write_atomically(folder / NAMES[0], "".join(json.dumps(entry) + "\n" for _, entry in every).encode())
 
 
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
@@ -180,7 +181,7 @@ def generated(
         fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
         yield GeneratedBatch(
             indices=torch.tensor(list(numbers)),
-            images=to_uint8(fake.image),
+            images=to_8_bits(fake.image),
             captions=captions,
             labels=torch.tensor([label_of(source, row) for row in rows]),
             image_codes=run.gan.embed(fake).image if codes else None,

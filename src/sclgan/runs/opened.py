@@ -10,6 +10,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sclgan import distributed, models
+from sclgan.data.pixels import to_8_bits
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.random import normal
@@ -58,7 +59,7 @@ class Run:
             ValueError: a caption is empty or holds no known word, or there are fewer than one picture to draw.
         """
         drawn = self.draw(captions, num_images=num_images, seed=seed, batch_size=batch_size)
-        return torch.cat([to_uint8(fake.image).cpu() for fake in drawn])
+        return torch.cat([to_8_bits(fake.image).cpu() for fake in drawn])
 
     def draw(self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64) -> Iterator[Fake]:
         """What `sample` takes its pictures from, batch by batch."""
@@ -70,11 +71,6 @@ class Run:
         for start in range(0, len(each), batch_size):
             rows = slice(start, start + batch_size)
             yield self.generate(self.encode(each[rows]), z[rows])
-
-
-def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
-    """Images in [-1, 1] as 8 bits, rounded to the nearest; what lies outside is clipped."""
-    return (image.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def open_run(folder: Path, name: str = "last", *, images: bool = True) -> Run:

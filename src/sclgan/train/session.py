@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from torchvision.utils import save_image
 
 from sclgan import distributed
 from sclgan.data.captions import check_captions
@@ -16,6 +15,7 @@ from sclgan.data.objective import objective_notes
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
@@ -27,6 +27,7 @@ from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
 from sclgan.runs.encoders import encoders_class, load_encoders, save_encoders
 from sclgan.runs.folder import ENCODERS, claim, pretraining_parts, saved_recipe
 from sclgan.runs.opened import Run
+from sclgan.runs.pictures import grid
 from sclgan.runs.records import read_metrics
 from sclgan.train import loop, schedule
 from sclgan.train.ema import decay_of
@@ -309,4 +310,4 @@ class SampleGrid:
         text = self.encoders.encode_text(self._tokens.to(device))
         image = self.gan.generate(self._z.to(device), text.repeat_interleave(GRID)).image
         with replaced(self.folder / f"step_{step:08d}.png") as path:
-            save_image(image, path, nrow=GRID, normalize=True, value_range=(-1, 1), format="png")
+            grid(to_8_bits(image).cpu().numpy(), GRID).save(path, "PNG")

@@ -16,10 +16,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import PIL
 
+from sclgan.data.images import is_shown_as_stored
 from sclgan.data.packs.folder import DATASET, Damaged, read_dataset, write_folder
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
-from sclgan.data.sets.photographs import decoded_bytes, margin, resized
+from sclgan.data.sets.photographs import decoded, margin, resized
 from sclgan.data.types import Sample
 from sclgan.files import replaced, write_atomically
 
@@ -202,11 +203,14 @@ def _pack_shard(work: _Work, number: int) -> dict[str, Any]:
 
 def _packed_picture(sample: Sample, plan: Plan) -> bytes:
     """The picture of a sample as it is stored in a pack."""
-    image = decoded_bytes(sample.image, sample.box, name=f"{plan.name}, {plan.split}: {sample.key}")
+    name = f"{plan.name}, {plan.split}: {sample.key}"
+    image = decoded(sample.image, sample.box, name=name, as_stored=sample.as_stored)
     shorter = margin(plan.image_size)
     fits = min(image.size) <= shorter
     png = is_png(sample.image)
-    if fits and sample.box is None and (png or sample.image.startswith(b"\xff\xd8")):
+    # A pack is read as a viewer shows it: a picture that is not read in this way is written anew.
+    as_shown = not sample.as_stored or is_shown_as_stored(sample.image, name=name)
+    if fits and sample.box is None and as_shown and (png or sample.image.startswith(b"\xff\xd8")):
         return sample.image
     if not fits:
         image = resized(image, shorter)

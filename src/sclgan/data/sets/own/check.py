@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sclgan.data.captions import words_of
+from sclgan.data.images import decode
 from sclgan.data.sets.own.files import Contents, read
-from sclgan.data.sets.own.source import upright
 from sclgan.data.sets.own.table import SPLITS, Entry, Problem
 
 _CHUNK = 256  # pictures that wait in memory for their turn
@@ -53,7 +53,7 @@ def _pictures(root: Path, rows: tuple[Entry, ...], image_size: int) -> Iterator[
 
     def examined(row: Entry) -> Problem | None:
         try:
-            width, height = upright(root / row.name).size
+            width, height = decode(root / row.name).size
         except (ValueError, OSError) as error:
             return Problem(row.where, str(error))
         if min(width, height) < image_size:

@@ -49,7 +49,7 @@ class Entry:
 Fields = dict[str, Any]
 
 
-def read_table(path: Path) -> tuple[list[Entry], list[Problem]]:
+def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry], list[Problem]]:
     """The sound rows of a table, and what is wrong with the others. Files are not looked for here."""
     kind = path.suffix
     reader = {".jsonl": _json_lines, ".csv": _csv_rows, ".parquet": _parquet_rows}[kind]
@@ -64,7 +64,7 @@ def read_table(path: Path) -> tuple[list[Entry], list[Problem]]:
             unknown.setdefault(str(name), where)
         if kind == ".csv":
             row = _without_empty_cells(row)
-        entry, said = checked(where, row)
+        entry, said = checked(where, row, captions_needed=captions_needed)
         problems += said
         if entry is not None:
             entries.append(entry)
@@ -72,7 +72,7 @@ def read_table(path: Path) -> tuple[list[Entry], list[Problem]]:
     return entries, problems
 
 
-def checked(where: str, row: Fields) -> tuple[Entry | None, list[Problem]]:
+def checked(where: str, row: Fields, *, captions_needed: bool = True) -> tuple[Entry | None, list[Problem]]:
     """A row as an entry, None where it is unsound; and what is wrong with it."""
     said: list[Problem] = []
 
@@ -80,7 +80,8 @@ def checked(where: str, row: Fields) -> tuple[Entry | None, list[Problem]]:
         said.append(Problem(where, what, is_error))
 
     name = _name(row.get("file_name"), wrong)
-    captions = _captions(row, wrong)
+    has_captions = any(row.get(name) is not None for name in ("text", "captions"))
+    captions = _captions(row, wrong) if captions_needed or has_captions else ()
     labels = _labels(row, wrong)
     split = row.get("split")
     if split is not None and split not in SPLITS:
