@@ -155,8 +155,8 @@ def data_verify(
 
     Example: sclgan data verify packs/cub
     """
-    from sclgan.data.packs.printable import printable
     from sclgan.data.packs.verify import verify
+    from sclgan.data.printable import printable
 
     problems = 0
     for problem in verify(folder, num_workers=num_workers):

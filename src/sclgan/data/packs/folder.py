@@ -17,9 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from sclgan.data.packs.index import FILES, Index, IndexWriter
-from sclgan.data.packs.printable import printable
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
+from sclgan.data.printable import printable
 from sclgan.files import replaced, write_atomically
 
 log = logging.getLogger(__name__)

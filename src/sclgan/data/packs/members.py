@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sclgan.data.packs.printable import printable
+from sclgan.data.printable import printable
 
 TEXTS = ("json", "txt", "cls")
 PICTURES = ("jpg", "jpeg", "png", "webp")

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sclgan.data.packs.members import MAX_TEXT, PICTURES, TEXTS, Member, max_file_bytes, members_of_file, too_large
-from sclgan.data.packs.printable import printable
 from sclgan.data.packs.texts import Texts, read_texts
+from sclgan.data.printable import printable
 from sclgan.data.types import Sample
 
 _NAME = re.compile(r"(?P<key>(?:.*/)?[^/.]+)\.(?P<ending>[^/]+)", re.DOTALL)

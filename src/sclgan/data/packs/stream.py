@@ -18,11 +18,11 @@ from sclgan.data.captions import thinned
 from sclgan.data.labels import LabelRule
 from sclgan.data.packs.decode import training_pixels
 from sclgan.data.packs.members import Member, members_of_stream
-from sclgan.data.packs.printable import printable
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import LeftOutError, Unused, groups, sample_of
 from sclgan.data.packs.texts import Texts
 from sclgan.data.pairs import Pictures
+from sclgan.data.printable import printable
 from sclgan.data.types import Batch, Captions, Picture
 from sclgan.distributed import own_rows, rank, world_size
 from sclgan.random import numpy_generator
