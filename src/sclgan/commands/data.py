@@ -164,12 +164,13 @@ def data_verify(
 
     Example: sclgan data verify packs/cub
     """
-    from sclgan.data.packs.folder import verify
+    from sclgan.data.packs.verify import verify
+    from sclgan.data.printable import printable
 
     problems = 0
     for problem in verify(folder, num_workers=num_workers):
         problems += 1
-        print(problem)
+        print(printable(problem))
     if problems:
         raise ValueError(f"{folder} has {problems} problems: they are listed above")
     print(f"{folder} is as it was written")
@@ -180,4 +181,4 @@ def print_left_out(lines: Sequence[str]) -> None:
     for line in lines:
         say(f"left out: {line}")
     if lines:
-        say(f"left out {len(lines)} samples")
+        say(f"{len(lines)} lines above say what was left out; dataset.json repeats them")

@@ -13,6 +13,8 @@ def print_on_rank_0(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Prints one line on stderr, with the rank if there are several."""
+    """Prints one line on stderr, with escapes for what a terminal would obey; of several ranks each says who it is."""
+    from sclgan.data.printable import printable
+
     who = f"sclgan, rank {os.environ['RANK']}" if "RANK" in os.environ else "sclgan"
-    print(f"{who}: {' '.join(text.splitlines())}\n", end="", file=sys.stderr, flush=True)
+    print(f"{who}: {printable(' '.join(text.splitlines()))}\n", end="", file=sys.stderr, flush=True)
