@@ -47,9 +47,9 @@ def test_features_are_torchvisions(network: Inception3, weights: Path, align_cor
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(1), "layer1.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="does not hold torchvision's Inception-v3") as error:
+    with pytest.raises(ValueError, match="does not fit torchvision's Inception-v3") as error:
         InceptionTrunk(tmp_path / "other.pth")
-    assert "1 unknown ones (layer1.weight" in str(error.value)
+    assert "unexpected layer1.weight" in str(error.value)
 
 
 def test_missing_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -275,7 +275,7 @@ class Custom:
 
 
 @pytest.mark.parametrize(
-    ("content", "name"), [(Hostile(), r"(posix|nt)\.system"), (Custom(), r"test_official\.Custom")]
+    ("content", "name"), [(Hostile(), r"(posix|nt)\.system"), (Custom(), r"test_importing_official\.Custom")]
 )
 def test_files_that_ask_for_more_than_data_are_refused_by_name(content, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -321,10 +321,10 @@ def test_all_that_does_not_fit_is_in_one_message(damsm, folder, tmp_path):
             "attngan", files, captions=folder / "captions.pickle", out=tmp_path / "run", recipe="attngan_emoji"
         )
     for part in (
-        "generator lacks h_net2.upsample.1.weight",
-        "generator has an unknown h_net2.extra.weight",
-        "generator.img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
-        "encoders lacks image_encoder.backbone.Mixed_7c.branch1x1.conv.weight",
+        "generator: missing h_net2.upsample.1.weight",
+        "generator: unexpected h_net2.extra.weight",
+        "generator: img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
+        "encoders: missing image_encoder.backbone.Mixed_7c.branch1x1.conv.weight",
     ):
         assert part in str(caught.value)
     assert not (tmp_path / "run").exists()

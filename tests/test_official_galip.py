@@ -132,7 +132,7 @@ def test_networks_may_be_files_of_their_own_and_judges_are_optional(gan, tmp_pat
     assert not (tmp_path / "drawing" / weights).exists()
     open_run(tmp_path / "drawing")
     for half in ("netD", "netC"):
-        with pytest.raises(ValueError, match="discriminator lacks"):
+        with pytest.raises(ValueError, match="discriminator: missing"):
             import_files("galip", [tmp_path / "netG.pth", tmp_path / f"{half}.pth", clip], out=tmp_path / "half")
 
 
@@ -158,16 +158,16 @@ def test_all_that_does_not_fit_is_in_one_message(gan, clip_file, tmp_path):
     with pytest.raises(ValueError, match="do not make up galip") as caught:
         import_files("galip", [tmp_path / "g.pth", clip_file], out=tmp_path / "run")
     for part in (
-        "generator lacks GBlocks.1.c1.bias",
-        "generator has an unknown GBlocks.1.extra",
-        "discriminator.main.gamma is (2,), not (1,)",
+        "generator: missing GBlocks.1.c1.bias",
+        "generator: unexpected GBlocks.1.extra",
+        "discriminator: main.gamma is (2,), not (1,)",
     ):
         assert part in str(caught.value)
     damaged = torch.load(write_clip(gan, tmp_path / "clip.pt"), weights_only=True)
     del damaged["ln_final.bias"]
     torch.save(damaged, tmp_path / "clip.pt")
     file = write_checkpoint(gan, tmp_path / "state_epoch_007.pth", "gpu")
-    with pytest.raises(ValueError, match=r"encoders lacks clip\.ln_final\.bias"):
+    with pytest.raises(ValueError, match=r"encoders: missing clip\.ln_final\.bias"):
         import_files("galip", [file, tmp_path / "clip.pt"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

@@ -21,6 +21,7 @@ from sclgan.encoders.clip_library import cached_weights, open_clip
 from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer
 from sclgan.losses.matching import info_nce
 from sclgan.losses.terms import Terms
+from sclgan.weights.loading import load_strictly
 from sclgan.weights.readers import State, read_states
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -250,24 +251,8 @@ class CLIP(Encoders):
         states = read_states(path)
         found = states[0] if len(states) == 1 else {}
         given: State = {name: x.float() for name, x in found.items() if name not in NO_WEIGHTS}
-        own = self.clip.state_dict()
-        problems = {
-            "lacks": sorted(own.keys() - given.keys()),
-            "has unknown": sorted(given.keys() - own.keys()),
-            "has of another shape": [
-                f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
-                for name in sorted(own.keys() & given.keys())
-                if given[name].shape != own[name].shape
-            ],
-        }
-        if any(problems.values()):
-            listed = "; ".join(
-                f"it {what} {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-                for what, names in problems.items()
-                if names
-            )
-            raise ValueError(f"{path} does not hold this CLIP: {listed}. Give OpenAI's ViT-B-32.pt, or fitting sizes")
-        self.clip.load_state_dict(given)
+        advice = "Give OpenAI's ViT-B-32.pt, or fitting sizes"
+        load_strictly(self.clip, given, path, network="this CLIP", advice=advice)
 
 
 def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Float[Tensor, "b t c"]:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan.data.needed import Needed
+from sclgan.weights.loading import load_strictly
 
 FILE = "inception_v3_google-0cc3c7bd.pth"
 PAGE = "https://docs.pytorch.org/vision/stable/models/inception.html"
@@ -86,15 +87,15 @@ class InceptionTrunk(nn.Module):
 
     def _load(self, weights: Path) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        # The classifier and the auxiliary classifier of the whole network have no use here.
-        state = {key: value for key, value in state.items() if not key.startswith(("fc.", "AuxLogits."))}
-        problems = self.load_state_dict(state, strict=False)
-        if problems.missing_keys or problems.unexpected_keys:
-            raise ValueError(
-                f"{weights} does not hold torchvision's Inception-v3: it lacks {len(problems.missing_keys)} tensors "
-                f"({', '.join(problems.missing_keys[:3])} ...) and has {len(problems.unexpected_keys)} unknown ones "
-                f"({', '.join(problems.unexpected_keys[:3])} ...); get {FILE} from {PAGE}"
-            )
+        load_strictly(
+            self,
+            state,
+            weights,
+            network="torchvision's Inception-v3",
+            ignored_prefixes=("fc.", "AuxLogits."),  # the classifiers of the whole network are not used here
+            counters_optional=True,
+            advice=f"Get {FILE} from {PAGE}",
+        )
 
 
 def _folded(module: nn.Module) -> nn.Module:

@@ -38,6 +38,7 @@ from sclgan.recipes import recipe as named
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import save_encoders
 from sclgan.runs.folder import claim
+from sclgan.weights.loading import load_strictly, mismatches
 from sclgan.weights.readers import State, read_states
 
 log = logging.getLogger(__name__)
@@ -361,19 +362,7 @@ def _num_halvings(state: State) -> int:
 
 def _fill(name: str, module: nn.Module, given: State) -> list[str]:
     """Puts tensors into a module on the meta device; where they do not fit says all that differs instead."""
-    expected = module.state_dict()
-    # Counters of batches, which torch before 0.4.1 did not have; nothing that runs in evaluation reads them.
-    counters = {key for key in expected.keys() - given.keys() if key.endswith(".num_batches_tracked")}
-    state = given | {key: torch.zeros(()) for key in counters}
-    problems = [
-        *(f"{name} lacks {key}" for key in sorted(expected.keys() - state.keys())),
-        *(f"{name} has an unknown {key}" for key in sorted(state.keys() - expected.keys())),
-        *(
-            f"{name}.{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
-            for key in sorted(expected.keys() & state.keys())
-            if state[key].shape != expected[key].shape
-        ),
-    ]
+    problems = mismatches(module, given, counters_optional=True)
     if not problems:
-        module.load_state_dict({key: x.to(expected[key].dtype) for key, x in state.items()}, assign=True)
-    return problems
+        load_strictly(module, given, name, counters_optional=True)
+    return [f"{name}: {problem}" for problem in problems]

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sclgan.files import replaced
+from sclgan.weights.loading import CPU, load_strictly
 
 NUM_KEPT = 2
 
@@ -162,27 +163,14 @@ def fill(
     Raises:
         ValueError: they are not the module's; all that differ are named, with the file that they are from.
     """
-    own = own_state(module)
-    given = {name: tensor for name, tensor in given.items() if not name.startswith(_frozen_prefixes(module))}
-    wrong = [
-        *(f"missing {name}" for name in own.keys() - given.keys()),
-        *(f"unexpected {name}" for name in given.keys() - own.keys()),
-        *(
-            f"{name} is {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
-            for name in own.keys() & given.keys()
-            if own[name].shape != given[name].shape
-        ),
-    ]
-    if wrong:
-        raise ValueError(f"{path} does not fit the {type(module).__name__} of the recipe: {'; '.join(sorted(wrong))}")
-    if from_meta_to is None:
-        module.load_state_dict(given, strict=False)
-        return
-    state = {  # not `to_empty`, which imports a quarter of a second of symbolic algebra
-        name: torch.empty_strided(x.size(), x.stride(), dtype=x.dtype, device=from_meta_to).copy_(given[name])
-        for name, x in own.items()
-    }
-    module.load_state_dict(state, strict=False, assign=True)
+    load_strictly(
+        module,
+        given,
+        path,
+        network=f"the {type(module).__name__} of the recipe",
+        ignored_prefixes=_frozen_prefixes(module),
+        device=from_meta_to or CPU,
+    )
 
 
 def own_state(module: nn.Module) -> dict[str, Tensor]:
