@@ -26,10 +26,10 @@ def cache(tmp_path_factory) -> None:
 def trained(tmp_path_factory) -> Path:
     """A tiny run of the method, six steps of each phase, never interrupted; tests read it and copy it."""
     from runs import SCL, SIX_STEPS, small
-    from sclgan.train import session
+    from sclgan.train import training
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    session.train(small(SCL, *SIX_STEPS), folder)
+    training.train(small(SCL, *SIX_STEPS), folder)
     return folder
 
 

@@ -35,7 +35,7 @@ from sclgan.recipes import ABLATIONS, RECIPES, SMALL_DATA
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import open_run
-from sclgan.train import session
+from sclgan.train import sample_grid, training
 
 PLAIN = "ssagan_emoji"
 APPLE = "a red apple on a white background"
@@ -372,7 +372,7 @@ def test_encoders_that_are_not_there_or_do_not_fit_are_named(plain, tmp_path):
 def test_stopped_between_the_two_files_of_the_encoders_a_run_continues(plain, tmp_path):
     folder = tmp_path / "run"
     command = ("train", PLAIN, *small_fields(PLAIN), "--out", folder, "--encoders", plain.parent / "encoders")
-    with patch.object(session, "load_encoders", side_effect=KeyboardInterrupt):
+    with patch.object(training, "load_encoders", side_effect=KeyboardInterrupt):
         assert sclgan(*command).code == 130
     shutil.copy(plain / "vocabulary.json", folder)
     done(*command)
@@ -381,9 +381,9 @@ def test_stopped_between_the_two_files_of_the_encoders_a_run_continues(plain, tm
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_training_says_how_to_continue_and_exits_with_130(number, plain, tmp_path, monkeypatch):
-    save = session.SampleGrid.save
+    save = sample_grid.SampleGrid.save
     monkeypatch.setattr(
-        session.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), number), save(grid, step))[1]
+        sample_grid.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), number), save(grid, step))[1]
     )
     fields = small_fields(PLAIN, "training.steps=9", "training.grid_every=1", "training.checkpoint_every=9")
     said = refused("train", PLAIN, *fields, "--out", tmp_path / "run", "--encoders", plain, code=130)

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from test_data_packs_shards import sample, write
 
 import photos_on_disk
 from runs import small_fields
 from sclgan.data.packs.read import Packed
 from sclgan.runs.opened import open_run
 from test_cli import done, refused, sclgan
+from test_data_packs_shards import sample, write
 
 
 @pytest.fixture(scope="module")
