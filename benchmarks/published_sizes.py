@@ -14,6 +14,7 @@ import sys
 import time
 
 import torch
+from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
@@ -21,7 +22,6 @@ from sclgan.encoders import clip_tokens
 from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
 
 BATCH, NUM_STEPS = 4, 3
 NUM_TOKENS = 5450  # of the published encoders of CUB

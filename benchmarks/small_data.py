@@ -17,6 +17,9 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from sclgan.train.gan import GANPhase
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train, with_feature_discriminator
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
@@ -38,8 +41,6 @@ from sclgan.recipes.small_data import (
     with_matching,
 )
 from sclgan.runs.opened import open_run
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import pretrain, train, with_feature_discriminator
 
 SIZES = (
     "image_size=32",

@@ -41,10 +41,10 @@ def plain(tmp_path_factory) -> Path:
 def trained(tmp_path_factory) -> Path:
     """A tiny run of the method, six steps of each phase, never interrupted; tests read it and copy it."""
     from runs import SCL, SIX_STEPS, small
-    from sclgan.train import session
+    from sclgan.train import training
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    session.train(small(SCL, *SIX_STEPS), folder)
+    training.train(small(SCL, *SIX_STEPS), folder)
     return folder
 
 

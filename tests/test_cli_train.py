@@ -15,7 +15,7 @@ from command_line import PLAIN, done, refused, sclgan
 from runs import small_fields
 from sclgan.runs import checkpoint
 from sclgan.runs.opened import open_run
-from sclgan.train import session
+from sclgan.train import sample_grid, training
 
 
 def test_encoders_from_pretrain_are_used_unchanged_by_train(plain):
@@ -37,7 +37,7 @@ def test_encoders_that_are_not_there_or_do_not_fit_are_named(plain, tmp_path):
 def test_stopped_between_the_two_files_of_the_encoders_a_run_continues(plain, tmp_path):
     folder = tmp_path / "run"
     command = ("train", PLAIN, *small_fields(PLAIN), "--out", folder, "--encoders", plain.parent / "encoders")
-    with patch.object(session, "load_encoders", side_effect=KeyboardInterrupt):
+    with patch.object(training, "load_encoders", side_effect=KeyboardInterrupt):
         assert sclgan(*command).code == 130
     shutil.copy(plain / "vocabulary.json", folder)
     done(*command)
@@ -46,9 +46,9 @@ def test_stopped_between_the_two_files_of_the_encoders_a_run_continues(plain, tm
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_in_training_says_how_to_continue_and_exits_with_130(number, plain, tmp_path, monkeypatch):
-    save = session.SampleGrid.save
+    save = sample_grid.SampleGrid.save
     monkeypatch.setattr(
-        session.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), number), save(grid, step))[1]
+        sample_grid.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), number), save(grid, step))[1]
     )
     fields = small_fields(PLAIN, "training.steps=9", "training.grid_every=1", "training.checkpoint_every=9")
     said = refused("train", PLAIN, *fields, "--out", tmp_path / "run", "--encoders", plain, code=130)

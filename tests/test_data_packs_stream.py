@@ -22,7 +22,7 @@ from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Batch, Sample
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import pretraining, training
 from test_data_packs_shards import picture, resized
 from test_data_packs_write import Few
 
@@ -261,9 +261,9 @@ def test_both_phases_train_on_a_stream(tmp_path):
     urls = f"{root}/train-{{000000..000002}}.tar"
     made = small("ssagan_emoji_scl")
     with pytest.raises(ValueError, match="--stream needs a pack beside it"):
-        session.pretrain(made, tmp_path / "no", stream=urls)
+        pretraining.pretrain(made, tmp_path / "no", stream=urls)
     made = replace(made, source=partial(Packed, root=str(root)))
-    session.train(made, tmp_path / "run", stream=urls)
+    training.train(made, tmp_path / "run", stream=urls)
     records = read_metrics(tmp_path / "run")
     assert records[-1]["step"] == 2
     assert records[-1]["pairs/with_partner"] > 0

@@ -400,7 +400,10 @@ NOTES = {
     "picture in no row": (extra, "kite/extra.jpg: note: the picture is in no row of metadata.jsonl, and is not used"),
     "an empty caption of several": (changed(captions=["", "a kite"]), "4: note: 1 of 2 captions hold no word"),
     "a label alone": (changed(label="glider"), "4: note: no other training picture has the label 'glider'"),
-    "a picture without a label": (changed(label=None), "note: 1 of 18 pictures have no label, such as kite/3.jpg: the method"),
+    "a picture without a label": (
+        changed(label=None),
+        "note: 1 of 18 pictures have no label, such as kite/3.jpg: the method",
+    ),
     "too small": (
         lambda root: photos_on_disk.photograph(root / BAD, 40, 20),
         "4: note: kite/3.jpg has 40 x 20 pixels and is enlarged to 32",

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import torch
+from sclgan.train.gan import GANPhase
+from sclgan.train.pretrain import PretrainingPhase
 from torch import Tensor, nn
 
 from ranks import run_on_ranks
@@ -26,10 +28,8 @@ from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
-from sclgan.train.gan import GANPhase
-from sclgan.train.pretrain import PretrainingPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train import training
+from sclgan.train.training import with_feature_discriminator
 
 # The parts, against plain arithmetic
 
@@ -234,7 +234,7 @@ def on_two_ranks(trained, tmp_path_factory) -> Path:
 def in_one_process(trained, tmp_path_factory) -> Path:
     """The same run without torchrun."""
     folder = tmp_path_factory.mktemp("one") / "run"
-    session.train(small(SCL, *THREE), folder, encoders=trained)
+    training.train(small(SCL, *THREE), folder, encoders=trained)
     return folder
 
 
@@ -256,7 +256,7 @@ def test_torchrun_trains_the_weights_of_one_process(trained, in_one_process, on_
     """
     one, two = final_weights(in_one_process), final_weights(on_two_ranks)
     assert one.keys() == two.keys()
-    session.train(small(SCL, "training.steps=1"), tmp_path / "run", encoders=trained)
+    training.train(small(SCL, "training.steps=1"), tmp_path / "run", encoders=trained)
     start = final_weights(tmp_path / "run")
     for network in ("generator", "averaged_generator", "discriminator"):
         of_network = [name for name in one if name.startswith(f"{network}.") and not feeds_only_batch_norm(name)]
@@ -293,7 +293,7 @@ def test_the_records_of_two_ranks_are_those_of_one_process(in_one_process, on_tw
 
 def _train(folder: Path, encoders: Path, *assignments: str) -> str:
     try:
-        session.train(small(SCL, *assignments), folder, encoders=encoders)
+        training.train(small(SCL, *assignments), folder, encoders=encoders)
     except ValueError as error:
         return str(error)
     return ""

@@ -252,17 +252,17 @@ torch.set_num_threads(1)
 from sclgan.evaluation import evaluate_run
 from sclgan.experiments import table_runs
 from sclgan.experiments.table_page import make_table
-from sclgan.train import session
+from sclgan.train import sample_grid
 
 table_runs.evaluate_run = partial(evaluate_run, protocols=("ground",))
-save = session.SampleGrid.save
+save = sample_grid.SampleGrid.save
 
 def save_or_die(grid, step):
     if "scl_seed0" in str(grid.folder):
         os.kill(os.getpid(), signal.SIGKILL)
     return save(grid, step)
 
-session.SampleGrid.save = save_or_die
+sample_grid.SampleGrid.save = save_or_die
 make_table("main", Path(sys.argv[1]), num_seeds=2, data=("emoji",), gans=("ssagan",), num_images=10,
            assignments=sys.argv[2:])
 """

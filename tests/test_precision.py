@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from sclgan.train.gan import GANPhase
 
 from sclgan.data.types import Batch, Captions, View
 from sclgan.losses.adversarial import bce_real
@@ -9,8 +10,7 @@ from sclgan.losses.precision import full_precision
 from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train.training import with_feature_discriminator
 from tiny import tiny
 
 NUM_TOKENS, NUM_WORDS, ROWS = 20, 6, 16

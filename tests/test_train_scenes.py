@@ -10,7 +10,7 @@ from sclgan.recipe_fields import override
 from sclgan.recipes import RECIPES
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import training
 
 FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=6")
 
@@ -18,7 +18,7 @@ FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=
 @pytest.mark.parametrize("rule", RULES)
 def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
     made = override(small("ssagan_scenes_scl", *FEW), [f"label_rule={rule}"])
-    session.train(made, tmp_path)
+    training.train(made, tmp_path)
     record = read_metrics(tmp_path)[-1]
     assert 0 < record["g/contrast"] < 10
     opened = open_run(tmp_path)
@@ -31,7 +31,7 @@ def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
 
 @pytest.mark.parametrize("name", ["attngan_scenes_scl", "dmgan_scenes"])
 def test_the_stacked_gans_train_on_scenes(name, tmp_path):
-    session.train(small(name, *FEW), tmp_path)
+    training.train(small(name, *FEW), tmp_path)
     assert {"g/kl", "g/words"} <= read_metrics(tmp_path)[-1].keys()
 
 

@@ -97,7 +97,7 @@ def one_command(arguments: Sequence[str]) -> list[str]:
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
-FLAGS = {"-h", "--help", "--attention", "--no-attention"}
+FLAGS = {"-h", "--help", "--attention", "--no-attention", "--accept-changed-data", "--no-accept-changed-data"}
 """The options that take no value."""
 
 

@@ -33,6 +33,9 @@ Stream = Annotated[
     str | None,
     arg(metavar="URLS", help='Shards to train on as a stream, such as "https://server/{000..999}.tar".'),
 ]
+AcceptChangedData = Annotated[
+    bool, arg(help="Continue a run although its captions, labels or pictures have changed since it began.")
+]
 
 
 def recipes() -> None:
@@ -71,14 +74,16 @@ def pretrain(
     data: Pack = None,
     stream: Stream = None,
     num_workers: Workers = 0,
+    accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
 
     Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
     """
-    from sclgan.train.session import pretrain as run
+    from sclgan.train.pretraining import pretrain as run
 
-    run(chosen(recipe, overrides, data), out, stream=stream, num_workers=num_workers)
+    made = chosen(recipe, overrides, data)
+    run(made, out, stream=stream, num_workers=num_workers, accept_changed_data=accept_changed_data)
     print_on_rank_0(f"encoders in {out}")
 
 
@@ -93,14 +98,22 @@ def train(
     data: Pack = None,
     stream: Stream = None,
     num_workers: Workers = 0,
+    accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Train the GAN of a recipe (phase 2), after its encoders if none are given.
 
     Example: sclgan train ssagan_emoji_scl --out runs/scl
     """
-    from sclgan.train.session import train as run
+    from sclgan.train.training import train as run
 
-    run(chosen(recipe, overrides, data), out, encoders=encoders, stream=stream, num_workers=num_workers)
+    run(
+        chosen(recipe, overrides, data),
+        out,
+        encoders=encoders,
+        stream=stream,
+        num_workers=num_workers,
+        accept_changed_data=accept_changed_data,
+    )
     print_on_rank_0(f"run in {out}")
 
 

@@ -20,6 +20,7 @@ from sclgan.evaluation.run import SPLIT, read_evaluations
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
 from sclgan.recipe import construct
+from sclgan.runs.differences import differences
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics, round_to
@@ -102,7 +103,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         pretraining=svg(panels(_histories(runs, names, "pretraining"), PRETRAINING)),
         training=svg(panels(_histories(runs, names, "training"), LOSSES)),
         costs=[_cost(run) for run in runs],
-        differences=differences([resolved(run.recipe) for run in runs]),
+        differences=differing_fields([resolved(run.recipe) for run in runs]),
         credits=source.credits,
         seed=seed,
     )
@@ -223,16 +224,13 @@ def cost_of(folder: Path) -> dict[str, Any] | None:
     return {"images": int(timed[-1]["images"]), "seconds": round(timed[-1]["seconds"])} | memory
 
 
-def differences(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """The fields in which resolved recipes differ, with the value of each."""
-    flat = [_flat(recipe) for recipe in recipes]
-    fields = [f for f in dict.fromkeys(name for of_run in flat for name in of_run) if f not in ("name", "about")]
-    rows = [(name, [str(of_run.get(name, "-")) for of_run in flat]) for name in fields]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+def differing_fields(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The fields in which resolved recipes differ, with the value of each as it is shown."""
+    found = differences(
+        [{name: part for name, part in one.items() if name not in ("name", "about")} for one in recipes]
+    )
+    return [(field, [_shown(value) for value in values]) for field, values in found.items()]
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        return {path: round_to(value) if isinstance(value, float) else value}
-    return {name: leaf for key, item in items for name, leaf in _flat(item, f"{path}.{key}".strip(".")).items()}
+def _shown(value: Any) -> str:
+    return "-" if value is None else str(round_to(value) if isinstance(value, float) else value)

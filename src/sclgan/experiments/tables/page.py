@@ -13,7 +13,7 @@ from sclgan.experiments.compare import (
     PRETRAINING,
     History,
     Row,
-    differences,
+    differing_fields,
     panels,
     rendered,
     sample_rows,
@@ -188,5 +188,5 @@ def _part(made: Report, results: GroupResults) -> GroupPart:
         rows=sample_rows(shown, source, 0, num_captions=NUM_CAPTIONS, num_noises=NUM_NOISES),
         pretraining=svg(panels(histories["pretraining"], PRETRAINING)),
         training=svg(panels(histories["training"], LOSSES)),
-        differences=differences([resolved(run.recipe) for run in shown]),
+        differences=differing_fields([resolved(run.recipe) for run in shown]),
     )

@@ -21,7 +21,8 @@ from sclgan.experiments.workers import Command, FolderLock, Workers, devices
 from sclgan.recipe import Recipe, construct
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import ENCODERS, pretraining_parts, resolved, saved_recipe
-from sclgan.train.session import pretrain, train
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train
 
 log = logging.getLogger(__name__)
 

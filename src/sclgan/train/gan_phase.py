@@ -60,7 +60,7 @@ class GANPhase:
                         for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
-            values = descend(self.discriminator_optimizer, terms, weights)
+            values = descend(self.discriminator_optimizer, terms, weights, network="discriminator")
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         weights = weights_at(step, recipe.generator_weights, recipe)
@@ -78,7 +78,7 @@ class GANPhase:
             sentences = [text.sentence for text in texts]
             images = [widened(code.image) for code in codes if code is not None]
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
-            values = descend(self.generator_optimizer, terms, weights)
+            values = descend(self.generator_optimizer, terms, weights, network="generator")
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
