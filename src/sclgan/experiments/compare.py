@@ -20,7 +20,6 @@ from sclgan.evaluation.reals import composition
 from sclgan.evaluation.run import SPLIT, read_evaluations
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
-from sclgan.recipe import construct
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics, round_to
@@ -89,7 +88,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
     ):
         raise ValueError("the runs were trained on different data or sizes: they share no captions and no results")
     names = _names(runs)
-    source: Source = construct(runs[0].recipe.source, SPLIT)
+    source = runs[0].recipe.source(SPLIT)
     page = rendered(
         "compare.html.jinja",
         names=names,

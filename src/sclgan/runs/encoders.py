@@ -7,7 +7,7 @@ from safetensors import SafetensorError, safe_open
 from sclgan import distributed, models
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced
-from sclgan.recipe import Recipe, class_of, construct
+from sclgan.recipe import Recipe, class_of
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import ENCODERS
 
@@ -77,7 +77,7 @@ def _length(weights: Path, name: str) -> int:
 def built(recipe: Recipe, tokenizer: Tokenizer, *, images: bool) -> Encoders:
     """The recipe's encoders before their weights are loaded."""
     constructor = recipe.encoders if images else encoders_class(recipe).for_texts(recipe.encoders)
-    encoders: Encoders = construct(constructor, tokenizer.num_tokens)
+    encoders = constructor(tokenizer.num_tokens)
     return encoders
 
 

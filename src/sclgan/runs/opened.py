@@ -13,7 +13,7 @@ from sclgan import distributed, models
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.random import normal
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import built, encoders_class, load_encoders
 from sclgan.runs.folder import saved_recipe
@@ -128,7 +128,7 @@ def _open_model(folder: Path, name: str, *, images: bool) -> Run:
 def _gan_with(weights: Mapping[str, Tensor], recipe: Recipe, encoders: Encoders, path: Path) -> TextToImageGAN:
     """The recipe's GAN with these weights in its generator; no random ones are drawn, and nothing is kept for D."""
     with torch.device("meta"):
-        gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+        gan = recipe.gan(encoders, image_size=recipe.image_size)
     checkpoint.fill(gan.generator, weights, path, from_meta_to=distributed.device())
     gan.generator.requires_grad_(False).eval()
     return gan

@@ -16,7 +16,7 @@ from sclgan.evaluation.reals import Reals
 from sclgan.evaluation.run import SPLIT, generated
 from sclgan.evaluation.training_reals import why_none
 from sclgan.features.registry import EXTRACTORS
-from sclgan.recipe import Training, construct
+from sclgan.recipe import Training
 from sclgan.runs import checkpoint
 from sclgan.runs.opened import Run
 from sclgan.train.loop import Hook
@@ -56,10 +56,10 @@ class Evaluator:
 
     def __init__(self, run: Run, protocols: list[EvaluationProtocol]) -> None:
         self.run, self.protocols = run, protocols
-        self.source: Source = construct(run.recipe.source, SPLIT)
+        self.source = run.recipe.source(SPLIT)
         self.training: Source | None = None
         if fitted := [p.name for p in protocols if p.num_fitted]:
-            self.training = construct(run.recipe.source, "train")
+            self.training = run.recipe.source("train")
             if (reason := why_none(self.training, self.source)) is not None:
                 raise ValueError(f"training.evaluate_protocols: {', '.join(fitted)} {reason}")
         names = sorted({p.extractor for p in protocols if p.extractor is not None})

@@ -122,7 +122,8 @@ def run(
                 if step % hook.every == 0 or step == steps:
                     record |= hook.action(step) or {}
             metrics.write(step, record)
-            if step % checkpoint_every == 0 or step == steps or stopper.requested:
+            due = checkpoint_every and step % checkpoint_every == 0
+            if due or step == steps or stopper.requested:
                 _save(phase, folder / "checkpoints", step, seconds + time.monotonic() - began)
             if stopper.requested and step < steps:
                 metrics.close()

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from sclgan.gans import augmentation, feature_discriminator
 from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.feature_discriminator import WithFeatureDiscriminator
 from sclgan.random import normal, numpy_generator
-from sclgan.recipe import Pretraining, Recipe, Training, class_of, construct
+from sclgan.recipe import Pretraining, Recipe, Training, class_of
+from sclgan.recipe_fields import check_ranges
 from sclgan.runs.encoders import encoders_class, load_encoders, save_encoders
 from sclgan.runs.folder import ENCODERS, claim, pretraining_parts, saved_recipe
 from sclgan.runs.opened import Run
@@ -50,9 +52,9 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
     """
     settings = recipe.pretraining
     _check(recipe)
-    source: Source = construct(recipe.source, "train")
-    held_out: Source = construct(recipe.source, "test")
-    unseen = construct(recipe.source, source.unseen_split) if isinstance(source, NamedClasses) else None
+    source = recipe.source("train")
+    held_out = recipe.source("test")
+    unseen = recipe.source(source.unseen_split) if isinstance(source, NamedClasses) else None
     tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
     image_size = settings.image_size or recipe.image_size
     batches = _batches(recipe, source, tokenizer, settings, image_size, stream)
@@ -61,7 +63,7 @@ def pretrain(recipe: Recipe, out: Path, *, stream: str | None = None, num_worker
         report_unknown(tokenizer.unknown_words, held_out.captions(), "test captions")
 
     torch.manual_seed(recipe.seed)
-    encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    encoders = recipe.encoders(tokenizer.num_tokens)
     if "cross_entropy" in settings.weights:
         if not source.label_names:
             raise ValueError(f"'{source.name}' has no labels, and 'cross_entropy' tells them apart: leave it out")
@@ -112,7 +114,7 @@ def train(
     """
     settings = recipe.training
     _check(recipe)
-    source: Source = construct(recipe.source, "train")
+    source = recipe.source("train")
     claim(out, recipe)
     _provide_encoders(recipe, out, encoders, stream, num_workers)
     pair, tokenizer = load_encoders(out, recipe)
@@ -127,7 +129,7 @@ def train(
         report_unknown(tokenizer.unknown_words, source.captions(), "training captions")
 
     torch.manual_seed(recipe.seed)
-    gan: TextToImageGAN = construct(recipe.gan, pair, image_size=recipe.image_size)
+    gan = recipe.gan(pair, image_size=recipe.image_size)
     judged = with_feature_discriminator(gan, recipe, pair)
     for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
@@ -144,7 +146,7 @@ def train(
         log_every=settings.log_every,
         checkpoint_every=settings.checkpoint_every,
         hooks=[
-            loop.Hook(settings.grid_every, grid.save),
+            *([loop.Hook(settings.grid_every, grid.save)] if settings.grid_every else []),
             *evaluations(Run(out, recipe, 0, pair, tokenizer, drawing)),
         ],
         num_workers=num_workers,
@@ -156,11 +158,13 @@ def with_feature_discriminator(gan: TextToImageGAN, recipe: Recipe, encoders: En
     """The GAN as it is trained: with the feature discriminator that the recipe asks for, if it does."""
     if recipe.feature_discriminator is None:
         return gan
-    return WithFeatureDiscriminator(gan, encoders, construct(recipe.feature_discriminator, encoders))
+    return WithFeatureDiscriminator(gan, encoders, recipe.feature_discriminator(encoders))
 
 
 def _check(recipe: Recipe) -> None:
     """Fails on what is wrong with a recipe before anything is written or pre-trained."""
+    check_ranges(recipe)
+    try_constructors(recipe)
     gan: type[TextToImageGAN] = class_of(recipe.gan)
     discriminator_terms, generator_terms = gan.discriminator_term_names, gan.generator_term_names
     if recipe.feature_discriminator is not None:
@@ -169,9 +173,6 @@ def _check(recipe: Recipe) -> None:
     phases = {"pretraining": recipe.pretraining.weights, "training": recipe.training.generator_weights}
     for phase, weights in phases.items():
         settings: Pretraining | Training = getattr(recipe, phase)
-        fewest = int(phase == "training")
-        if settings.steps < fewest:
-            raise ValueError(f"{phase}.steps must be at least {fewest}, not {settings.steps}")
         for name in sorted(NEED_TWO_VIEWS & weights.keys()):
             if settings.num_views < 2:
                 raise ValueError(f"{phase}: '{name}' compares two views: set num_views=2, or leave it out")
@@ -192,6 +193,21 @@ def _check(recipe: Recipe) -> None:
     for table, (named, computed) in tables.items():
         if sorted(named) != sorted(computed):
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
+
+
+def try_constructors(recipe: Recipe) -> None:
+    """Builds the networks of both phases without memory, so that sizes that do not fit are found before pre-training.
+
+    Raises:
+        ValueError: a network cannot be built, such as a GAN of this `image_size`.
+    """
+    kind = encoders_class(recipe)
+    tokenizer = kind.tokenizer.of(["a word"], max_words=recipe.max_words)
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter")
+        encoders = kind.for_texts(recipe.encoders)(tokenizer.num_tokens)
+        gan = recipe.gan(encoders, image_size=recipe.image_size)
+        with_feature_discriminator(gan, recipe, encoders)
 
 
 def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:
@@ -257,7 +273,7 @@ class SampleGrid:
     def __init__(
         self, recipe: Recipe, gan: TextToImageGAN, encoders: Encoders, tokenizer: Tokenizer, folder: Path
     ) -> None:
-        held_out: Source = construct(recipe.source, "test")
+        held_out = recipe.source("test")
         rows = numpy_generator(recipe.seed).permutation(len(held_out))[:GRID]
         pictures = [held_out.picture(int(r), recipe.image_size, numpy_generator(recipe.seed, int(r))) for r in rows]
         self.captions = [picture.caption for picture in pictures]
