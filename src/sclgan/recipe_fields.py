@@ -3,7 +3,7 @@
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from inspect import signature
@@ -120,16 +120,18 @@ def check_ranges(recipe: Recipe) -> None:
     Raises:
         ValueError: names every such field with its value and what it takes.
     """
-    _refuse(recipe, lambda leaf: _kind_wanted(leaf) or _range_wanted(leaf))
+    _refuse(_leaves(recipe, Recipe, ""), lambda leaf: _kind_wanted(leaf) or _range_wanted(leaf))
 
 
-def check_kinds(recipe: Recipe) -> None:
-    """Refuses values of another type than their field's.
+def check_kinds(kind: type, values: Mapping[str, Any], path: str = "") -> None:
+    """Refuses values for the fields of a dataclass, or of the parts below them, that are not of the field's type.
 
     Raises:
         ValueError: names every such field with its value and what it takes.
     """
-    _refuse(recipe, _kind_wanted)
+    hints = typing.get_type_hints(kind, include_extras=True)
+    known = [(name, value) for name, value in values.items() if name in hints]
+    _refuse((leaf for name, value in known for leaf in _leaves(value, hints[name], _join(path, name))), _kind_wanted)
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,16 @@ class _Leaf:
     bounds: Sequence[Any] = ()
 
 
-def _refuse(recipe: Recipe, wanted: Callable[[_Leaf], str | None]) -> None:
+def _refuse(leaves: Iterable[_Leaf], wanted: Callable[[_Leaf], str | None]) -> None:
     problems = [
-        f"{leaf.path} must be {what}, not {leaf.value!r}"
-        for leaf in _leaves(recipe, Recipe, "")
-        if (what := wanted(leaf)) is not None
+        f"{leaf.path} must be {what}, not {leaf.value!r}" for leaf in leaves if (what := wanted(leaf)) is not None
     ]
     if problems:
         raise ValueError("; ".join(problems))
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _leaves(value: Any, kind: Any, path: str, bounds: Sequence[Any] = ()) -> Iterator[_Leaf]:
@@ -158,7 +162,7 @@ def _leaves(value: Any, kind: Any, path: str, bounds: Sequence[Any] = ()) -> Ite
         yield from _leaves(value, inner[0], path, [*bounds, *_unpacked(inner[1:])])
     elif isinstance(value, partial) or (is_dataclass(value) and isinstance(value, kind)):
         for name, (below, its_kind) in children(value).items():
-            yield from _leaves(below, its_kind, f"{path}.{name}".strip("."))
+            yield from _leaves(below, its_kind, _join(path, name))
     elif origin in UNIONS and len(inner) == 2 and type(None) in inner:
         if value is not None:
             yield from _leaves(value, next(one for one in inner if one is not type(None)), path, bounds)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from functools import partial
 from inspect import signature
-from typing import Any
+from typing import Any, TypeVar
 
 from sclgan.recipe import Pretraining, Recipe, Row, Training
 from sclgan.recipe_fields import check_kinds
+
+T = TypeVar("T")
 
 MOVED = {
     "sclgan.data.emoji": "sclgan.data.sets.emoji",
@@ -91,16 +93,19 @@ def from_json(text: str) -> Recipe:
     """
     try:
         content = json.loads(text)
-        row = Row(**content.pop("row")) if "row" in content else Row.parse(content.pop("name"))
-        fields_of = {name: _restored(value, name) for name, value in content.items()}
-        pretraining = Pretraining(**fields_of.pop("pretraining"))
-        training = Training(**fields_of.pop("training"))
-        recipe = Recipe(row=row, pretraining=pretraining, training=training, **fields_of)
-        check_kinds(recipe)
+        row = _built(Row, content.pop("row"), "row") if "row" in content else Row.parse(content.pop("name"))
+        values = {name: _restored(value, name) for name, value in content.items()}
+        values["pretraining"] = _built(Pretraining, values["pretraining"], "pretraining")
+        values["training"] = _built(Training, values["training"], "training")
+        return _built(Recipe, {**values, "row": row})
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         problem = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"not a recipe of this version of sclgan: {problem}") from error
-    return recipe
+
+
+def _built(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
+    check_kinds(kind, values, path)
+    return kind(**values)
 
 
 def _restored(value: Any, place: str) -> Any:
