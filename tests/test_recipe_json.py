@@ -15,7 +15,7 @@ def saved(name: str = "ssagan_emoji") -> dict:
 
 @pytest.mark.parametrize("name", ["ssagan_emoji", "ssagan_cub_small_scl", "ssagan_emoji_scl-temperature0.5"])
 def test_a_recipe_that_was_saved_with_its_name_alone_and_old_modules_is_the_same(name):
-    old = {"name": name, **{key: value for key, value in saved(name).items() if key != "row"}}
+    old = {key: value for key, value in saved(name).items() if key != "row"}
     before = {now: then for then, now in MOVED.items()}
     module, _, kind = old["source"]["call"].rpartition(".")
     old["source"]["call"] = f"{before[module]}.{kind}"
@@ -93,6 +93,8 @@ def change(path: str, value: object) -> str:
         (change("pretraining.image_size", "big"), "pretraining.image_size must be a whole number"),
         (change("image_size", {"a": 1}), "image_size must be a whole number"),
         (change("row", {"gan": 3, "data": []}), "row.gan must be text"),
+        (change("row.variant", "scl"), "its name is 'ssagan_emoji', its row is that of 'ssagan_emoji_scl'"),
+        (change("name", 3), ""),
         (change("gan", "SSAGAN"), ""),
         (change("gan.nf", [64]), "gan.nf must be a whole number"),
         (change("gan.layers", 3), "gan is not a SSAGAN: got an unexpected keyword argument 'layers'"),

@@ -70,7 +70,7 @@ PLACES = {
 
 def to_json(recipe: Recipe) -> str:
     """The resolved recipe as JSON; constructors become {"call": "module.name", arguments}."""
-    return json.dumps(_plain(recipe), indent=2)
+    return json.dumps({"name": recipe.name} | _plain(recipe), indent=2)
 
 
 def _plain(value: Any) -> Any:
@@ -89,11 +89,14 @@ def from_json(text: str) -> Recipe:
     """The recipe that `to_json` wrote. One of before rows were saved has a name, which tells its row.
 
     Raises:
-        ValueError: the text is not such a recipe, or names a class that does not belong in its place (`PLACES`).
+        ValueError: the text is not such a recipe, or names a class out of its place (`PLACES`).
     """
     try:
         content = json.loads(text)
-        row = _built(Row, content.pop("row"), "row") if "row" in content else Row.parse(content.pop("name"))
+        name = content.pop("name")
+        row = _built(Row, content.pop("row"), "row") if "row" in content else Row.parse(name)
+        if row.name != name:
+            raise ValueError(f"its name is {name!r}, its row is that of {row.name!r}")
         values = {name: _restored(value, name) for name, value in content.items()}
         values["pretraining"] = _built(Pretraining, values["pretraining"], "pretraining")
         values["training"] = _built(Training, values["training"], "training")

@@ -108,6 +108,11 @@ class Encoders(nn.Module, abc.ABC):
         """`constructor`, which builds this class, without the image trunk where texts can be encoded without it."""
         return constructor
 
+    @classmethod
+    def without_weights(cls, constructor: "Callable[[int], Encoders]") -> "Callable[[int], Encoders]":
+        """`constructor`, which builds this class, without public weights: for networks of which only shapes matter."""
+        return cls.for_texts(constructor)
+
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:
         """Codes of tokenised captions."""

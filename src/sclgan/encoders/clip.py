@@ -5,8 +5,9 @@ The transformers are open_clip's; every way in and out of them is here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -117,6 +118,11 @@ class CLIP(Encoders):
             parameter.requires_grad_(name in names)
         if weights is not None:
             self.frozen_prefixes = tuple(f"clip.{name}" for name in self.clip.state_dict() if name not in names)
+
+    @classmethod
+    def without_weights(cls, constructor: Callable[[int], Encoders]) -> Callable[[int], Encoders]:
+        """`constructor` with random weights."""
+        return partial(constructor, **{"weights": None})
 
     def encode_text(self, captions: Captions) -> TextCodes:
         """The sentence is the projected state at the end sign; words are all states, signs included, unprojected.

@@ -224,9 +224,10 @@ def cost_of(folder: Path) -> dict[str, Any] | None:
 
 
 def differences(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """The fields in which resolved recipes differ, with the value of each."""
-    flat = [_flat(recipe) for recipe in recipes]
-    fields = [f for f in dict.fromkeys(name for of_run in flat for name in of_run) if f not in ("name", "about")]
+    """The fields in which resolved recipes differ, with the value of each; not the names of their rows."""
+    names = ("name", "row", "about")
+    flat = [_flat({name: part for name, part in recipe.items() if name not in names}) for recipe in recipes]
+    fields = list(dict.fromkeys(name for of_run in flat for name in of_run))
     rows = [(name, [str(of_run.get(name, "-")) for of_run in flat]) for name in fields]
     return [(name, values) for name, values in rows if len(set(values)) > 1]
 

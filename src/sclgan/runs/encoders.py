@@ -10,6 +10,7 @@ from sclgan.files import replaced
 from sclgan.recipe import Recipe, class_of
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import ENCODERS
+from sclgan.runs.shapes import check_shapes
 
 
 def encoders_class(recipe: Recipe) -> type[Encoders]:
@@ -48,6 +49,7 @@ def load_encoders(folder: Path, recipe: Recipe, *, images: bool = True) -> tuple
             "recipe takes the trunk from elsewhere: add encoders.save_backbone=true encoders.backbone.weights=none"
         )
     tokenizer = kind.load(folder / kind.file_name)
+    check_shapes(folder / ENCODERS, recipe, tokenizer)
     encoders = built(recipe, tokenizer, images=images)
     if num_labels := _length(folder / ENCODERS, "label_classifier.bias"):
         encoders.add_label_classifier(num_labels)

@@ -26,7 +26,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def pretraining_parts(recipe: Recipe) -> dict[str, Any]:
     """What phase 1 depends on, as JSON: not the name, not the GAN and its training."""
-    return {name: part for name, part in resolved(recipe).items() if name not in ("row", "about", "gan", "training")}
+    others = ("name", "row", "about", "gan", "training")
+    return {name: part for name, part in resolved(recipe).items() if name not in others}
 
 
 def claim(folder: Path, recipe: Recipe, parts: Callable[[Recipe], dict[str, Any]] = resolved) -> None:

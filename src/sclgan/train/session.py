@@ -2,7 +2,6 @@
 
 import copy
 import logging
-import warnings
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -29,6 +28,7 @@ from sclgan.runs.folder import ENCODERS, claim, pretraining_parts, saved_recipe
 from sclgan.runs.opened import Run
 from sclgan.runs.records import read_metrics
 from sclgan.train import loop, schedule
+from sclgan.train.constructors import check_constructors
 from sclgan.train.ema import decay_of
 from sclgan.train.evaluator import evaluations, protocols_of
 from sclgan.train.gan import GANPhase
@@ -164,7 +164,7 @@ def with_feature_discriminator(gan: TextToImageGAN, recipe: Recipe, encoders: En
 def _check(recipe: Recipe) -> None:
     """Fails on what is wrong with a recipe before anything is written or pre-trained."""
     check_ranges(recipe)
-    try_constructors(recipe)
+    check_constructors(recipe)
     gan: type[TextToImageGAN] = class_of(recipe.gan)
     discriminator_terms, generator_terms = gan.discriminator_term_names, gan.generator_term_names
     if recipe.feature_discriminator is not None:
@@ -193,21 +193,6 @@ def _check(recipe: Recipe) -> None:
     for table, (named, computed) in tables.items():
         if sorted(named) != sorted(computed):
             raise ValueError(f"training.{table} names {sorted(named)}, but {gan.__name__} computes {sorted(computed)}")
-
-
-def try_constructors(recipe: Recipe) -> None:
-    """Builds the networks of both phases without memory, so that sizes that do not fit are found before pre-training.
-
-    Raises:
-        ValueError: a network cannot be built, such as a GAN of this `image_size`.
-    """
-    kind = encoders_class(recipe)
-    tokenizer = kind.tokenizer.of(["a word"], max_words=recipe.max_words)
-    with warnings.catch_warnings(), torch.device("meta"):
-        warnings.filterwarnings("ignore", ".*copying from a non-meta parameter")
-        encoders = kind.for_texts(recipe.encoders)(tokenizer.num_tokens)
-        gan = recipe.gan(encoders, image_size=recipe.image_size)
-        with_feature_discriminator(gan, recipe, encoders)
 
 
 def _provide_encoders(recipe: Recipe, out: Path, given: Path | None, stream: str | None, num_workers: int) -> None:
