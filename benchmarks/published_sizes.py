@@ -19,7 +19,6 @@ from sclgan.train.gan import GANPhase
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
 from sclgan.encoders import clip_tokens
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 
@@ -37,8 +36,8 @@ def measure(name: str, precision: str) -> None:
     made = override(recipe(name), fields)
     torch.manual_seed(0)
     device = distributed.device()
-    encoders = construct(made.encoders, num_tokens).to(device).requires_grad_(False).eval()
-    gan = construct(made.gan, encoders, image_size=made.image_size)
+    encoders = made.encoders(num_tokens).to(device).requires_grad_(False).eval()
+    gan = made.gan(encoders, image_size=made.image_size)
     gan.generator.to(device)
     gan.discriminator.to(device)
     phase = GANPhase(gan, encoders, made.training, seed=0)

@@ -18,8 +18,6 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from sclgan.train.gan import GANPhase
-from sclgan.train.pretraining import pretrain
-from sclgan.train.training import train, with_feature_discriminator
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
@@ -29,7 +27,7 @@ from sclgan.experiments.compare import compare_runs
 from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
 from sclgan.gans.feature_discriminator import FeatureDiscriminator
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.recipes.published import ssagan_training
@@ -41,6 +39,8 @@ from sclgan.recipes.small_data import (
     with_matching,
 )
 from sclgan.runs.opened import open_run
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train, with_feature_discriminator
 
 SIZES = (
     "image_size=32",
@@ -87,10 +87,10 @@ def rows() -> dict[str, Recipe]:
 
 def seconds_per_step(made: Recipe) -> float:
     """Processor time of a step, with random encoders: the same work."""
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=made.max_words)
-    encoders = construct(made.encoders, vocabulary.num_tokens).requires_grad_(False).eval()
-    gan = with_feature_discriminator(construct(made.gan, encoders, image_size=made.image_size), made, encoders)
+    encoders = made.encoders(vocabulary.num_tokens).requires_grad_(False).eval()
+    gan = with_feature_discriminator(made.gan(encoders, image_size=made.image_size), made, encoders)
     phase = GANPhase(gan, encoders, made.training, seed=0)
     size = made.training.batch_size
     batches = PairedBatches(source, vocabulary, num_views=1, batch_size=size, image_size=made.image_size, seed=0)

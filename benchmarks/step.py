@@ -12,15 +12,15 @@ import time
 
 import torch
 from sclgan.train.gan import GANPhase
-from sclgan.train.training import with_feature_discriminator
 
 from sclgan import distributed
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.experiments.demo import SMALL
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
+from sclgan.train.training import with_feature_discriminator
 
 NUM_TURNS = 20
 BATCH = 32  # images a step: 32 anchors with one view, 16 with two
@@ -28,11 +28,11 @@ BATCH = 32  # images a step: 32 anchors with one view, 16 with two
 
 def stepper(made: Recipe) -> tuple[GANPhase, PairedBatches]:
     """The GAN phase of a recipe with encoders that were not pre-trained: the same work."""
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=made.max_words)
     device = distributed.device()
-    encoders = construct(made.encoders, vocabulary.num_tokens).to(device).requires_grad_(False).eval()
-    gan = construct(made.gan, encoders, image_size=made.image_size)
+    encoders = made.encoders(vocabulary.num_tokens).to(device).requires_grad_(False).eval()
+    gan = made.gan(encoders, image_size=made.image_size)
     gan = with_feature_discriminator(gan, made, encoders)
     gan.generator.to(device)
     gan.discriminator.to(device)

@@ -22,11 +22,10 @@ from torch import Tensor
 from sclgan import models
 from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.sets.scenes import Scenes
-from sclgan.data.types import Source
 from sclgan.evaluation.grading import RECORDS
 from sclgan.files import replaced
 from sclgan.random import numpy_generator
-from sclgan.recipe import Recipe, class_of, construct
+from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
 from sclgan.runs import checkpoint
@@ -176,7 +175,7 @@ def _share_of_noise(run: Run) -> float:
     Means of absolute differences of pixels, over `NUM_COMPARED` held-out captions with two noises each; 0 where a
     caption always gives the same picture.
     """
-    source: Source = construct(run.recipe.source, "test")
+    source = run.recipe.source("test")
     rows = numpy_generator(2).permutation(len(source))[:NUM_COMPARED]
     size = run.recipe.image_size
     captions = [source.picture(int(row), size, numpy_generator(2, int(row)), augment=False).caption for row in rows]
@@ -195,7 +194,7 @@ class Rounding:
 
 def _rounding(run: Run, model: Run) -> Rounding:
     """Of pictures of held-out captions, each with its own noise."""
-    source: Source = construct(run.recipe.source, "test")
+    source = run.recipe.source("test")
     rows = numpy_generator(0).permutation(len(source))[:NUM_COMPARED].tolist()
     size = run.recipe.image_size
     captions = [source.picture(row, size, numpy_generator(0, row), augment=False).caption for row in rows]

@@ -41,7 +41,7 @@ def weights(stored: dict[str, Tensor], module: str) -> dict[str, Tensor]:
 
 def damsm_of(stored: dict[str, Tensor]) -> DAMSM:
     """The stored encoders over the stub, in eval mode."""
-    damsm = DAMSM(30, PoolingStub(), code_size=16).eval()
+    damsm = DAMSM(30, PoolingStub, code_size=16).eval()
     encoders = ("text_encoder", "image_encoder")
     damsm.load_state_dict({f"{name}.{key}": value for name in encoders for key, value in weights(stored, name).items()})
     return damsm

@@ -21,7 +21,6 @@ from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
 from sclgan.encoders.lite0 import Lite0
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipe_json import from_json, to_json
 from sclgan.recipes import RECIPES, recipe
@@ -66,7 +65,7 @@ def test_labels_are_in_the_order_of_their_total_area(scenes):
 def test_2017_is_read_beside_2014(scenes, tmp_path, caplog):
     photos_on_disk.scenes(tmp_path, year=2017)
     made = override(recipe("attngan_coco"), [f"source.root={tmp_path}", "source.year=2017"])
-    train = construct(made.source, "train")
+    train = made.source("train")
     assert train.keys[0] == "000000000009"
     assert train.labels == Coco("train", root=scenes).labels
     assert "8 images, train2017 has 118287" in caplog.text
@@ -89,7 +88,7 @@ def test_images_without_a_caption_are_left_out_and_counted(copy, caplog):
 def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     """`A photo number 9 of things in a park` has nine words; the row reads four of them, in order."""
     made = override(tiny(recipe("attngan_coco")), [f"source.root={scenes}", "image_size=32", "max_words=4"])
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
     batches = training_batches(made, source, vocabulary, made.training, None)
     read = []

@@ -23,7 +23,6 @@ from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch, View
 from sclgan.evaluation.run import evaluate_run
-from sclgan.recipe import construct
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class
 from sclgan.runs.opened import open_run
@@ -153,14 +152,14 @@ def _phases_in_double(steps: int, name: str, *fields: str) -> dict[str, Tensor]:
     torch.set_default_dtype(torch.float64)
     try:
         recipe = small(name, *fields)
-        source = construct(recipe.source, "train")
+        source = recipe.source("train")
         tokenizer = encoders_class(recipe).tokenizer.of(source.captions(), max_words=recipe.max_words)
         torch.manual_seed(0)
-        encoders = construct(recipe.encoders, tokenizer.num_tokens).double()
+        encoders = recipe.encoders(tokenizer.num_tokens).double()
         first = PretrainingPhase(encoders, recipe.pretraining, steps_per_epoch=2)
         _take_steps(first, recipe, source, tokenizer, recipe.pretraining, steps)
         encoders.requires_grad_(False).eval()
-        gan = construct(recipe.gan, encoders, image_size=recipe.image_size)
+        gan = recipe.gan(encoders, image_size=recipe.image_size)
         gan = with_feature_discriminator(gan, recipe, encoders)
         gan.generator.double(), gan.discriminator.double()
         second = GANPhase(gan, encoders, recipe.training, seed=0)

@@ -9,7 +9,7 @@ from sclgan.gans.attngan import AttnGAN
 
 def num_parameters(**keywords: int) -> list[int]:
     with torch.device("meta"):
-        gan = AttnGAN(DAMSM(20, PoolingStub()), **keywords)
+        gan = AttnGAN(DAMSM(20, PoolingStub), **keywords)
     return [sum(p.numel() for p in module.parameters()) for module in (gan.generator, *gan.discriminator)]
 
 

@@ -10,7 +10,7 @@ from sclgan.gans.dmgan import DMGAN, MemoryStage, SpectralConv2d
 
 def num_parameters(**keywords: int) -> list[int]:
     with torch.device("meta"):
-        gan = DMGAN(DAMSM(20, PoolingStub()), **keywords)
+        gan = DMGAN(DAMSM(20, PoolingStub), **keywords)
     return [sum(p.numel() for p in module.parameters()) for module in (gan.generator, *gan.discriminator)]
 
 

@@ -52,7 +52,7 @@ class Pyramid(PixelBackbone):
 def make() -> WithFeatureDiscriminator:
     """A tiny SSA-GAN with heads on both maps, everything switched on."""
     torch.manual_seed(0)
-    encoders = DAMSM(20, Pyramid(), code_size=8, embedding_size=6).eval().requires_grad_(False)
+    encoders = DAMSM(20, Pyramid, code_size=8, embedding_size=6).eval().requires_grad_(False)
     gan = SSAGAN(encoders, image_size=32, nf=2, z_dim=5, mask_channels=4)
     for parameter in (*gan.generator.parameters(), *gan.discriminator.parameters()):
         nn.init.normal_(parameter, std=0.3)
@@ -191,7 +191,7 @@ GANS = {
 def test_it_stands_beside_any_gan(name: str):
     torch.manual_seed(0)
     make_gan, make_encoders = GANS[name]
-    encoders = make_encoders() if make_encoders else DAMSM(20, Pyramid(), code_size=8, embedding_size=6)
+    encoders = make_encoders() if make_encoders else DAMSM(20, Pyramid, code_size=8, embedding_size=6)
     encoders.eval().requires_grad_(False)
     gan = make_gan(encoders, image_size=32)
     both = WithFeatureDiscriminator(gan, encoders, FeatureDiscriminator(encoders, maps=(0, 1), width=4))
@@ -212,7 +212,7 @@ def test_it_stands_beside_any_gan(name: str):
 )
 def test_a_trunk_without_these_maps_is_refused(backbone, maps, message):
     with pytest.raises(ValueError, match=message):
-        FeatureDiscriminator(DAMSM(20, backbone(), code_size=8, embedding_size=6), maps=maps)
+        FeatureDiscriminator(DAMSM(20, backbone, code_size=8, embedding_size=6), maps=maps)
 
 
 def step() -> tuple[list[Tensor], list[Tensor]]:

@@ -94,7 +94,7 @@ def test_what_does_not_fit_clip_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 4 x 4"):
         make(clip_size=6)
     with pytest.raises(ValueError, match="cannot be DAMSM"):
-        GALIP(DAMSM(20, PoolingStub(), code_size=8))
+        GALIP(DAMSM(20, PoolingStub, code_size=8))
 
 
 @pytest.mark.parametrize("name", sorted(D_WEIGHTS))

@@ -30,7 +30,7 @@ every_gan = pytest.mark.parametrize("name", KINDS)
 
 def make(name: str, image_size: int = 32, num_stages: int = 2, mask_order: MaskOrder = "own") -> AttnGAN | DMGAN:
     torch.manual_seed(0)
-    encoders = DAMSM(20, PoolingStub(), code_size=8, embedding_size=6).eval().requires_grad_(False)
+    encoders = DAMSM(20, PoolingStub, code_size=8, embedding_size=6).eval().requires_grad_(False)
     nn.init.normal_(encoders.text_encoder.encoder.weight)  # words that attention tells apart
     return KINDS[name](
         encoders,

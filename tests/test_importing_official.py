@@ -47,7 +47,7 @@ State = dict[str, Tensor]
 def damsm() -> DAMSM:
     """Tiny text encoder and heads on a whole trunk, whose running statistics are not those of new weights."""
     torch.manual_seed(0)
-    damsm = DAMSM(len(WORDS) + 1, InceptionTrunk(None, align_corners=True), code_size=16, embedding_size=12)
+    damsm = DAMSM(len(WORDS) + 1, partial(InceptionTrunk, None, align_corners=True), code_size=16, embedding_size=12)
     for name, buffer in damsm.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_()
@@ -180,7 +180,7 @@ def test_the_trunk_of_the_published_image_encoder_is_kept(damsm, folder, out):
 
 def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
     vocabulary = Vocabulary.of(Emoji("train").captions(), max_words=20)
-    trunk = InceptionTrunk(None)
+    trunk = partial(InceptionTrunk, None)
     damsm = DAMSM(vocabulary.num_tokens, trunk, code_size=16, embedding_size=12)
     torch.save(damsm.text_encoder.state_dict(), tmp_path / "text_encoder200.pth")
     torch.save(image_state(damsm), tmp_path / "image_encoder200.pth")

@@ -5,7 +5,6 @@ import pytest
 from runs import small
 from sclgan.data.labels import RULES
 from sclgan.evaluation.run import evaluate_run
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import RECIPES
 from sclgan.runs.opened import open_run
@@ -40,4 +39,4 @@ def test_scenes_play_the_role_of_coco(name):
     made = RECIPES[name]()
     assert made.encoders.keywords.get("mask_same_label", False) is False
     assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(name.split("_")[-1], "shared")
-    assert max(map(len, construct(override(made, ["source.num_scenes=50"]).source, "train").labels)) > 2
+    assert max(map(len, override(made, ["source.num_scenes=50"]).source("train").labels)) > 2

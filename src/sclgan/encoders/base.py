@@ -4,7 +4,7 @@ import abc
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -109,9 +109,14 @@ class Encoders(nn.Module, abc.ABC):
         self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
 
     @classmethod
-    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+    def for_texts(cls, constructor: "Callable[[int], Encoders]") -> "Callable[[int], Encoders]":
         """`constructor`, which builds this class, without the image trunk where texts can be encoded without it."""
         return constructor
+
+    @classmethod
+    def without_weights(cls, constructor: "Callable[[int], Encoders]") -> "Callable[[int], Encoders]":
+        """`constructor`, which builds this class, without public weights: for networks of which only shapes matter."""
+        return cls.for_texts(constructor)
 
     @abc.abstractmethod
     def encode_text(self, captions: Captions) -> TextCodes:
@@ -163,12 +168,19 @@ class MultiScaleBackbone(Backbone, Protocol):
 
 
 class NoTrunk(nn.Module):
-    """Stands where a trunk would, as wide as it and without weights: for encoders that only ever read texts."""
+    """A trunk without weights, as wide as the one that it replaces: for encoders that only ever read texts."""
 
-    def __init__(self, *, region_channels: int, pooled_channels: int) -> None:
+    def __init__(self, *, region_channels: int, pooled_channels: int, map_channels: tuple[int, ...] = ()) -> None:
         super().__init__()
         self.region_channels, self.pooled_channels = region_channels, pooled_channels
+        self.map_channels = map_channels
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"]]:
+        return self.with_maps(image)[:2]
+
+    def with_maps(
+        self, image: Float[Tensor, "b 3 h w"]
+    ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
+        """Fails: see `forward` of the trunk that it replaces."""
         del image
         raise RuntimeError("these encoders read texts alone: open them with images=True to encode pictures")

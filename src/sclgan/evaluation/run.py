@@ -37,7 +37,6 @@ from sclgan.evaluation.reals import composition, label_of
 from sclgan.evaluation.training_reals import why_none
 from sclgan.files import write_atomically
 from sclgan.random import normal
-from sclgan.recipe import construct
 from sclgan.runs.encoders import encoders_file
 from sclgan.runs.opened import Run, open_run
 
@@ -72,7 +71,7 @@ def evaluate_run(
         FileNotFoundError: `folder` is no trained run, or one without that checkpoint.
     """
     run = open_run(folder, checkpoint)
-    source: Source = construct(run.recipe.source, SPLIT)
+    source = run.recipe.source(SPLIT)
     named = protocols_named(protocols)
     offer, training = _offered(run, source, named, num_images=num_images, reals=reals)
     chosen = choose(named, offer, save_statistics=save_statistics, curve=curve)
@@ -116,7 +115,7 @@ def _offered(
     if named and not any(protocol.num_fitted for protocol in named):
         return offer, None
     try:
-        training: Source = construct(run.recipe.source, "train")
+        training = run.recipe.source("train")
     except FileNotFoundError as error:
         reason = f"fits a classifier to training pictures, which are not here: {error}"
         return replace(offer, no_classifier=reason), None

@@ -19,7 +19,6 @@ from sclgan.evaluation.reals import composition
 from sclgan.evaluation.run import SPLIT, read_evaluations
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
-from sclgan.recipe import construct
 from sclgan.runs.differences import differences
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
@@ -89,7 +88,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
     ):
         raise ValueError("the runs were trained on different data or sizes: they share no captions and no results")
     names = _names(runs)
-    source: Source = construct(runs[0].recipe.source, SPLIT)
+    source = runs[0].recipe.source(SPLIT)
     page = rendered(
         "compare.html.jinja",
         names=names,
@@ -227,7 +226,7 @@ def cost_of(folder: Path) -> dict[str, Any] | None:
 def differing_fields(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
     """The fields in which resolved recipes differ, with the value of each as it is shown."""
     found = differences(
-        [{name: part for name, part in one.items() if name not in ("name", "about")} for one in recipes]
+        [{name: part for name, part in one.items() if name not in ("name", "row", "about")} for one in recipes]
     )
     return [(field, [_shown(value) for value in values]) for field, values in found.items()]
 

@@ -27,7 +27,6 @@ from sclgan.experiments.compare import LOSSES, PRETRAINING, History, panels
 from sclgan.experiments.curves import COLORS, Curve, drawn
 from sclgan.files import replaced
 from sclgan.random import numpy_generator
-from sclgan.recipe import construct
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import Run, open_run
@@ -69,7 +68,7 @@ def qualitative(folders: Sequence[Path], out: Path, *, captions: Sequence[str] =
 def _held_out(runs: Sequence[Run], seed: int) -> list[str]:
     if len({str(run.recipe.source) for run in runs}) > 1:
         raise ValueError("the runs are of different data and share no held-out captions: give some with --caption")
-    source: Source = construct(runs[0].recipe.source, SPLIT)
+    source = runs[0].recipe.source(SPLIT)
     size = runs[0].recipe.image_size
     return [composition(source, i, size, seed, num_samples=NUM_CAPTIONS)[1].caption for i in range(NUM_CAPTIONS)]
 
@@ -99,7 +98,7 @@ def embedding(folders: Sequence[Path], out: Path, *, num_labels: int = 8, split:
     recipes = [saved_recipe(folder) for folder in folders]
     if str(recipes[0].source) != str(recipes[1].source):
         raise ValueError("the encoders were trained on different data: their labels differ")
-    source: Source = construct(recipes[0].source, split)
+    source = recipes[0].source(split)
     chosen = _labels(source, num_labels, seed)
     figure = Figure(figsize=(10, 5), layout="constrained", dpi=160)
     for axes, folder, name in zip(figure.subplots(1, 2), folders, _names(folders), strict=True):

@@ -55,12 +55,14 @@ class TextToImageGAN(Protocol):
     """
 
     generator: nn.Module
-    discriminator: nn.Module
     z_dim: int
     discriminator_term_names: frozenset[str]
     generator_term_names: frozenset[str]
     terms_without_codes: frozenset[str]
-    """Those of the generator that do not read the codes of its images, so that these need not be computed."""
+    """Terms of the generator that do not read the codes of its images, so that these need not be computed."""
+
+    @property
+    def discriminator(self) -> nn.Module: ...
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake: ...
 

@@ -6,9 +6,11 @@ Miyato & Koyama 2018, "cGANs with Projection Discriminator" (ICLR), Eq. 3.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -33,7 +35,9 @@ class FeatureDiscriminator(nn.Module):
         ValueError: the trunk of the encoders does not have these maps.
     """
 
-    def __init__(self, encoders: Encoders, *, maps: tuple[int, ...] = (0, 1, 2, 3), width: int = 64) -> None:
+    def __init__(
+        self, encoders: Encoders, *, maps: tuple[int, ...] = (0, 1, 2, 3), width: Annotated[int, Ge(1)] = 64
+    ) -> None:
         super().__init__()
         channels = encoders.map_channels
         if not maps or not all(0 <= place < len(channels) for place in maps):

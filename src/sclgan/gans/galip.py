@@ -6,10 +6,11 @@ is in `galip_generator.py`. Parameter names are those of the paper's code.
 
 from collections.abc import Collection
 from functools import partial
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -45,26 +46,29 @@ class GALIP:
         encoders: Encoders,
         *,
         image_size: int = 224,
-        nf: int = 64,
-        z_dim: int = 100,
-        code_channels: int = 64,
-        mid_channels: int = 32,
-        discriminator_channels: int = 512,
-        head_channels: int = 128,
-        feature_blocks: tuple[int, ...] = (1, 4, 8),
-        first_prompt_block: int = 1,
-        num_prompts: int = 8,
+        nf: Annotated[int, Ge(1)] = 64,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        code_channels: Annotated[int, Ge(1)] = 64,
+        mid_channels: Annotated[int, Ge(1)] = 32,
+        discriminator_channels: Annotated[int, Ge(1)] = 512,
+        head_channels: Annotated[int, Ge(1)] = 128,
+        feature_blocks: Annotated[tuple[int, ...], Ge(0)] = (1, 4, 8),
+        first_prompt_block: Annotated[int, Ge(0)] = 1,
+        num_prompts: Annotated[int, Ge(1)] = 8,
     ) -> None:
         if not isinstance(encoders, CLIP):
             raise ValueError(f"GALIP draws and judges through CLIP: its encoders cannot be {type(encoders).__name__}")
-        if max(*feature_blocks, first_prompt_block + num_prompts - 1) >= encoders.num_image_blocks:
+        if (
+            not feature_blocks
+            or max(*feature_blocks, first_prompt_block + num_prompts - 1) >= encoders.num_image_blocks
+        ):
             raise ValueError(
                 f"feature_blocks {feature_blocks} and the {num_prompts} blocks with prompts from {first_prompt_block} "
                 f"on must be among CLIP's, 0 to {encoders.num_image_blocks - 1}"
             )
         self.encoders, self.z_dim, self.feature_blocks = encoders, z_dim, feature_blocks
         self.bridge = partial(encoders.bridge, first_block=first_prompt_block)
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             image_size=image_size,
             nf=nf,
             z_dim=z_dim,

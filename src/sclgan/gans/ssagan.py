@@ -6,10 +6,11 @@ Liao et al. 2022, "Text to Image Generation with Semantic-Spatial Aware GAN" (CV
 from collections import OrderedDict
 from collections.abc import Collection
 from contextlib import nullcontext
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -43,13 +44,13 @@ class SSAGAN:
         encoders: Encoders,
         *,
         image_size: int = 256,
-        nf: int = 64,
-        z_dim: int = 100,
-        mask_channels: int = 100,
-        damsm_gammas: tuple[float, float, float] = (5.0, 5.0, 10.0),
+        nf: Annotated[int, Ge(1)] = 64,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        mask_channels: Annotated[int, Ge(1)] = 100,
+        damsm_gammas: Annotated[tuple[float, float, float], Gt(0)] = (5.0, 5.0, 10.0),
     ) -> None:
         self.encoders, self.z_dim, self.damsm_gammas = encoders, z_dim, damsm_gammas
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             image_size=image_size, nf=nf, z_dim=z_dim, text_dim=encoders.code_size, mask_channels=mask_channels
         )
         self.discriminator = Discriminator(image_size=image_size, nf=nf, text_dim=encoders.code_size)

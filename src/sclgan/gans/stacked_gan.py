@@ -7,8 +7,10 @@ later stage reads the words and in D's layers, which their own files say.
 import abc
 from collections.abc import Collection
 from functools import partial
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -48,19 +50,19 @@ class StackedGAN(abc.ABC):
         self,
         encoders: Encoders,
         *,
-        ngf: int,
-        ndf: int,
+        ngf: Annotated[int, Ge(1)],
+        ndf: Annotated[int, Ge(1)],
         image_size: int = 256,
-        num_stages: int = 3,
-        z_dim: int = 100,
-        condition_dim: int = 100,
-        num_residual_blocks: int = 2,
+        num_stages: Annotated[int, Ge(1)] = 3,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        condition_dim: Annotated[int, Ge(1)] = 100,
+        num_residual_blocks: Annotated[int, Ge(0)] = 2,
         mask_order: MaskOrder = "own",
-        damsm_gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+        damsm_gammas: Annotated[tuple[float, float, float], Gt(0)] = (4.0, 5.0, 10.0),
     ) -> None:
         self.encoders, self.damsm_gammas = encoders, damsm_gammas
         self.noise_sizes, self.z_dim = [z_dim, condition_dim], z_dim + condition_dim
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             partial(
                 self.later_stage,
                 ngf,
@@ -136,5 +138,5 @@ class StackedGAN(abc.ABC):
         if "adv" in wanted:
             terms["adv"] = stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence)
         if "kl" in wanted:
-            terms["kl"] = kl_to_standard_normal(*self.generator.ca_net(text.sentence))
+            terms["kl"] = kl_to_standard_normal(*self.generator.get_submodule("ca_net")(text.sentence))
         return terms

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.sets import legacy_pickle
-from sclgan.encoders.base import Encoders, Tokenizer
+from sclgan.encoders.base import Tokenizer
 from sclgan.encoders.clip import CLIP, NO_WEIGHTS
 from sclgan.encoders.clip_library import cached_weights
 from sclgan.encoders.clip_tokens import CLIPTokenizer
@@ -32,7 +32,7 @@ from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.importing import sizes as official_sizes
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.recipes import RECIPES
 from sclgan.recipes import recipe as named
 from sclgan.runs import checkpoint
@@ -79,10 +79,10 @@ def import_files(
     )
 
     with torch.device("meta"):  # no memory and no time for initial weights: all come from the files
-        encoders: Encoders = construct(made.encoders, tokenizer.num_tokens)
+        encoders = made.encoders(tokenizer.num_tokens)
         gan: TextToImageGAN | None = None
         if kind != "damsm":
-            gan = construct(made.gan, encoders, image_size=made.image_size)
+            gan = made.gan(encoders, image_size=made.image_size)
     filled: list[tuple[str, nn.Module, State]] = [("encoders", encoders, _encoder_state(parts))]
     if gan is not None:
         drawing = {name: x for name, x in parts["generator"][0].state.items() if not name.startswith(INSIDE)}
@@ -253,7 +253,7 @@ def _with_clip(
     of_gan = official_sizes.galip(generator.state, judges)
     made = replace(
         base,
-        name=f"{base.name}_official",
+        row=base.row.with_variant("official"),
         about=f"{base.about}: the weights of its authors",
         image_size=sizes.get("image_size", base.image_size),  # GALIP draws at CLIP's own size
         max_words=sizes.get("context_length", base.max_words),
@@ -294,7 +294,7 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         save_backbone=True,
         mask_same_label=getattr(base.encoders, "keywords", {}).get("mask_same_label", True),
     )
-    made = replace(base, name=f"{base.name}_official", encoders=encoders)
+    made = replace(base, row=base.row.with_variant("official"), encoders=encoders)
     if kind == "damsm":
         return replace(made, about=f"{base.about}: encoders with the weights of their authors")
     infer = official_sizes.ssagan if kind == "ssagan" else official_sizes.stacked

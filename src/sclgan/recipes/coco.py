@@ -19,7 +19,7 @@ from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.recipe import Recipe
+from sclgan.recipe import Recipe, Row
 from sclgan.recipes import published
 
 TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
@@ -32,7 +32,7 @@ def attngan_coco() -> Recipe:
     code pre-trains them on 15 words and trains the GAN on 12; here both phases read 12.
     """
     return Recipe(
-        name="attngan_coco",
+        row=Row("attngan", "coco"),
         about="AttnGAN on COCO",
         source=partial(Coco, root=ROOT),
         image_size=256,
@@ -53,7 +53,7 @@ def dmgan_coco() -> Recipe:
     """
     return replace(
         attngan_coco(),
-        name="dmgan_coco",
+        row=Row("dmgan", "coco"),
         about="DM-GAN on COCO",
         gan=partial(DMGAN, num_stages=3, ngf=64, ndf=32, num_residual_blocks=3),
         # 200 epochs of batches of 16: 1,034,787 steps
@@ -69,7 +69,7 @@ def ssagan_coco() -> Recipe:
     """
     return replace(
         attngan_coco(),
-        name="ssagan_coco",
+        row=Row("ssagan", "coco"),
         about="SSA-GAN on COCO",
         max_words=18,
         encoders=published.damsm(align_corners=False, mask_same_label=False),
@@ -88,7 +88,7 @@ def galip_coco() -> Recipe:
     are normalised once; the code takes the nearest pixels of 256 and normalises twice.
     """
     return Recipe(
-        name="galip_coco",
+        row=Row("galip", "coco"),
         about="GALIP on COCO",
         source=attngan_coco().source,
         image_size=224,

@@ -1,10 +1,9 @@
-"""What the published rows share on every data set: encoders, objectives, optimizers.
+"""Encoders, objectives and optimizers that the published rows share on every data set.
 
 The values are those of the authors' codes; where a paper says otherwise, the recipe says so.
 """
 
 from functools import partial
-from typing import Any
 
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
@@ -19,7 +18,7 @@ def damsm(*, align_corners: bool, mask_same_label: bool = True) -> partial[DAMSM
     SSA-GAN's. Pre-training is at 299 pixels, so that one folder of pre-trained encoders serves all three.
     `mask_same_label` is True on CUB and False on COCO, see `DAMSM`.
     """
-    backbone: Any = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
+    backbone = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
     return partial(DAMSM, backbone=backbone, code_size=256, mask_same_label=mask_same_label)
 
 

@@ -11,10 +11,11 @@ from sclgan import distributed, models
 from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced
-from sclgan.recipe import Recipe, class_of, construct
+from sclgan.recipe import Recipe, class_of
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import ENCODERS
 from sclgan.runs.json_files import is_kind, parsed_object
+from sclgan.runs.shapes import check_shapes
 
 HEADER = "sclgan"
 """The key of `Header` in the file's metadata."""
@@ -76,6 +77,7 @@ def load_encoders(folder: Path, recipe: Recipe, *, images: bool = True) -> tuple
             "recipe takes the trunk from elsewhere: add encoders.save_backbone=true encoders.backbone.weights=none"
         )
     tokenizer = kind.load(folder / kind.file_name)
+    check_shapes(folder / ENCODERS, recipe, tokenizer)
     encoders = built(recipe, tokenizer, images=images)
     if header.label_classifier is not None:
         encoders.add_label_classifier(header.label_classifier)
@@ -125,7 +127,7 @@ def _inferred(shapes: dict[str, Any]) -> Header:
 def built(recipe: Recipe, tokenizer: Tokenizer, *, images: bool) -> Encoders:
     """The recipe's encoders before their weights are loaded."""
     constructor = recipe.encoders if images else encoders_class(recipe).for_texts(recipe.encoders)
-    encoders: Encoders = construct(constructor, tokenizer.num_tokens)
+    encoders = constructor(tokenizer.num_tokens)
     return encoders
 
 

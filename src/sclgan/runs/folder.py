@@ -38,7 +38,8 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def pretraining_parts(recipe: Recipe) -> dict[str, Any]:
     """What phase 1 depends on, as JSON: not the name, not the GAN and its training."""
-    return {name: part for name, part in resolved(recipe).items() if name not in ("name", "about", "gan", "training")}
+    others = ("name", "row", "about", "gan", "training")
+    return {name: part for name, part in resolved(recipe).items() if name not in others}
 
 
 @contextmanager

@@ -14,10 +14,11 @@ from sclgan.data.pixels import to_8_bits
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.random import normal
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import built, encoders_class, load_encoders
 from sclgan.runs.folder import saved_recipe
+from sclgan.runs.shapes import check_shapes, without_memory
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ def _open_model(folder: Path, name: str, *, images: bool) -> Run:
         parts[part][own_name] = tensor
     kind = encoders_class(recipe).tokenizer
     tokenizer = kind.load(folder / kind.file_name)
+    check_shapes(path, recipe, tokenizer, prefix="encoders.")
     encoders = built(recipe, tokenizer, images=images)
     checkpoint.fill(encoders, parts["encoders"], path)
     encoders = encoders.to(distributed.device()).requires_grad_(False).eval()
@@ -123,8 +125,8 @@ def _open_model(folder: Path, name: str, *, images: bool) -> Run:
 
 def _gan_with(weights: Mapping[str, Tensor], recipe: Recipe, encoders: Encoders, path: Path) -> TextToImageGAN:
     """The recipe's GAN with these weights in its generator; no random ones are drawn, and nothing is kept for D."""
-    with torch.device("meta"):
-        gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    with without_memory():
+        gan = recipe.gan(encoders, image_size=recipe.image_size)
     checkpoint.fill(gan.generator, weights, path, from_meta_to=distributed.device())
     gan.generator.requires_grad_(False).eval()
     return gan

@@ -11,11 +11,13 @@ from sclgan.encoders.base import Encoders
 from sclgan.gans import augmentation, feature_discriminator
 from sclgan.gans.base import TextToImageGAN
 from sclgan.recipe import Pretraining, Recipe, Training, class_of
+from sclgan.recipe_fields import check_ranges
 from sclgan.runs.data_record import changed_labels
 from sclgan.runs.encoders import encoders_class, read_header
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.records import read_metrics
 from sclgan.train import schedule
+from sclgan.train.constructors import check_constructors
 from sclgan.train.ema import decay_of
 from sclgan.train.evaluator import protocols_of
 from sclgan.train.label_terms import LABEL_TERMS, NEED_TWO_VIEWS
@@ -29,8 +31,10 @@ def check_recipe(recipe: Recipe) -> None:
     Raises:
         ValueError: says which field, and what would be right.
     """
-    for name, phase, fewest in (("pretraining", recipe.pretraining, 0), ("training", recipe.training, 1)):
-        _check_phase(name, phase, fewest)
+    check_ranges(recipe)
+    check_constructors(recipe)
+    for name, phase in (("pretraining", recipe.pretraining), ("training", recipe.training)):
+        _check_phase(name, phase)
     if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
         raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
     protocols_of(recipe.training)
@@ -40,9 +44,7 @@ def check_recipe(recipe: Recipe) -> None:
     _check_terms(recipe)
 
 
-def _check_phase(name: str, phase: Pretraining | Training, fewest_steps: int) -> None:
-    if phase.steps < fewest_steps:
-        raise ValueError(f"{name}.steps must be at least {fewest_steps}, not {phase.steps}")
+def _check_phase(name: str, phase: Pretraining | Training) -> None:
     weights = phase.weights if isinstance(phase, Pretraining) else phase.generator_weights
     for term in sorted(NEED_TWO_VIEWS & weights.keys()):
         if phase.num_views < 2:

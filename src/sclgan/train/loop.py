@@ -104,7 +104,8 @@ def run(
             if due:
                 check_finite(phase.modules)
             _call(due, step, metrics, record)
-            if step % checkpoint_every == 0 or step == steps or stopper.requested:
+            due_checkpoint = checkpoint_every and step % checkpoint_every == 0
+            if due_checkpoint or step == steps or stopper.requested:
                 _save(phase, folder, step, time.monotonic() - began)
             if stopper.requested:
                 break

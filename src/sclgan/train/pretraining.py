@@ -7,7 +7,7 @@ import torch
 from sclgan import distributed
 from sclgan.data.captions import check_captions
 from sclgan.encoders.base import Encoders, Tokenizer
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.runs.data_record import check_data
 from sclgan.runs.encoders import encoders_class, save_encoders
 from sclgan.runs.folder import claim, held
@@ -81,7 +81,7 @@ def pretrain(
 def new_encoders(recipe: Recipe, tokenizer: Tokenizer, *, num_labels: int) -> Encoders:
     """The recipe's encoders with the heads that its objective needs, before they are trained."""
     torch.manual_seed(recipe.seed)
-    encoders: Encoders = construct(recipe.encoders, tokenizer.num_tokens)
+    encoders = recipe.encoders(tokenizer.num_tokens)
     if "cross_entropy" in recipe.pretraining.weights:
         encoders.add_label_classifier(num_labels)
     if recipe.pretraining.projection is not None:

@@ -1,7 +1,7 @@
 """The splits of a recipe's data, each opened once per training."""
 
 from sclgan.data.types import NamedClasses, Source
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 
 
 class Splits:
@@ -13,7 +13,7 @@ class Splits:
 
     def __getitem__(self, split: str) -> Source:
         if split not in self._opened:
-            self._opened[split] = construct(self._constructor, split)
+            self._opened[split] = self._constructor(split)
         return self._opened[split]
 
     @property

@@ -12,7 +12,7 @@ from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced
 from sclgan.gans.base import TextToImageGAN
 from sclgan.gans.feature_discriminator import WithFeatureDiscriminator
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.runs.data_record import check_data
 from sclgan.runs.divergence import PRETRAINING
 from sclgan.runs.encoders import encoders_class, load_encoders
@@ -87,7 +87,7 @@ def train(
             log_every=settings.log_every,
             checkpoint_every=settings.checkpoint_every,
             hooks=[
-                loop.Hook(settings.grid_every, grid.save),
+                *([loop.Hook(settings.grid_every, grid.save)] if settings.grid_every else []),
                 *evaluations(Run(out, recipe, 0, pair, tokenizer, drawing), splits),
             ],
             num_workers=num_workers,
@@ -104,7 +104,7 @@ def _check_words(tokenizer: Tokenizer, splits: Splits) -> None:
 def new_phase(recipe: Recipe, encoders: Encoders) -> tuple[GANPhase, TextToImageGAN]:
     """The GAN as it is trained, and the same GAN as it draws: with the averaged generator."""
     torch.manual_seed(recipe.seed)
-    gan: TextToImageGAN = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    gan = recipe.gan(encoders, image_size=recipe.image_size)
     judged = with_feature_discriminator(gan, recipe, encoders)
     for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
@@ -118,7 +118,7 @@ def with_feature_discriminator(gan: TextToImageGAN, recipe: Recipe, encoders: En
     """The GAN as it is trained: with the feature discriminator that the recipe asks for, if it does."""
     if recipe.feature_discriminator is None:
         return gan
-    return WithFeatureDiscriminator(gan, encoders, construct(recipe.feature_discriminator, encoders))
+    return WithFeatureDiscriminator(gan, encoders, recipe.feature_discriminator(encoders))
 
 
 def _has_encoders(folder: Path) -> bool:

@@ -120,7 +120,7 @@ def title(name: str) -> str:
 def called(ending: str) -> str:
     """What rows with this ending of their names are called."""
     of_plain, _, difference = ending.partition("-")
-    words = VARIANTS[of_plain].strip() if of_plain else "plain"
+    words = VARIANTS[of_plain][0] if of_plain else "plain"
     return f"{words}: {difference}" if difference else words
 
 

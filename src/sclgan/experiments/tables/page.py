@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sclgan import distributed
-from sclgan.data.types import Source
 from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.compare import (
     LOSSES,
@@ -34,7 +33,6 @@ from sclgan.experiments.tables.text import (
     value_text,
 )
 from sclgan.files import write_atomically
-from sclgan.recipe import construct
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import open_run
 
@@ -142,9 +140,7 @@ def page(made: Report) -> str:
     """The whole report as one page that needs no other file."""
     parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
     sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
-    credited = dict.fromkeys(
-        credit for recipe in sources.values() for credit in construct(recipe.source, SPLIT).credits
-    )
+    credited = dict.fromkeys(credit for recipe in sources.values() for credit in recipe.source(SPLIT).credits)
     spent = costs(made)
     return rendered(
         "table.html.jinja",
@@ -172,7 +168,7 @@ def _part(made: Report, results: GroupResults) -> GroupPart:
     shown = [
         open_run(next((run for run in of_name if run.seed == seed), of_name[0]).folder) for of_name in runs.values()
     ]
-    source: Source = construct(shown[0].recipe.source, SPLIT)
+    source = shown[0].recipe.source(SPLIT)
     names = [title(name) for name in runs]
     histories: dict[str, list[History]] = {"pretraining": [], "training": []}
     for name, of_name in runs.items():

@@ -18,7 +18,7 @@ from sclgan import distributed
 from sclgan.evaluation.run import SPLIT, evaluate_run, read_evaluations
 from sclgan.experiments.tables.definitions import Table, check, fitting, resolve
 from sclgan.experiments.workers import Command, FolderLock, Workers, devices
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.folder import ENCODERS, pretraining_parts, resolved, saved_recipe
 from sclgan.train.pretraining import pretrain
@@ -113,7 +113,7 @@ def missing_data(runs: Sequence[TableRun]) -> dict[str, str]:
     for data, run in firsts.items():
         try:
             for split in ("train", SPLIT):
-                construct(run.recipe.source, split)
+                run.recipe.source(split)
         except (OSError, ValueError) as error:
             reasons[data] = str(error)
     return reasons
