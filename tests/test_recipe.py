@@ -68,7 +68,7 @@ def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
     }
     (paths,) = (paths for start, paths in expected.items() if difference.startswith(start))
     method, ablation = (json.loads(to_json(recipe(one))) for one in (base, name))
-    assert changed(method, ablation) == paths | {"name", "row.variant", "about"}
+    assert changed(method, ablation) == paths | {"name", "row.difference", "about"}
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_2x")])

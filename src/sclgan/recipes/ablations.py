@@ -80,8 +80,7 @@ def _method() -> Recipe:
 
 
 def _named(made: Recipe, difference: str) -> Recipe:
-    row = replace(made.row, variant=f"{made.row.variant}-{difference}")
-    return replace(made, row=row, about=f"{made.about}; {difference}")
+    return replace(made, row=replace(made.row, difference=difference), about=f"{made.about}; {difference}")
 
 
 _ALL: tuple[Callable[[], Recipe], ...] = (

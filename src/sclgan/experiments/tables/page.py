@@ -19,7 +19,7 @@ from sclgan.experiments.compare import (
     sample_rows,
 )
 from sclgan.experiments.curves import svg
-from sclgan.experiments.tables.definitions import Table, called, table, title
+from sclgan.experiments.tables.definitions import Table, ending_title, table, title
 from sclgan.experiments.tables.report import GroupResults, Report, report
 from sclgan.experiments.tables.runs import missing_data, plan, run_missing, say
 from sclgan.experiments.tables.text import (
@@ -76,7 +76,7 @@ def make_table(
     if absent:
         here = [group.data for group in wanted.groups if group.data not in absent]
         wanted = table(name, data=here or data, gans=gans, rows=rows)
-        runs = [run for run in runs if run.name.split("_")[1] not in absent]
+        runs = [run for run in runs if run.recipe.row.data not in absent]
     options = {"data": data, "gans": gans, "rows": rows, "set": assignments}
     notes = _notes(wanted, num_seeds=num_seeds, budget=budget, options=options, num_images=num_images)
 
@@ -140,7 +140,7 @@ class GroupPart:
 def page(made: Report) -> str:
     """The whole report as one page that needs no other file."""
     parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
-    sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
+    sources = {run.recipe.row.data: run.recipe for run in made.runs}
     credited = [credit for recipe in sources.values() for credit in credits_of(recipe.source(SPLIT))]
     spent = costs(made)
     return rendered(
@@ -153,7 +153,7 @@ def page(made: Report) -> str:
         credits=credited,
         side=2 * max(run.recipe.image_size for run in made.runs),
         title=title,
-        called=called,
+        ending_title=ending_title,
         overall_note=OVERALL_NOTE,
         overall_text=overall_text,
         value_text=value_text,

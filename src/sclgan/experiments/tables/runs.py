@@ -16,7 +16,7 @@ from typing import Any
 
 from sclgan import distributed
 from sclgan.evaluation.run import SPLIT, evaluate_run, read_evaluations
-from sclgan.experiments.tables.definitions import Table, check, fitting, resolve
+from sclgan.experiments.tables.definitions import Table, assignments_for, check, resolve
 from sclgan.experiments.workers import Command, FolderLock, Workers, devices
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
@@ -89,7 +89,11 @@ def plan(
         for group in table.groups:
             for name in group.names:
                 recipe = resolve(name, seed=seed, assignments=assignments, budget=budget)
-                fields = [*fitting(name, assignments), f"seed={seed}", f"training.steps={recipe.training.steps}"]
+                fields = [
+                    *assignments_for(name, assignments),
+                    f"seed={seed}",
+                    f"training.steps={recipe.training.steps}",
+                ]
                 folder, encoders = out / "runs" / f"{name}_seed{seed}", out / "encoders" / _key(group.data, recipe)
                 runs.append(TableRun(name, seed, recipe, tuple(fields), folder, encoders, num_images))
     return runs
@@ -108,7 +112,7 @@ def missing_data(runs: Sequence[TableRun]) -> dict[str, str]:
     reasons: dict[str, str] = {}
     firsts: dict[str, TableRun] = {}
     for run in runs:
-        firsts.setdefault(run.name.split("_")[1], run)
+        firsts.setdefault(run.recipe.row.data, run)
     for data, run in firsts.items():
         try:
             for split in ("train", SPLIT):
@@ -132,7 +136,7 @@ def run_missing(
     """Runs what is missing and returns the titles of the runs that failed, with what they said.
 
     Under torchrun, and with one job, everything runs in this process, one run after the other; else as `jobs`
-    processes, each on a GPU or a CPU thread of its own. None is a job for each GPU. `graded` is called after every run.
+    processes, each on a GPU or a CPU thread of its own. None runs one job per GPU. `graded` is called after every run.
 
     Raises:
         KeyboardInterrupt: it was interrupted; calling again continues.

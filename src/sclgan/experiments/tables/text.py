@@ -6,7 +6,7 @@ import statistics
 from typing import Any
 
 from sclgan.experiments.compare import cost_of
-from sclgan.experiments.tables.definitions import called, title
+from sclgan.experiments.tables.definitions import ending_title, title
 from sclgan.experiments.tables.report import RECALL, SIGNIFICANT, Comparison, Entry, GroupResults, Report
 from sclgan.experiments.tables.seeds import CONFIDENCE, FEWEST
 
@@ -14,7 +14,7 @@ OVERALL_NOTE = "All GANs together: the geometric mean of the ratios less 1, with
 
 
 def value_text(entry: Entry) -> str:
-    """The mean, and half of its interval to two digits."""
+    """The mean, and half the width of its interval to two digits."""
     ends = entry.interval
     return f"{entry.mean:.4g}" + (f" ± {float(f'{(ends[1] - ends[0]) / 2:.2g}'):g}" if ends else "")
 
@@ -109,7 +109,7 @@ def _overall_table(made: Report, data: str) -> list[str]:
     ]
     for row in rows:
         cells = [overall_text(row.comparisons.get(column.label), column.better) for column in columns]
-        lines.append(f"| {called(row.variant)} | {made.table.compared_with[row.than]} | {' | '.join(cells)} |")
+        lines.append(f"| {ending_title(row.ending)} | {made.table.compared_with[row.than]} | {' | '.join(cells)} |")
     return lines
 
 
@@ -131,7 +131,7 @@ def summary_text(entry: Entry) -> str:
 def _detail(made: Report, results: GroupResults) -> list[str]:
     than = made.table.compared_with
     heads = ["protocol", "row", "mean", f"{CONFIDENCE:.0%} interval", "by seed"]
-    heads += [part for called in than.values() for part in (f"against {called}", "p")]
+    heads += [part for other in than.values() for part in (f"against {other}", "p")]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for column in made.columns[results.group.data]:
         for name, entries in results.entries.items():
@@ -164,7 +164,7 @@ def table_csv(made: Report) -> str:
     than, seeds = made.table.compared_with, sorted({run.seed for run in made.runs})
     heads = ["data", "gan", "recipe", "protocol", "better", "real_pictures", "mean", "low", "high"]
     heads += [
-        f"{what}_{called.replace(' ', '_')}" for called in than.values() for what in ("change_against", "p_against")
+        f"{what}_{other.replace(' ', '_')}" for other in than.values() for what in ("change_against", "p_against")
     ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
