@@ -350,4 +350,4 @@ def test_data_whose_files_are_not_here_are_left_out_or_refused_by_name(tmp_path,
 
 def test_the_kinds_compare_with_rows_that_they_have():
     for kind in KINDS.values():
-        assert set(kind.compared_with) <= set(kind.variants)
+        assert set(kind.compared_with) <= set(kind.endings)

@@ -144,7 +144,7 @@ def page(made: Report) -> str:
     credited = [credit for recipe in sources.values() for credit in credits_of(recipe.source(SPLIT))]
     spent = costs(made)
     return rendered(
-        "table.html.jinja",
+        "tables/table.html.jinja",
         report=made,
         notes=[*made.notes, seeds_note(made)],
         parts_of_groups=parts,
