@@ -19,7 +19,7 @@ from sclgan.gans.augmentation import Augment, unchanged
 from sclgan.gans.base import EncodedFake, Fake, TextToImageGAN
 from sclgan.gans.layers import SpectralConv2d
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision, widened
+from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 Logits = list[Float[Tensor, "_m _p"]]
@@ -54,7 +54,7 @@ class FeatureDiscriminator(nn.Module):
     ) -> tuple[Logits, ...]:
         """The logits of the pictures with each of the sentences; pictures without one, the last rows, have none."""
         with full_precision():
-            chosen = [widened(maps[place]) for place in self.maps]
+            chosen = [as_float32(maps[place]) for place in self.maps]
             by_head = [head(x, sentences) for head, x in zip(self.heads, chosen, strict=True)]
         return tuple(list(scales) for scales in zip(*by_head, strict=True))
 

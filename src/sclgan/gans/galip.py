@@ -21,7 +21,7 @@ from sclgan.gans.base import EncodedFake, Fake
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision, widened
+from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 
@@ -123,7 +123,7 @@ class GALIP:
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:
             with torch.no_grad():
-                layers = widened(self.encoders.features(augment(real), self.feature_blocks))
+                layers = as_float32(self.encoders.features(augment(real), self.feature_blocks))
         with full_precision():
             if "magp" in wanted:
                 layers, sentence = layers.requires_grad_(), sentence.requires_grad_()
@@ -159,7 +159,7 @@ class GALIP:
         if "adv" in wanted:
             terms["adv"] = adversarial.hinge_generator(self.discriminator(found.layers, text.sentence))
         if "similarity" in wanted:
-            terms["similarity"] = -F.cosine_similarity(widened(found.image), text.sentence, dim=1).mean()
+            terms["similarity"] = -F.cosine_similarity(as_float32(found.image), text.sentence, dim=1).mean()
         return terms
 
 

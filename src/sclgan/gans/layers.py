@@ -140,7 +140,8 @@ def convolved(
 
 
 MOST_PIXELS, FEWEST_WEIGHTS = 128, 2**22
-"""Bounds within which `convolved` multiplies matrices. Measured: half the time at 64 pixels and 2^25 weights, none won at 256."""
+"""Bounds within which `convolved` multiplies matrices. Measured: half the time at 64 pixels and 2^25 weights; at 256
+pixels none is saved."""
 
 
 class SpectralConv2d(nn.Conv2d):
