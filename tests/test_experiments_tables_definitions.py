@@ -18,7 +18,7 @@ from sclgan.experiments.tables import page as table_page
 from sclgan.experiments.tables import runs as table_runs
 from sclgan.experiments.tables.definitions import KINDS, KNOWN, ROW_OF, assignments_for, resolve, table
 from sclgan.experiments.tables.page import make_table
-from sclgan.experiments.tables.report import Entry, report
+from sclgan.experiments.tables.report import Score, report
 from sclgan.experiments.tables.runs import TableRun, plan
 from sclgan.experiments.tables.text import markdown, table_csv, value_text
 from sclgan.recipe_json import to_json
@@ -172,7 +172,7 @@ def test_the_files_say_mean_interval_change_and_test(pretended):
     assert "- A note." in text
     assert "| SSA-GAN | plain | 20 ± 25 | 2 ± 2.5 |" in text
     assert "| SSA-GAN | twice the batch | 14.25 ± 67 (-5.0 %) | not yet |" in text
-    assert value_text(Entry({0: 500.0, 1: 530.0}, {}, "lower")) == "515 ± 190"
+    assert value_text(Score({0: 500.0, 1: 530.0}, {}, "lower")) == "515 ± 190"
     assert "| SSA-GAN | with the contrast | 15.03 ± 25 (-24.8 %)* | 3 ± 2.5 (+50.0 %) |" in text
     assert "| `is` | with the contrast | 3 | 0.5159 to 5.484 | 2, 4, 3 | +50.0 % | 0.23 |" in text
     assert "| -29.8 % | too few seeds |" in text
@@ -219,10 +219,10 @@ def test_the_recall_of_pre_trained_encoders_stands_beside_the_protocols(tmp_path
 
 
 def test_better_and_worse_follow_the_direction_of_the_protocol(pretended):
-    entries = report(table("main", **MAIN), pretended).groups[0].entries[ROWS[2]]
-    assert entries["fd"].verdict("") == "better"  # lower is better
-    assert entries["is"].verdict("") == ""
-    assert entries["fd"].verdict("2x") == ""
+    scores = report(table("main", **MAIN), pretended).groups[0].scores[ROWS[2]]
+    assert scores["fd"].verdict("") == "better"  # lower is better
+    assert scores["is"].verdict("") == ""
+    assert scores["fd"].verdict("2x") == ""
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"checkpoint": "best"}, {"label": "fd@9"}])

@@ -33,7 +33,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Entry:
+class Score:
     """A row under one protocol: a value for each seed, and their statistics."""
 
     values: Mapping[int, float]
@@ -67,18 +67,18 @@ class Column:
 
 @dataclass(frozen=True)
 class GroupResults:
-    """The rows of a group: entries by recipe and by protocol label, without those that are not measured yet."""
+    """The rows of a group: scores by recipe and by protocol label, without those that are not measured yet."""
 
     group: Group
-    entries: Mapping[str, Mapping[str, Entry]]
+    scores: Mapping[str, Mapping[str, Score]]
 
     def number(self, name: str) -> int:
         """The number of a row's colour: its place among those that are measured."""
-        return list(self.entries).index(name)
+        return list(self.scores).index(name)
 
-    def of_ending(self, ending: str) -> Mapping[str, Entry]:
-        """The entries of the row with this ending of its name, by protocol label."""
-        return next((entries for name, entries in self.entries.items() if ROW_OF[name].ending == ending), {})
+    def of_ending(self, ending: str) -> Mapping[str, Score]:
+        """The scores of the row with this ending of its name, by protocol label."""
+        return next((scores for name, scores in self.scores.items() if ROW_OF[name].ending == ending), {})
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Overall:
 
 
 @dataclass(frozen=True)
-class Report:
+class TableReport:
     """A table with its results so far."""
 
     table: Table
@@ -109,7 +109,7 @@ class Report:
 
     def overall(self, data: str) -> list[Overall]:
         """The GANs of a data set together, for the rows that are not plain; nothing for fewer than two GANs."""
-        groups = [results for results in self.groups if results.group.data == data and results.entries]
+        groups = [results for results in self.groups if results.group.data == data and results.scores]
         if len(groups) < 2:
             return []
         found = []
@@ -133,7 +133,7 @@ class Report:
 
 def report(
     table: Table, runs: Sequence[TableRun], *, notes: Sequence[str] = (), failed: Mapping[str, str] | None = None
-) -> Report:
+) -> TableReport:
     """Gathers the results of the runs so far."""
     records = {
         (run.name, run.seed): (run.evaluations() if run.is_trained() else {}) | encoders_recall(run) for run in runs
@@ -147,17 +147,17 @@ def report(
                 values.setdefault(name, {}).setdefault(label, {})[seed] = record["value"]
                 known = Column(label, record["better"], record["floor"], record["extractor"])
                 columns[group.data].setdefault(label, known)
-        entries = {
+        scores = {
             name: {
-                label: _entry(table, group, values, name, label, columns[group.data][label].better)
+                label: _score(table, group, values, name, label, columns[group.data][label].better)
                 for label in values[name]
             }
             for name in group.names
             if name in values
         }
-        groups.append(GroupResults(group, entries))
+        groups.append(GroupResults(group, scores))
     in_order = {data: list(of_data.values()) for data, of_data in columns.items()}
-    return Report(table, runs, in_order, groups, [*notes, *_where_measured(records.values())], failed or {})
+    return TableReport(table, runs, in_order, groups, [*notes, *_where_measured(records.values())], failed or {})
 
 
 def _where_measured(records: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[str]:
@@ -175,18 +175,18 @@ def encoders_recall(run: TableRun) -> dict[str, dict[str, Any]]:
     return {RECALL: {"value": max(scores), "better": "higher", "floor": None, "extractor": None}} if scores else {}
 
 
-def _entry(
+def _score(
     table: Table,
     group: Group,
     values: Mapping[str, Mapping[str, Mapping[int, float]]],
     name: str,
     label: str,
     better: str,
-) -> Entry:
+) -> Score:
     own = values[name][label]
     others = {ROW_OF[other].ending: values.get(other, {}).get(label, {}) for other in group.names if other != name}
     comparisons = {than: compare(own, others[than]) for than in table.compared_with if others.get(than)}
-    return Entry(own, comparisons, better)
+    return Score(own, comparisons, better)
 
 
 def compare(own: Mapping[int, float], others: Mapping[int, float]) -> Comparison:
@@ -199,7 +199,7 @@ def compare(own: Mapping[int, float], others: Mapping[int, float]) -> Comparison
     return Comparison((statistics.fmean(mine) - base) / abs(base) if base else None, paired_test(mine, theirs))
 
 
-def compare_together(pairs: Sequence[tuple[Mapping[str, Entry], Mapping[str, Entry]]], label: str) -> Comparison | None:
+def compare_together(pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], label: str) -> Comparison | None:
     """Rows beside other ones, each of a GAN, under one protocol: the geometric mean of the ratios, less 1.
 
     The logarithms of the ratios are averaged over the GANs of a seed, and the test is on these means: the GANs of a
