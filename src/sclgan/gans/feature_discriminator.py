@@ -23,11 +23,11 @@ from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 Logits = list[Float[Tensor, "_m _p"]]
-"""For each scale a logit per picture and place; above 0 is real and matching."""
+"""A logit per scale, picture and place; above 0 is real and matching."""
 
 
 class FeatureDiscriminator(nn.Module):
-    """A head for each scale of the trunk's features.
+    """A head per scale of the trunk's features.
 
     `maps` are the places in `encoders.map_channels`, fine to coarse; heads have `width` channels.
 
@@ -60,7 +60,7 @@ class FeatureDiscriminator(nn.Module):
 
 
 class FeatureHead(nn.Module):
-    """Features of one scale and sentences to a logit for each place.
+    """Features of one scale and sentences to a logit per place.
 
         h     = lrelu( conv3x3( lrelu( conv1x1( x / rms(x) ) ) ) )
         logit = conv1x1(h) + < h, project(sentence) >
@@ -107,7 +107,7 @@ class WithFeatureDiscriminator:
         self.terms_without_codes = gan.terms_without_codes
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
-        """What the GAN draws, to be encoded when it is first judged."""
+        """The GAN's images, to be encoded when they are first judged."""
         fake = self.gan.generate(z, text)
         if isinstance(fake, EncodedFake):
             return fake

@@ -88,7 +88,7 @@ class GALIP:
             head_channels=head_channels,
         )
         for module in (self.generator, self.discriminator):
-            module.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
+            module.to(memory_format=torch.channels_last)  # convolutions are fastest in this layout
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
         """One image for each noise and sentence. Nothing holds them within [-1, 1]; what is stored is clipped."""
@@ -151,7 +151,7 @@ class GALIP:
         labels: Int[Tensor, " b"],
         only: Collection[str] | None = None,
     ) -> Terms:
-        """Adversarial term, and how far CLIP finds images from their captions: `similarity` = -mean cos, in [-1, 1]."""
+        """Adversarial term, and `similarity`: minus CLIP's mean cosine of images and captions, in [-1, 1]."""
         del labels
         wanted = self.generator_term_names if only is None else set(only)
         found = cast(CLIPImageCodes, self.embed(fake) if codes is None else codes)
@@ -164,14 +164,14 @@ class GALIP:
 
 
 class Discriminator(nn.Module):
-    """CLIP's features and a sentence to one logit a pair (section 3.1, "CLIP-based discriminator").
+    """CLIP's features and a sentence to one logit per pair (section 3.1, "CLIP-based discriminator").
 
         x = layers[0]
         x = x + gamma * conv_r(x) + beta * layers[k]        k = 1, 2
         x = conv_s(x) + gamma * conv_r(x)                   `main`
         logit = joint_conv([x, s tiled])
 
-    The last is NetC of the paper's code, the others are its NetD.
+    The last line is NetC of the paper's code, the others are its NetD.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class Discriminator(nn.Module):
         )
 
     def features(self, layers: Float[Tensor, "b k c r r"]) -> Float[Tensor, "b d r r"]:
-        """What D sees of images, whatever their sentences."""
+        """D's features of images, which do not depend on sentences."""
         first, *others = layers.unbind(1)
         x = first
         for block, layer in zip(self.DBlocks, others, strict=True):
@@ -205,7 +205,7 @@ class Discriminator(nn.Module):
         return out
 
     def logits(self, features: Float[Tensor, "b d r r"], sentence: Float[Tensor, "b e"]) -> Float[Tensor, " b"]:
-        """How real and matching the pairs are; above 0 is yes."""
+        """Logits of the pairs; above 0 is real and matching."""
         tiled = sentence[:, :, None, None].expand(-1, -1, *features.shape[2:])
         return torch.flatten(self.joint_conv(torch.cat([features, tiled], dim=1)))
 
