@@ -46,6 +46,16 @@ def embedded(fake: Fake, encoders: Encoders) -> ImageCodes:
     return fake.codes if isinstance(fake, EncodedFake) else encoders.encode_image(fake.image)
 
 
+def refuse_unknown(only: Collection[str], names: Collection[str]) -> None:
+    """Refuses terms of D that a GAN does not have.
+
+    Raises:
+        ValueError: names them and those that it has.
+    """
+    if unknown := set(only) - set(names):
+        raise ValueError(f"D has no terms {sorted(unknown)}, only {sorted(names)}")
+
+
 @runtime_checkable
 class TextToImageGAN(Protocol):
     """A generator and a discriminator of one paper, with that paper's losses as named, unweighted terms.

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip import CLIP, CLIPImageCodes
 from sclgan.gans.augmentation import Augment, unchanged
-from sclgan.gans.base import EncodedFake, Fake
+from sclgan.gans.base import EncodedFake, Fake, refuse_unknown
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
@@ -117,8 +117,7 @@ class GALIP:
         Raises:
             ValueError: `only` names a term that GALIP does not have.
         """
-        if unknown := set(only) - self.discriminator_term_names:
-            raise ValueError(f"GALIP's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}")
+        refuse_unknown(only, self.discriminator_term_names)
         D, sentence, wanted = self.discriminator, text.sentence.detach(), set(only)
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.damsm import matching_terms
 from sclgan.gans.augmentation import Augment, unchanged
-from sclgan.gans.base import Fake, embedded
+from sclgan.gans.base import Fake, embedded, refuse_unknown
 from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
 from sclgan.losses import adversarial
 from sclgan.losses.precision import full_precision
@@ -79,10 +79,7 @@ class SSAGAN:
         Raises:
             ValueError: `only` names a term that SSA-GAN does not have.
         """
-        if unknown := set(only) - self.discriminator_term_names:
-            raise ValueError(
-                f"SSA-GAN's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}"
-            )
+        refuse_unknown(only, self.discriminator_term_names)
         with full_precision() if "magp" in only else nullcontext():
             return self._discriminator_terms(real, fake, text, set(only), augment)
 

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sclgan.gans.base import Fake
+from sclgan.gans.base import Fake, refuse_unknown
 from sclgan.gans.stacked import initialise, stage_sizes
 from sclgan.losses import adversarial
 from sclgan.losses.terms import Terms
@@ -107,8 +107,7 @@ def discriminator_terms(
     Raises:
         ValueError: `only` names a term that is not in `DISCRIMINATOR_TERMS`.
     """
-    if unknown := set(only) - DISCRIMINATOR_TERMS:
-        raise ValueError(f"D has no terms {sorted(unknown)}, only {sorted(DISCRIMINATOR_TERMS)}")
+    refuse_unknown(only, DISCRIMINATOR_TERMS)
     sentence = sentence.detach()
     wrong = adversarial.mismatched_sentences(sentence) if "mismatched" in only else None
     reals = [real]
