@@ -1,9 +1,9 @@
-"""What each setting for small data is worth: SSA-GAN on emoji at 32 pixels, each row for the same processor time.
+"""The worth of each setting for small data: SSA-GAN on emoji at 32 pixels, each row for the same processor time.
 
     python benchmarks/small_data.py FOLDER [--seconds 300] [--encoders DIR] [--seed 0]
 
-Rows train one after the other in FOLDER, from one pre-training, with the settings of the rows above them kept where a
-row says "+". A row's steps are its seconds divided by the time of a step, measured first. Interrupted and repeated it
+Rows train one after the other in FOLDER, from one pre-training; a row with "+" keeps the settings of the rows above.
+A row's steps are its seconds divided by the time of a step, measured first. Interrupted and repeated it
 continues. The table goes to FOLDER/small_data.json, for `docs/small-data.md`.
 """
 
@@ -50,7 +50,7 @@ SIZES = (
     "gan.z_dim=64",
     "pretraining.steps=1500",
     "training.evaluate_every=0",
-    "training.grid_every=100000",
+    "training.grid_every=0",
     "training.log_every=50",
 )
 PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "ground")
@@ -149,7 +149,7 @@ def main() -> None:
 
 
 def folder_of(parent: Path, name: str) -> Path:
-    """Where a row lies."""
+    """The run folder of a row."""
     return parent / name.replace(" ", "_").strip("+_")
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import ImageCodes
 from sclgan.encoders.damsm import DAMSM
+from sclgan.losses.matching import attention_weights
 
 FORWARD, GRADIENT, STEP = 1e-4, 2e-3, 5e-3  # tolerances, relative to the largest magnitude of a tensor
 
@@ -68,6 +69,13 @@ def hash_codes(damsm: DAMSM) -> ImageCodes:
     heads = damsm.image_encoder
     regions, pooled = hash_uniform((3, 768, 17, 17), 1), hash_uniform((3, 2048), 2)
     return ImageCodes(image=heads.emb_cnn_code(pooled), regions=heads.emb_features(regions))
+
+
+def attention_maps(words: Tensor, mask: Tensor, regions: Tensor, *, gamma1: float) -> Tensor:
+    """Where in its own image each word looks, [b t r s], zero at padding."""
+    similarity = torch.einsum("bdt,bdk->btk", words, regions.flatten(2))
+    attention = attention_weights(similarity, mask, gamma1) * mask[:, :, None]
+    return attention.unflatten(2, regions.shape[2:])
 
 
 def agree(found: Tensor, expected: Tensor, tolerance: float) -> None:

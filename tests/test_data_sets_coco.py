@@ -237,7 +237,11 @@ def test_the_method_trains_on_coco_with_pictures_that_have_no_label(rule, scenes
     assert {"g/contrast", "g/kl", "d/mismatched"} <= record.keys()
 
 
-PHOTOGRAPHS = [n for n in RECIPES if n.split("_")[1] in ("cub", "coco") and not n.startswith("galip")]
+PHOTOGRAPHS = [
+    name
+    for name, row in ((name, make().row) for name, make in RECIPES.items())
+    if row.data in ("cub", "coco") and row.gan != "galip"
+]
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -245,11 +249,11 @@ def test_recipes_of_photographs_use_inception_at_the_size_it_was_made_for(name):
     made = recipe(name)
     backbone = made.encoders.keywords["backbone"]
     assert backbone.func is InceptionTrunk
-    assert backbone.keywords == {"weights": "imagenet", "align_corners": not name.startswith("ssagan")}
+    assert backbone.keywords == {"weights": "imagenet", "align_corners": made.row.gan != "ssagan"}
     assert (made.image_size, made.pretraining.image_size) == (256, 299)
-    assert made.encoders.keywords["mask_same_label"] == ("_cub" in name)  # the authors have no labels on COCO
+    assert made.encoders.keywords["mask_same_label"] == (made.row.data == "cub")  # the authors have no labels on COCO
     assert made.long_captions == "thin"
-    assert made.training.ema_decay == (0.0 if name.startswith("ssagan") else 0.999)
+    assert made.training.ema_decay == (0.0 if made.row.gan == "ssagan" else 0.999)
     assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
 
 
@@ -293,7 +297,7 @@ def test_recipes_are_in_the_order_of_the_tables():
     start = names.index("attngan_cub")
     variants = [f"attngan_cub_{ending}" for ending in ("2x", "cl", "ce", "unicl", "scl")]
     assert names[start : start + 7] == ["attngan_cub", *variants, "dmgan_cub"]
-    assert list(dict.fromkeys(name.split("_")[1] for name in names)) == ["emoji", "scenes", "cub", "coco", "folder"]
+    assert list(dict.fromkeys(recipe(name).row.data for name in names)) == ["emoji", "scenes", "cub", "coco", "folder"]
     assert [name for name in names if name.endswith("coco")] == [
         f"{gan}_coco" for gan in ("attngan", "dmgan", "ssagan", "galip")
     ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from sclgan.experiments import workers
-from sclgan.experiments.workers import CommandError, FolderLock, Workers, devices
+from sclgan.experiments.workers import CommandError, CommandPool, FolderLock, devices
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def run(num: int, jobs: dict[str, list[list[str]]], folder: Path) -> dict[str, C
     """What each job ended with, by title, in the order in which they ended."""
     ended: dict[str, CommandError | None] = {}
     with FolderLock(folder / "locked") as lock:
-        Workers(num, held=lock.descriptor).run(jobs, lambda title, error: ended.update({title: error}))
+        CommandPool(num, held=lock.descriptor).run(jobs, lambda title, error: ended.update({title: error}))
     return ended
 
 

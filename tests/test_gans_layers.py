@@ -169,3 +169,11 @@ def test_convolution_with_many_weights_is_torch(
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(3, 5, 8, 6, dtype=torch.float64)
     torch.testing.assert_close(output_and_gradients(ours, x), output_and_gradients(theirs, x))
+
+
+def test_upsampled_convolution_sums_by_what_onnx_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """torch's exporter drops the divisor of a pooling: with one, exported generators draw other pictures."""
+    pooling = torch.nn.functional.avg_pool2d
+    monkeypatch.setattr("torch.nn.functional.avg_pool2d", lambda x, size, stride: pooling(x, size, stride))
+    convolution, x = UpsampledConv2d(3, 4), torch.randn(1, 3, 33, 33)
+    torch.testing.assert_close(convolution(x), nn.Conv2d.forward(convolution, nn.Upsample(scale_factor=2)(x)))

@@ -337,7 +337,7 @@ def test_files_that_do_not_belong_together(damsm, folder, tmp_path):
     give = partial(import_files, captions=captions, out=out, recipe="attngan_emoji")
     with pytest.raises(ValueError, match="of attngan, --kind is dmgan"):
         give("dmgan", files, recipe="dmgan_emoji")
-    with pytest.raises(ValueError, match="is of SSAGAN, --kind is attngan"):
+    with pytest.raises(ValueError, match="is of ssagan, --kind is attngan"):
         give("attngan", files, recipe="ssagan_emoji")
     with pytest.raises(ValueError, match="no file holds the generator or the image_encoder"):
         give("attngan", files[2:3])

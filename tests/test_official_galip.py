@@ -187,7 +187,7 @@ def test_files_that_do_not_belong_together(gan, clip_file, tmp_path):
         import_files("ssagan", [file], captions=tmp_path / "captions.pickle", out=out)
     with pytest.raises(ValueError, match="leave --captions out"):
         import_files("galip", [file, clip_file], captions=tmp_path / "captions.pickle", out=out)
-    with pytest.raises(ValueError, match="is of SSAGAN, --kind is galip"):
+    with pytest.raises(ValueError, match="is of ssagan, --kind is galip"):
         import_files("galip", [file, clip_file], out=out, recipe="ssagan_coco")
     assert not out.exists()
 

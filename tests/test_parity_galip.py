@@ -13,7 +13,7 @@ from sclgan.encoders.base import TextCodes
 from sclgan.encoders.clip import CLIP
 from sclgan.gans.base import Fake
 from sclgan.gans.galip import GALIP
-from sclgan.losses.adversarial import gradient_norms, matching_aware_gradient_penalty
+from sclgan.losses.adversarial import matching_aware_gradient_penalty, squared_gradient_norms
 from sclgan.losses.terms import total
 
 D_WEIGHTS = {"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0}
@@ -155,7 +155,7 @@ def test_gradient_penalty(stored: dict[str, Tensor], gan: GALIP, text: TextCodes
     """Relative, sample by sample: it is a sixth power, and ranges over orders of magnitude."""
     layers, sentence = stored["out.image.real_feats"].clone().requires_grad_(), text.sentence.clone().requires_grad_()
     logits = gan.discriminator(layers, sentence)
-    norms = gradient_norms(logits, layers, sentence)
+    norms = squared_gradient_norms(logits, layers, sentence).sqrt()
     torch.testing.assert_close(norms.detach(), stored["out.loss.magp_norms"], rtol=FORWARD, atol=0)
     by_layers, by_sentence = torch.autograd.grad(logits.sum(), (layers, sentence), retain_graph=True)
     agree(by_sentence, stored["out.loss.magp_grad_sent"], FORWARD)

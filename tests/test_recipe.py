@@ -21,9 +21,21 @@ def test_every_recipe_is_named_after_its_function_and_survives_json(name):
         assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_scl")])
+ROWS = {name: make().row for name, make in RECIPES.items()}
+
+
+def names_of(*variants: str) -> list[str]:
+    return [name for name, row in ROWS.items() if row.variant in variants]
+
+
+def sibling(name: str, variant: str) -> str:
+    """The recipe of another variant of the same GAN on the same data."""
+    return replace(ROWS[name], variant=variant).name
+
+
+@pytest.mark.parametrize("name", names_of("scl"))
 def test_the_method_is_a_second_view_and_one_more_term(name):
-    with_method, plain = json.loads(to_json(recipe(name))), json.loads(to_json(recipe(name.removesuffix("_scl"))))
+    with_method, plain = (json.loads(to_json(recipe(one))) for one in (name, sibling(name, "")))
     for phase, weights in (("pretraining", "weights"), ("training", "generator_weights")):
         assert with_method[phase].pop("num_views") == 2 * plain[phase].pop("num_views")
         assert with_method[phase][weights].pop("contrast") > 0
@@ -32,10 +44,10 @@ def test_the_method_is_a_second_view_and_one_more_term(name):
     assert with_method == plain | {part: with_method[part] for part in ("name", "row", "about")}
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith(("_unicl", "_ce", "_cl"))])
+@pytest.mark.parametrize("name", names_of("unicl", "ce", "cl"))
 def test_the_other_ways_see_what_the_method_sees_and_differ_in_one_term(name):
-    other, method = recipe(name), recipe(f"{name.rpartition('_')[0]}_scl")
-    term = {"unicl": "contrast", "ce": "cross_entropy", "cl": "nt_xent"}[name.rpartition("_")[2]]
+    other, method = recipe(name), recipe(sibling(name, "scl"))
+    term = {"unicl": "contrast", "ce": "cross_entropy", "cl": "nt_xent"}[ROWS[name].variant]
     for phase, table in (("pretraining", "weights"), ("training", "generator_weights")):
         one, two = getattr(other, phase), getattr(method, phase)
         assert (one.num_views, one.batch_size, one.steps) == (two.num_views, two.batch_size, two.steps)
@@ -53,7 +65,8 @@ def changed(old, new, path=""):
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
-    base, _, difference = name.partition("-")
+    row = recipe(name).row
+    base, difference = replace(row, difference="").name, row.difference
     weights = {"pretraining.weights.contrast", "training.generator_weights.contrast"}
     expected = {
         "pretraining-only": {"training.num_views", "training.generator_weights.contrast"},
@@ -68,12 +81,12 @@ def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
     }
     (paths,) = (paths for start, paths in expected.items() if difference.startswith(start))
     method, ablation = (json.loads(to_json(recipe(one))) for one in (base, name))
-    assert changed(method, ablation) == paths | {"name", "row.variant", "about"}
+    assert changed(method, ablation) == paths | {"name", "row.difference", "about"}
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.endswith("_2x")])
-def test_the_control_sees_as_many_pictures_a_step_as_the_method(name):
-    control, method = recipe(name), recipe(name.replace("_2x", "_scl"))
+@pytest.mark.parametrize("name", names_of("2x"))
+def test_the_control_sees_as_many_pictures_per_step_as_the_method(name):
+    control, method = recipe(name), recipe(sibling(name, "scl"))
     for phase in ("pretraining", "training"):
         one, other = getattr(control, phase), getattr(method, phase)
         assert one.batch_size * one.num_views == other.batch_size * other.num_views

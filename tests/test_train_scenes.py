@@ -34,9 +34,9 @@ def test_the_stacked_gans_train_on_scenes(name, tmp_path):
     assert {"g/kl", "g/words"} <= read_metrics(tmp_path)[-1].keys()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.split("_")[1] == "scenes"])
+@pytest.mark.parametrize("name", [name for name, make in RECIPES.items() if make().row.data == "scenes"])
 def test_scenes_play_the_role_of_coco(name):
     made = RECIPES[name]()
     assert made.encoders.keywords.get("mask_same_label", False) is False
-    assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(name.split("_")[-1], "shared")
+    assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(made.row.variant, "shared")
     assert max(map(len, override(made, ["source.num_scenes=50"]).source("train").labels)) > 2

@@ -1,6 +1,5 @@
 """The command line: `sclgan COMMAND`, or `python -m sclgan COMMAND`; under torchrun with several processes."""
 
-import difflib
 import logging
 import os
 import signal
@@ -15,6 +14,7 @@ import tyro
 from sclgan import __version__
 from sclgan.commands import data, results, runs
 from sclgan.commands.printing import say
+from sclgan.names import nearest
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_").replace("_", " "): command
@@ -124,8 +124,9 @@ def positionals_first(arguments: Sequence[str]) -> list[str]:
 def check_command(arguments: Sequence[str]) -> None:
     """Ends with a usage error if the first argument is a word but not a command."""
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
-        nearest = difflib.get_close_matches(arguments[0], COMMANDS, n=1, cutoff=0)[0]
-        say(f"no command '{arguments[0]}': did you mean '{nearest}'? `sclgan --help` lists them")
+        say(
+            f"no command '{arguments[0]}': did you mean '{nearest(arguments[0], COMMANDS)}'? `sclgan --help` lists them"
+        )
         sys.exit(2)
 
 

@@ -48,12 +48,19 @@ class Row:
     data: str
     """Name of the data set, such as "emoji"."""
     variant: str = ""
-    """What was changed in the plain recipe, such as "scl" or "scl-temperature0.5"; empty for the plain recipe."""
+    """The change of the plain recipe, such as "scl"; empty for the plain recipe."""
+    difference: str = ""
+    """The change of an ablation against its variant, such as "temperature0.5"; empty elsewhere."""
+
+    @property
+    def ending(self) -> str:
+        """What tells the rows of one GAN on one data set apart: VARIANT, or VARIANT-DIFFERENCE."""
+        return "-".join(part for part in (self.variant, self.difference) if part)
 
     @property
     def name(self) -> str:
-        """The name of the recipe: GAN_DATA, or GAN_DATA_VARIANT."""
-        return "_".join(part for part in (self.gan, self.data, self.variant) if part)
+        """The name of the recipe: GAN_DATA, or GAN_DATA_ENDING."""
+        return "_".join(part for part in (self.gan, self.data, self.ending) if part)
 
     def with_variant(self, variant: str) -> "Row":
         """The row with one more change."""
@@ -63,8 +70,9 @@ class Row:
     def parse(cls, name: str) -> "Row":
         """The row of a recipe that was saved with its name alone."""
         gan, _, rest = name.partition("_")
-        data, _, variant = rest.partition("_")
-        return cls(gan, data, variant)
+        data, _, ending = rest.partition("_")
+        variant, _, difference = ending.partition("-")
+        return cls(gan, data, variant, difference)
 
 
 @dataclass(frozen=True)

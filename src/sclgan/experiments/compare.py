@@ -61,8 +61,8 @@ PRETRAINING = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """A caption of a held-out picture, that picture, and what each run drew for it."""
+class DrawnCaption:
+    """A caption of a held-out picture, that picture, and the pictures that each run drew for it."""
 
     caption: str
     real: str
@@ -72,12 +72,12 @@ class Row:
 def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: Sequence[tuple[str, str]] = ()) -> Path:
     """Writes `out`/index.html, which needs no other file, and returns its path.
 
-    The page begins with pictures: those of `opening`, captions and data URIs, and what the runs drew. Terms are shown a
-    view, so that runs with one and two views share an axis.
+    The page begins with pictures: those of `opening`, captions and data URIs, and those that the runs drew. Terms are
+    shown per view, so that runs with one and two views share an axis.
 
     Raises:
         ValueError: no run, one named twice, or runs on different data or sizes.
-        FileNotFoundError: a folder is no trained run.
+        FileNotFoundError: a folder is not a trained run.
     """
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"compare takes different run folders, got {[str(folder) for folder in folders]}")
@@ -123,7 +123,7 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Recipe names; the folder's beside where two runs have one recipe."""
+    """Recipe names, with the folder's name beside them where two runs have one recipe."""
     names = [run.recipe.name for run in runs]
     return [
         name if names.count(name) == 1 else f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)
@@ -131,7 +131,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row for each protocol that any run was graded under, with the records of the runs in order."""
+    """A row per protocol that any run was graded under, with the records of the runs in order."""
     records = [read_evaluations(run.folder) for run in runs]
     labels = list(dict.fromkeys(label for of_run in records for label in of_run))
     rows = []
@@ -146,8 +146,8 @@ def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def sample_rows(
     runs: Sequence[Run], source: Source, seed: int, *, num_captions: int = NUM_CAPTIONS, num_noises: int = NUM_NOISES
-) -> list[Row]:
-    """Captions of held-out pictures, and what each run draws for them from the same noises."""
+) -> list[DrawnCaption]:
+    """Captions of held-out pictures, and the pictures that each run draws for them from the same noises."""
     size = runs[0].recipe.image_size
     pictures = [composition(source, i, size, seed, num_samples=num_captions)[1] for i in range(num_captions)]
     captions = [picture.caption for picture in pictures]
@@ -156,7 +156,7 @@ def sample_rows(
         drawn = run.sample(captions, num_images=num_noises, seed=seed).permute(0, 2, 3, 1).numpy()
         samples.append([embedded(image) for image in drawn])
     return [
-        Row(
+        DrawnCaption(
             picture.caption,
             embedded(picture.pixels),
             [of_run[num_noises * i : num_noises * (i + 1)] for of_run in samples],
@@ -191,7 +191,7 @@ def _histories(runs: Sequence[Run], names: Sequence[str], phase: str) -> list[Hi
 
 
 def panels(histories: Sequence[History], terms: dict[str, str]) -> dict[str, list[Curve]]:
-    """A panel for each term that a run recorded, by its title; terms that are summed over views are shown a view."""
+    """A panel per term that a run recorded, by its title; terms that are summed over views are shown per view."""
     found: dict[str, list[Curve]] = {}
     for history in histories:
         records = read_metrics(history.folder)

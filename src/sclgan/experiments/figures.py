@@ -32,8 +32,8 @@ from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics
 
-NUM_CAPTIONS = 8  # of Fig. 3
-PICTURES_A_LABEL = 12
+NUM_CAPTIONS = 8  # as in Fig. 3
+PICTURES_PER_LABEL = 12
 FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -44,7 +44,7 @@ def qualitative(folders: Sequence[Path], out: Path, *, captions: Sequence[str] =
 
     Raises:
         ValueError: no run, no captions for runs on different data, an unknown ending of the file.
-        FileNotFoundError: a folder is no trained run.
+        FileNotFoundError: a folder is not a trained run.
     """
     _check(out, folders)
     runs = [open_run(folder, images=False) for folder in folders]
@@ -85,8 +85,8 @@ class Embedded:
 def embedding(folders: Sequence[Path], out: Path, *, num_labels: int = 8, split: str = SPLIT, seed: int = 0) -> None:
     """Text and image codes of some labels by the encoders of two folders, before and after, on a plane.
 
-    Each panel is projected by itself, on its own two principal components of all codes together; the silhouettes in
-    its title are of the codes as they are.
+    Each panel shows its codes on their own two principal components; the silhouettes in its title are those of the
+    codes before the projection.
 
     Raises:
         ValueError: not two folders, different data, fewer than two labels, an unknown ending of the file.
@@ -134,14 +134,14 @@ def _encoded(folder: Path, source: Source, chosen: Sequence[int], seed: int) -> 
         rows = [row for row, labels in enumerate(source.labels) if tuple(labels) == (label,)]
         pictures = [
             source.picture(row, size, numpy_generator(seed, row, number), augment=False)
-            for number in range(PICTURES_A_LABEL)
+            for number in range(PICTURES_PER_LABEL)
             for row in [rows[number % len(rows)]]
         ]
         pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2)
         images.append(encoders.encode_image(pixels.to(distributed.device()).float() / 127.5 - 1).image.cpu())
         captions = tokens([picture.caption for picture in pictures]).to(distributed.device())
         texts.append(encoders.encode_text(captions).sentence.cpu())
-    labels = torch.arange(len(chosen)).repeat_interleave(PICTURES_A_LABEL)
+    labels = torch.arange(len(chosen)).repeat_interleave(PICTURES_PER_LABEL)
     return Embedded(F.normalize(torch.cat(images), dim=1), F.normalize(torch.cat(texts), dim=1), labels)
 
 
@@ -168,7 +168,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
 
     Raises:
         ValueError: no run, none with records, an unknown ending of the file.
-        FileNotFoundError: a folder is no run.
+        FileNotFoundError: a folder is not a run.
     """
     _check(out, folders)
     first, second = [], []
@@ -190,7 +190,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
     if not found:
         raise ValueError(f"no records in {', '.join(map(str, folders))}: metrics.jsonl is empty or not there")
     figure = drawn(found)
-    figure.supxlabel("step; terms that are summed over views are shown a view", fontsize=8)
+    figure.supxlabel("step; terms that are summed over views are shown per view", fontsize=8)
     handles = [
         Line2D([], [], color=COLORS[number % len(COLORS)], label=name) for number, name in enumerate(_names(folders))
     ]
@@ -202,11 +202,11 @@ def _check(out: Path, folders: Sequence[Path]) -> None:
     if out.suffix.lower() not in FORMATS:
         raise ValueError(f"--out {out}: a figure is written as {', '.join(FORMATS)}; end the name with one of these")
     if not folders:
-        raise ValueError("a figure is of runs: name at least one folder")
+        raise ValueError("a figure shows runs: name at least one folder")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Recipe names; the folder's where two have one recipe."""
+    """Recipe names, or the folder's name where two have one recipe."""
     names = [saved_recipe(folder).name for folder in folders]
     return [
         name if names.count(name) == 1 else folder.resolve().name for name, folder in zip(names, folders, strict=True)

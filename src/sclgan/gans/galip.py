@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip import CLIP, CLIPImageCodes
 from sclgan.gans.augmentation import Augment, unchanged
-from sclgan.gans.base import EncodedFake, Fake
+from sclgan.gans.base import EncodedFake, Fake, refuse_unknown
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision, widened
+from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 
@@ -88,7 +88,7 @@ class GALIP:
             head_channels=head_channels,
         )
         for module in (self.generator, self.discriminator):
-            module.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
+            module.to(memory_format=torch.channels_last)  # convolutions are fastest in this layout
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
         """One image for each noise and sentence. Nothing holds them within [-1, 1]; what is stored is clipped."""
@@ -117,13 +117,12 @@ class GALIP:
         Raises:
             ValueError: `only` names a term that GALIP does not have.
         """
-        if unknown := set(only) - self.discriminator_term_names:
-            raise ValueError(f"GALIP's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}")
+        refuse_unknown(only, self.discriminator_term_names)
         D, sentence, wanted = self.discriminator, text.sentence.detach(), set(only)
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:
             with torch.no_grad():
-                layers = widened(self.encoders.features(augment(real), self.feature_blocks))
+                layers = as_float32(self.encoders.features(augment(real), self.feature_blocks))
         with full_precision():
             if "magp" in wanted:
                 layers, sentence = layers.requires_grad_(), sentence.requires_grad_()
@@ -151,7 +150,7 @@ class GALIP:
         labels: Int[Tensor, " b"],
         only: Collection[str] | None = None,
     ) -> Terms:
-        """Adversarial term, and how far CLIP finds images from their captions: `similarity` = -mean cos, in [-1, 1]."""
+        """Adversarial term, and `similarity`: minus CLIP's mean cosine of images and captions, in [-1, 1]."""
         del labels
         wanted = self.generator_term_names if only is None else set(only)
         found = cast(CLIPImageCodes, self.embed(fake) if codes is None else codes)
@@ -159,19 +158,19 @@ class GALIP:
         if "adv" in wanted:
             terms["adv"] = adversarial.hinge_generator(self.discriminator(found.layers, text.sentence))
         if "similarity" in wanted:
-            terms["similarity"] = -F.cosine_similarity(widened(found.image), text.sentence, dim=1).mean()
+            terms["similarity"] = -F.cosine_similarity(as_float32(found.image), text.sentence, dim=1).mean()
         return terms
 
 
 class Discriminator(nn.Module):
-    """CLIP's features and a sentence to one logit a pair (section 3.1, "CLIP-based discriminator").
+    """CLIP's features and a sentence to one logit per pair (section 3.1, "CLIP-based discriminator").
 
         x = layers[0]
         x = x + gamma * conv_r(x) + beta * layers[k]        k = 1, 2
         x = conv_s(x) + gamma * conv_r(x)                   `main`
         logit = joint_conv([x, s tiled])
 
-    The last is NetC of the paper's code, the others are its NetD.
+    The last line is NetC of the paper's code, the others are its NetD.
     """
 
     def __init__(
@@ -196,7 +195,7 @@ class Discriminator(nn.Module):
         )
 
     def features(self, layers: Float[Tensor, "b k c r r"]) -> Float[Tensor, "b d r r"]:
-        """What D sees of images, whatever their sentences."""
+        """D's features of images, which do not depend on sentences."""
         first, *others = layers.unbind(1)
         x = first
         for block, layer in zip(self.DBlocks, others, strict=True):
@@ -205,7 +204,7 @@ class Discriminator(nn.Module):
         return out
 
     def logits(self, features: Float[Tensor, "b d r r"], sentence: Float[Tensor, "b e"]) -> Float[Tensor, " b"]:
-        """How real and matching the pairs are; above 0 is yes."""
+        """Logits of the pairs; above 0 is real and matching."""
         tiled = sentence[:, :, None, None].expand(-1, -1, *features.shape[2:])
         return torch.flatten(self.joint_conv(torch.cat([features, tiled], dim=1)))
 

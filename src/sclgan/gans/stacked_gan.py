@@ -1,7 +1,7 @@
-"""What AttnGAN and DM-GAN have in common as GANs: stages of one generator, a discriminator for each, their objectives.
+"""The parts that AttnGAN and DM-GAN share as GANs: stages of one generator, a discriminator per stage, objectives.
 
 Zhang et al. 2018, "StackGAN++", section 4; Xu et al. 2018, "AttnGAN" (CVPR), section 3.1. The papers differ in how a
-later stage reads the words and in D's layers, which their own files say.
+later stage reads the words and in D's layers, which are in their own files.
 """
 
 import abc
@@ -85,7 +85,7 @@ class StackedGAN(abc.ABC):
             ndf=ndf,
             text_dim=encoders.code_size,
         )
-        # The layout that G's convolutions are fastest in. D's large kernels on small maps are faster without it.
+        # G's convolutions are fastest in this layout. D's large kernels on small maps are faster without it.
         self.generator.to(memory_format=torch.channels_last)
 
     @abc.abstractmethod
@@ -101,7 +101,7 @@ class StackedGAN(abc.ABC):
         """D's other layers."""
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake:
-        """An image a stage; `maps` are how much each pixel of the features before the later stages reads each word."""
+        """An image per stage; `maps` are each pixel's weights of the words, one map per later stage."""
         noise, eps = torch.split(z, self.noise_sizes, dim=1)
         fake: Fake = self.generator(noise, eps, text)
         return fake

@@ -32,7 +32,7 @@ from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.importing import sizes as official_sizes
-from sclgan.recipe import Recipe
+from sclgan.recipe import Recipe, class_of
 from sclgan.recipes import RECIPES
 from sclgan.recipes import recipe as named
 from sclgan.runs import checkpoint
@@ -246,8 +246,8 @@ def _with_clip(
             f"{len(inside)} tensors differ from those in there, such as {', '.join(others[:3])}"
         )
     base = named(name or "galip_coco")
-    if _makes(base) is not GALIP:
-        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is galip: give a recipe of galip")
+    if class_of(base.gan) is not GALIP:
+        raise ValueError(f"--recipe {name} is of {base.row.gan}, --kind is galip: give a recipe of galip")
     sizes = official_sizes.clip(clip.state)
     judges = [part.state for role in ("discriminator", "head") for part in parts.get(role, [])]
     of_gan = official_sizes.galip(generator.state, judges)
@@ -273,19 +273,19 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
     """The recipe of the data, with networks of the sizes that the tensors have and the quirks of the kind."""
     if name is None:
         if num_words not in DATA:
-            of_kind = [one for one, make in RECIPES.items() if kind == "damsm" or _makes(make()) is GANS[kind]]
+            of_kind = [one for one, make in RECIPES.items() if kind == "damsm" or class_of(make().gan) is GANS[kind]]
             raise ValueError(
                 f"the vocabulary has {num_words} words with the end sign, neither the 5450 of CUB nor the 27297 of "
                 f"COCO, so the data are not known: give --recipe, one of {', '.join(of_kind)}"
             )
         name = f"{'attngan' if kind == 'damsm' else kind}_{DATA[num_words]}"
     base = named(name)
-    if kind != "damsm" and _makes(base) is not GANS[kind]:
-        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is {kind}: give a recipe of {kind}")
+    if kind != "damsm" and class_of(base.gan) is not GANS[kind]:
+        raise ValueError(f"--recipe {name} is of {base.row.gan}, --kind is {kind}: give a recipe of {kind}")
     text = parts["text_encoder"][0].state
     half, embedding_size = (official_sizes.size(text, name, 1) for name in ("rnn.weight_hh_l0", "encoder.weight"))
     # Reference quirk: AttnGAN and DM-GAN resize with align_corners, SSA-GAN without. Kept for released weights.
-    backbone: Any = partial(InceptionTrunk, weights=None, align_corners=_makes(base) is not SSAGAN)
+    backbone = partial(InceptionTrunk, weights=None, align_corners=class_of(base.gan) is not SSAGAN)
     encoders = partial(
         DAMSM,
         backbone=backbone,
@@ -311,11 +311,6 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         image_size=image_size or base.image_size,
         gan=gan,
     )
-
-
-def _makes(recipe: Recipe) -> Any:
-    """The class of a recipe's GAN."""
-    return recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan
 
 
 def _encoder_state(parts: Mapping[str, Sequence[_Part]]) -> State:

@@ -5,12 +5,13 @@ generator and its encoders, `model.json` says which run that was and which SHA-2
 the model card. `scripts/build_model.py` makes it from a finished run. Nothing here waits for torch.
 """
 
-import difflib
 import hashlib
 import json
 import logging
 from pathlib import Path
 from typing import Any
+
+from sclgan.names import nearest
 
 log = logging.getLogger(__name__)
 
@@ -49,8 +50,8 @@ def find(run: str | Path) -> Path:
     if not known:
         comes = "and this version of sclgan comes with no model"
     else:
-        nearest = difflib.get_close_matches(str(run), known, n=1, cutoff=0)[0]
-        comes = f"and no model of sclgan has that name: did you mean '{nearest}'? There is {', '.join(known)}"
+        near = nearest(str(run), known)
+        comes = f"and no model of sclgan has that name: did you mean '{near}'? There is {', '.join(known)}"
     what = "is a file, not a run folder" if path.exists() else "is no run folder: there is no such folder"
     raise FileNotFoundError(f"{run} {what}, {comes}")
 

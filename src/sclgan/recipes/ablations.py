@@ -16,12 +16,12 @@ from sclgan.recipes.variants import with_contrast
 
 
 def pretraining_only() -> Recipe:
-    """The contrast in pre-training alone; the GAN phase is the plain row's."""
+    """The contrast in pre-training alone, with the GAN phase of the plain row."""
     return _named(replace(_method(), training=emoji.ssagan_emoji().training), "pretraining-only")
 
 
 def gan_only() -> Recipe:
-    """The contrast in the GAN phase alone; the encoders are the plain row's."""
+    """The contrast in the GAN phase alone, with the encoders of the plain row."""
     return _named(replace(_method(), pretraining=emoji.ssagan_emoji().pretraining), "gan-only")
 
 
@@ -80,8 +80,7 @@ def _method() -> Recipe:
 
 
 def _named(made: Recipe, difference: str) -> Recipe:
-    row = replace(made.row, variant=f"{made.row.variant}-{difference}")
-    return replace(made, row=row, about=f"{made.about}; {difference}")
+    return replace(made, row=replace(made.row, difference=difference), about=f"{made.about}; {difference}")
 
 
 _ALL: tuple[Callable[[], Recipe], ...] = (

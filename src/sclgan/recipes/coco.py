@@ -1,9 +1,10 @@
 """The GANs on COCO 2014 at 256 pixels, with the settings of the authors' codes.
 
-Epochs are converted to steps: an epoch is 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
+Epochs are converted to steps: an epoch has 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
 keep the number of steps.
 
-The labels of an image are the categories of its things; `label_rule` says which of them pairs the views of the method.
+The labels of an image are the categories of its objects; `label_rule` decides which of them pair the views of the
+method.
 In DAMSM's losses every other pair is a rival, whatever its labels, as in the authors' codes, which have no labels on
 COCO.
 
@@ -28,7 +29,7 @@ TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
 def attngan_coco() -> Recipe:
     """AttnGAN (Xu et al. 2018): three stages of 64, 128 and 256 pixels, 120 epochs.
 
-    Its encoders are pre-trained for 100 epochs, by their name those of the released ones; the code's limit is 600. The
+    Its encoders are pre-trained for 100 epochs, as the name of the released ones says; the code's limit is 600. The
     code pre-trains them on 15 words and trains the GAN on 12; here both phases read 12.
     """
     return Recipe(

@@ -1,7 +1,7 @@
-"""The GANs on the birds of CUB-200-2011 at 256 pixels, one label an image, with the settings of the authors' codes.
+"""The GANs on the birds of CUB-200-2011 at 256 pixels, one label per image, with the settings of the authors' codes.
 
-Epochs are converted to steps: an epoch is 8,855 / batch steps, rounded once for all epochs together; the codes drop the
-last batch of an epoch, which is 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
+Epochs are converted to steps: an epoch has 8,855 / batch steps, rounded once for all epochs together; the codes drop
+the last batch of an epoch, which makes 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
 
 As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding
 (`mask_order="own"`), which differs from the codes.
@@ -24,7 +24,7 @@ TRAINING_IMAGES = NUM_IMAGES["train"]
 def attngan_cub() -> Recipe:
     """AttnGAN (Xu et al. 2018): three stages of 64, 128 and 256 pixels, 600 epochs.
 
-    Its encoders are pre-trained for 200 epochs, by their name those of the released ones; the code's limit is 600.
+    Its encoders are pre-trained for 200 epochs, as the name of the released ones says; the code's limit is 600.
     """
     return Recipe(
         row=Row("attngan", "cub"),

@@ -1,7 +1,7 @@
 """The GANs on the embedded emoji: 64 pixels, one label per image, with the settings for small data.
 
-Networks, objectives and optimizers are the published ones; `recipes.small_data` says what is added to them, in every
-row alike.
+Networks, objectives and optimizers are the published ones; `recipes.small_data` describes the additions, which are the
+same in every row.
 """
 
 from dataclasses import replace
@@ -53,8 +53,8 @@ def dmgan_emoji() -> Recipe:
 def ssagan_emoji() -> Recipe:
     """SSA-GAN (Liao et al. 2022) at 64 pixels; its encoders are pre-trained as in AttnGAN.
 
-    Batch, optimizer and the weight of the matching terms (0.05 as published) are those of the model that ships. In
-    minutes the published weight draws better: `docs/small-data.md`.
+    Batch, optimizer and the weight of the matching terms (published: 0.05) are those of the model that comes with the
+    package. Within minutes of training the published weight draws better: `docs/small-data.md`.
     """
     training = published.ssagan_training(steps=40_000, batch_size=64)
     training = replace(
@@ -74,10 +74,10 @@ def ssagan_emoji() -> Recipe:
 
 
 def galip_emoji() -> Recipe:
-    """GALIP (Tao et al. 2023) at 64 pixels, on a small CLIP that is trained here, from random weights, in every row.
+    """GALIP (Tao et al. 2023) at 64 pixels, on a small CLIP that every row trains from random weights.
 
-    It has half as many blocks as ViT-B/32, of a sixth of the width, and 8 x 8 patches where that has 7 x 7. Prompts and
-    D's features are at about the same parts of its depth as in GALIP.
+    That CLIP has half as many blocks as ViT-B/32, a sixth of its width, and 8 x 8 patches where that has 7 x 7. Prompts
+    and D's features are at about the same parts of its depth as in GALIP.
     """
     recipe = Recipe(
         row=Row("galip", "emoji"),

@@ -36,7 +36,7 @@ def ssagan_folder() -> Recipe:
 
 
 def on_folder(base: Recipe) -> Recipe:
-    """A row on CUB moved to a folder; one pre-training serves all GANs."""
+    """A row on CUB moved to the user's folder; one pre-training serves all GANs."""
     moved = replace(
         base,
         row=replace(base.row, data="folder"),

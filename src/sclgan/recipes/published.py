@@ -1,6 +1,6 @@
 """Encoders, objectives and optimizers that the published rows share on every data set.
 
-The values are those of the authors' codes; where a paper says otherwise, the recipe says so.
+The values are those of the authors' codes; recipes name those that differ from the paper.
 """
 
 from functools import partial
@@ -66,13 +66,13 @@ def ssagan_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> T
 def clip() -> partial[CLIP]:
     """OpenAI's ViT-B/32 from a library's cache; encoders.weights=FILE takes a file. Its other arguments are CLIP's own.
 
-    Where it is fine-tuned, gains and biases are what trains, 0.2 of 151 million numbers, since birds are few.
+    Fine-tuning trains gains and biases alone, 0.2 of 151 million numbers, since there are few birds.
     """
     return partial(CLIP, weights="openai", trained="norms_and_biases")
 
 
 def clip_fine_tuning(*, epochs: int, num_images: int) -> Pretraining:
-    """Fine-tuning of a published CLIP. GALIP has none, so all of it is ours, and no value was tuned."""
+    """Fine-tuning of a published CLIP. GALIP has none, so all values are ours, and none was tuned."""
     return Pretraining(
         steps=epochs * num_images // 64,
         weights={"infonce": 1.0},

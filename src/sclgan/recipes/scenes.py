@@ -1,4 +1,4 @@
-"""The GANs on the embedded scenes: 64 pixels, several labels an image, as on COCO.
+"""The GANs on the embedded scenes: 64 pixels, several labels per image, as on COCO.
 
 As on COCO every other pair is a rival in DAMSM's losses. Networks, optimizers and steps are those of the emoji rows.
 """

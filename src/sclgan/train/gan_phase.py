@@ -15,7 +15,7 @@ from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
 from sclgan.gans.base import Fake, TextToImageGAN
-from sclgan.losses.precision import widened
+from sclgan.losses.precision import as_float32
 from sclgan.losses.terms import sum_over_views
 from sclgan.random import normal, uniform
 from sclgan.recipe import Training
@@ -76,7 +76,7 @@ class GANPhase:
                     ]
                 )
             sentences = [text.sentence for text in texts]
-            images = [widened(code.image) for code in codes if code is not None]
+            images = [as_float32(code.image) for code in codes if code is not None]
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
             values = descend(self.generator_optimizer, terms, weights, network="generator")
             logs |= {f"g/{name}": value for name, value in values.items()}
@@ -128,4 +128,4 @@ AUGMENTATION = 1  # ends the key of its random numbers, which are then not those
 
 def as_judged(fake: Fake, augment: Augment) -> Fake:
     """The fake as D and the frozen encoder see it, in both steps: in float32, augmented."""
-    return replace(fake, images=tuple(augment(widened(image)) for image in fake.images))
+    return replace(fake, images=tuple(augment(as_float32(image)) for image in fake.images))
