@@ -22,13 +22,13 @@ from torch import Tensor
 from sclgan import models
 from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.sets.scenes import Scenes
-from sclgan.evaluation.grading import RECORDS
 from sclgan.files import replaced
 from sclgan.random import numpy_generator
 from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
 from sclgan.runs import checkpoint
+from sclgan.runs.evaluations import evaluation_records
 from sclgan.runs.folder import RECIPE, resolved, saved_recipe
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics
@@ -133,15 +133,9 @@ def _checked(folder: Path, name: str) -> Recipe:
 
 def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
     """The newest evaluation under each protocol of the checkpoint that ships."""
-    path = folder / RECORDS
-    try:
-        found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        fitting = [record for record in found if (record["recipe"], record["step"]) == (run.recipe.name, run.step)]
-        newest = {record["label"]: record for record in fitting}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} holds something other than evaluations ({error!r}): evaluate the run again"
-        ) from error
+    found = evaluation_records(folder)
+    own = [record for record in found if (record.get("recipe"), record["step"]) == (run.recipe.name, run.step)]
+    newest = {record["label"]: record for record in own}
     if not newest:
         others = ", ".join(sorted({str(record["step"]) for record in found})) or "none"
         raise ValueError(

@@ -29,6 +29,7 @@ import photos_on_disk
 from runs import final_weights, small
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.folder import evaluate_folder
 from sclgan.evaluation.run import evaluate_run
 from sclgan.recipe import Recipe
@@ -82,8 +83,8 @@ def of_protocols(data: Path) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         run, pictures = Path(folder) / "run", Path(folder) / "pictures"
         train(fixed_size(FIXED, data), run)
-        of_run = evaluate_run(run, num_images=64, save_pictures=pictures)
-        of_folder = evaluate_folder(pictures, reals="emoji", encoders=run, num_workers=1)
+        of_run = evaluate_run(run, EvaluationOptions(num_images=64), save_pictures=pictures)
+        of_folder = evaluate_folder(pictures, EvaluationOptions(reals="emoji", num_workers=1), encoders=run)
         graded = {"run": of_run, "folder": of_folder}
         return {
             f"{kind}/{one.label}": [one.value, one.floor, list(one.interval or ())]

@@ -51,13 +51,14 @@ def trained(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def evaluated(trained, tmp_path_factory) -> Path:
     """The trained run with two evaluations of its last step, and one of another."""
+    from sclgan.evaluation.engine import EvaluationOptions
     from sclgan.evaluation.run import evaluate_run
 
     run = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(trained, run)
     for num_images in (4, 6):
-        evaluate_run(run, ["ground"], num_images=num_images)
-    evaluate_run(run, ["ground"], num_images=5, checkpoint="5")
+        evaluate_run(run, EvaluationOptions(["ground"], num_images=num_images))
+    evaluate_run(run, EvaluationOptions(["ground"], num_images=5), checkpoint="5")
     return run
 
 

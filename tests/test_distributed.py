@@ -22,6 +22,7 @@ from runs import SCL, assert_identical, final_weights, small, small_fields
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch, View
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class
@@ -317,7 +318,9 @@ PROTOCOLS = ("fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground")
 
 
 def _evaluate(folder: Path, num_images: int) -> list[dict[str, Any]]:
-    return [result.to_json() for result in evaluate_run(folder, PROTOCOLS, num_images=num_images, seed=1)]
+    return [
+        result.to_json() for result in evaluate_run(folder, EvaluationOptions(PROTOCOLS, num_images=num_images, seed=1))
+    ]
 
 
 def test_two_ranks_evaluate_to_the_values_of_one_process(trained, tmp_path):

@@ -8,14 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from evaluate_source import evaluate
 from fakes import Squares
 from ranks import run_on_ranks
 from sclgan import distributed
 from sclgan.encoders.lite0 import WEIGHTS_SHA256, Lite0
-from sclgan.evaluation.engine import Result, evaluate
-from sclgan.evaluation.kept import GeneratedBatch
+from sclgan.evaluation.batches import PictureBatch
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.evaluation.reals import composition, label_of, measure_reals, row_of
+from sclgan.evaluation.results import Result
 from sclgan.features.registry import EXTRACTORS, Classifier, LiteExtractor
 
 SIZE = 16
@@ -60,7 +61,7 @@ def encode(images: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     return torch.eye(4)[seen], texts
 
 
-def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bool = True) -> Iterator[GeneratedBatch]:
+def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bool = True) -> Iterator[PictureBatch]:
     """This rank's share of noisy copies of the source's pictures."""
     source = Squares("test")
     own = range(num_samples)[distributed.rank() :: distributed.world_size()]
@@ -76,7 +77,7 @@ def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bo
             labels.append(label_of(source, row))
         stack = torch.stack(images)
         pair = encode(stack, captions) if codes else (None, None)
-        yield GeneratedBatch(torch.tensor(indices), stack, captions, torch.tensor(labels), *pair)
+        yield PictureBatch(torch.tensor(indices), stack, captions, torch.tensor(labels), *pair)
 
 
 def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
@@ -145,7 +146,7 @@ def test_ground_protocol_reads_captions() -> None:
     source = NamedGrounds("test")
     _, picture = composition(source, 0, SIZE, seed=0, num_samples=1)
     image = torch.from_numpy(np.full_like(picture.pixels, 18)).permute(2, 0, 1)[None]
-    batch = GeneratedBatch(torch.tensor([0]), image, [picture.caption], torch.tensor([0]))
+    batch = PictureBatch(torch.tensor([0]), image, [picture.caption], torch.tensor([0]))
     (result,) = evaluate(["ground"], source, [batch], num_reals=8)
     assert result.value == 1
     assert result.extractor is None

@@ -249,12 +249,13 @@ from functools import partial
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
-from sclgan.experiments.tables import runs as table_runs
+from sclgan.experiments.tables import runs
 from sclgan.experiments.tables.page import make_table
 from sclgan.train import sample_grid
 
-table_runs.evaluate_run = partial(evaluate_run, protocols=("ground",))
+runs.EvaluationOptions = partial(EvaluationOptions, ("ground",))
 save = sample_grid.SampleGrid.save
 
 def save_or_die(grid, step):

@@ -26,6 +26,7 @@ from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Captions
 from sclgan.encoders.damsm import DAMSM, TextEncoder
 from sclgan.encoders.inception import InceptionTrunk
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
@@ -190,7 +191,7 @@ def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
     sample(out, ("a red apple",), out=tmp_path / "apple.png", num_images=2, attention=True)
     assert (tmp_path / "apple_attention.png").read_bytes().startswith(b"\x89PNG")
     assert "apple_attention.png" in capsys.readouterr().out
-    results = evaluate_run(out, ["kid_lite0", "r_precision_damsm"], num_images=4)
+    results = evaluate_run(out, EvaluationOptions(["kid_lite0", "r_precision_damsm"], num_images=4))
     assert all(math.isfinite(result.value) for result in results)
     import_(
         tuple(files[1:3]), kind="damsm", captions=tmp_path / "captions.pickle", out=out / "d", recipe="ssagan_emoji"

@@ -12,7 +12,8 @@ from torchmetrics.image.fid import _compute_fid
 
 from sclgan.metrics import frechet
 from sclgan.metrics.frechet import frechet_distance, frechet_estimate
-from sclgan.metrics.statistics import NUM_BLOCKS, BlockStatistics, FeatureStatistics, Gaussian
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import NUM_BLOCKS, BlockStatistics, FeatureStatistics
 
 
 def features(num_samples: int, num_features: int, seed: int = 0) -> Tensor:

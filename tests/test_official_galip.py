@@ -16,6 +16,7 @@ from torch import Tensor
 from sclgan.commands.runs import import_, sample
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.clip_tokens import NUM_TOKENS
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.galip import GALIP
 from sclgan.importing.official import import_files
@@ -117,7 +118,9 @@ def test_an_imported_run_is_used_like_any_other(gan, clip_file, tmp_path, capsys
     assert f'sclgan sample {out} "CAPTION"' in capsys.readouterr().out
     sample(out, ("a red apple",), out=tmp_path / "apple.png", num_images=2)
     assert (tmp_path / "apple.png").read_bytes().startswith(b"\x89PNG")
-    assert all(math.isfinite(result.value) for result in evaluate_run(out, ["kid_lite0"], num_images=4))
+    assert all(
+        math.isfinite(result.value) for result in evaluate_run(out, EvaluationOptions(["kid_lite0"], num_images=4))
+    )
 
 
 def test_networks_may_be_files_of_their_own_and_judges_are_optional(gan, tmp_path):

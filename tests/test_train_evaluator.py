@@ -15,9 +15,10 @@ from fakes import Squares
 from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small
 from sclgan.data.sets.emoji import Emoji
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.protocols import protocols_named
 from sclgan.evaluation.run import evaluate_run
-from sclgan.features import cache as remembered
+from sclgan.features import cache
 from sclgan.metrics.probe import fit
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
@@ -77,7 +78,9 @@ def test_the_best_is_kept_and_opened_by_name(run: Path) -> None:
 
 
 def test_the_value_is_that_of_evaluate(run: Path, tmp_path: Path) -> None:
-    (result,) = evaluate_run(run, ["kid_lite0"], num_images=12, checkpoint="best", out=tmp_path / "records.jsonl")
+    (result,) = evaluate_run(
+        run, EvaluationOptions(["kid_lite0"], num_images=12, out=tmp_path / "records.jsonl"), checkpoint="best"
+    )
     assert result.value == pytest.approx(best(run)["value"], rel=1e-6)
     record = json.loads((tmp_path / "records.jsonl").read_text())
     assert (record["checkpoint"], record["step"]) == ("best", best(run)["step"])
@@ -161,9 +164,7 @@ def test_the_classifier_is_fitted_once_for_all_evaluations(
 ) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
     fits: list[tuple[int, ...]] = []
-    monkeypatch.setattr(
-        remembered, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3)
-    )
+    monkeypatch.setattr(cache, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3))
     monkeypatch.setattr(evaluator, "EXTRACTORS", {"lite2@128": Means})
     opened = open_run(run)
     folder = tmp_path / "run"

@@ -4,6 +4,7 @@ import pytest
 
 from runs import small
 from sclgan.data.labels import RULES
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.recipe_fields import override
 from sclgan.recipes import RECIPES
@@ -24,7 +25,7 @@ def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
     assert opened.recipe.label_rule == rule
     assert opened.sample(["a dog to the left of a tent at night"], num_images=2, seed=0).shape == (2, 3, 64, 64)
     if rule == "weighted":  # rows of several labels are graded by their dominant one
-        (result,) = evaluate_run(tmp_path, ["diversity_lite0"], num_images=60)
+        (result,) = evaluate_run(tmp_path, EvaluationOptions(["diversity_lite0"], num_images=60))
         assert 0 <= result.value <= 2
 
 

@@ -1,12 +1,15 @@
 """Commands that measure runs and show the results: evaluations, comparisons, tables, figures."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, UseAppendAction, arg
 
 from sclgan.commands.arguments import Checkpoint, Workers
 from sclgan.commands.printing import print_on_rank_0
+
+if TYPE_CHECKING:
+    from sclgan.evaluation.results import Result
 
 
 def evaluate(
@@ -75,43 +78,34 @@ def evaluate(
     from sclgan import models
 
     path = models.find(path)
+    from sclgan.evaluation.engine import EvaluationOptions
     from sclgan.evaluation.folder import evaluate_folder
-    from sclgan.evaluation.grading import line
     from sclgan.evaluation.run import evaluate_run
     from sclgan.runs.folder import RECIPE
 
-    if (path / RECIPE).exists():
-        if encoders is not None or num_workers is not None:
-            raise ValueError("--encoders and --num-workers are for folders of pictures: a run has its own encoders")
-        results = evaluate_run(
-            path,
-            protocol,
-            num_images=num_images,
-            seed=seed,
-            checkpoint=checkpoint,
-            reals=reals,
-            save_statistics=save_statistics,
-            curve=curve,
-            save_pictures=save_pictures,
-            out=out,
-        )
-    elif checkpoint != "last" or save_pictures is not None:
+    options = EvaluationOptions(
+        protocol,
+        num_images=num_images,
+        seed=seed,
+        reals=reals,
+        save_statistics=save_statistics,
+        curve=curve,
+        out=out,
+        num_workers=num_workers,
+    )
+    is_run = (path / RECIPE).exists()
+    if is_run and encoders is not None:
+        raise ValueError("--encoders is for folders of pictures: a run has its own encoders")
+    if not is_run and (checkpoint != "last" or save_pictures is not None):
         raise ValueError(f"--checkpoint and --save-pictures are for runs, and {path} has no {RECIPE}")
+    if is_run:
+        evaluate_run(path, options, checkpoint=checkpoint, save_pictures=save_pictures, show=_show)
     else:
-        results = evaluate_folder(
-            path,
-            protocol,
-            reals=reals,
-            encoders=encoders,
-            num_images=num_images,
-            seed=seed,
-            save_statistics=save_statistics,
-            curve=curve,
-            out=out,
-            num_workers=num_workers,
-        )
-    for result in results:
-        print_on_rank_0(line(result))
+        evaluate_folder(path, options, encoders=encoders, show=_show)
+
+
+def _show(result: "Result") -> None:
+    print_on_rank_0(result.line())
 
 
 def protocols() -> None:

@@ -155,7 +155,8 @@ def _orientation(image: Image.Image) -> int:
 
 def _in_colour(image: Image.Image) -> Image.Image:
     """The pixels as L, RGB, CMYK or RGBA of 8 bits per channel; loads them."""
-    raw = str(image.tile[0].args) if image.tile else ""
+    tiles = getattr(image, "tile", None)  # of image files alone
+    raw = str(tiles[0].args) if tiles else ""
     image.load()
     key = image.info.get("transparency")
     if image.mode in _GREY_16 or (image.mode == "I" and image.format == "PPM"):  # Pillow scales PPM's to 16 bits

@@ -16,10 +16,11 @@ from PIL import Image
 
 from sclgan.data.types import Source
 from sclgan.evaluation.reals import composition
-from sclgan.evaluation.run import SPLIT, read_evaluations
+from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
 from sclgan.runs.differences import differences
+from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics, round_to

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from sclgan.data.captions import Vocabulary
 from sclgan.data.sets import legacy_pickle
 from sclgan.encoders.base import Tokenizer
-from sclgan.encoders.clip import CLIP, NO_WEIGHTS
-from sclgan.encoders.clip_library import cached_weights
+from sclgan.encoders.clip import CLIP, NO_WEIGHTS, openai_weights
 from sclgan.encoders.clip_tokens import CLIPTokenizer
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
@@ -189,7 +188,7 @@ def _parts(kind: Kind, files: Sequence[Path]) -> dict[str, list[_Part]]:
             parts[part.role].append(part)
     if kind == "galip" and "clip" not in parts:
         try:
-            path = cached_weights()
+            path = openai_weights()
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 "no file holds CLIP: of it a checkpoint of GALIP has the vision transformer's blocks alone, neither "

@@ -8,11 +8,12 @@ import logging
 
 from sclgan import distributed
 from sclgan.data.types import Source
-from sclgan.evaluation.applicable import available
-from sclgan.evaluation.engine import Result, grade, measure_fakes
-from sclgan.evaluation.grading import composed_reals, with_training
+from sclgan.evaluation.applicable import unavailable
+from sclgan.evaluation.comparison import composed_reals, with_training
+from sclgan.evaluation.measured import measure
 from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
 from sclgan.evaluation.reals import Reals
+from sclgan.evaluation.results import Result, results_of
 from sclgan.evaluation.run import SPLIT, generated
 from sclgan.evaluation.training_reals import why_none
 from sclgan.features.registry import EXTRACTORS
@@ -46,7 +47,7 @@ def evaluations(run: Run, splits: Splits) -> list[Hook]:
     """
     settings = run.recipe.training
     protocols = protocols_of(settings)
-    missing = {p.name: reason for p in protocols if (reason := available(p)) is not None}
+    missing = {p.name: reason for p in protocols if (reason := unavailable(p)) is not None}
     if missing and distributed.rank() == 0:
         log.info("no evaluation in training: %s", "; ".join(f"{name}: {why}" for name, why in missing.items()))
     return [Hook(settings.evaluate_every, Evaluator(run, protocols, splits))] if protocols and not missing else []
@@ -71,11 +72,11 @@ class Evaluator:
         """The value of each protocol by its label, for the records."""
         recipe = self.run.recipe
         fakes = generated(self.run, self.source, recipe.training.evaluate_images, seed=recipe.seed)
-        measured = measure_fakes(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
+        measured = measure(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
         if self._reals is None:
             reals = composed_reals(measured, self.source, num_floor=0)
             self._reals = with_training(reals, measured, self.training, self.source, floor=False)
-        results = grade(measured, self._reals)
+        results = results_of(measured, self._reals)
         if distributed.rank() == 0:
             self._keep_best(results[0], step)
         return {f"evaluation/{result.label}": result.value for result in results}

@@ -192,7 +192,8 @@ def _sidecars(
     used = set()
     for name in pictures:
         sidecar, label = str(PurePosixPath(name).with_suffix(".txt")), str(PurePosixPath(name).parent)
-        entry, said = None, []
+        entry: Entry | None = None
+        said: list[Problem] = []
         if sidecar in others:
             used.add(sidecar)
             entry, said = _with_sidecar(part, name, sidecar, label)
