@@ -3,19 +3,18 @@
 `sclgan data check` and training both read a folder by this, so that what the check accepts is what training gets.
 """
 
-import hashlib
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sclgan.data.captions import words_of
+from sclgan.data.sets.own.split import with_splits
 from sclgan.data.sets.own.table import EXAMPLE, NAMES, SPLITS, Entry, Problem, checked, read_table
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-HELD_OUT = 0.1
-"""Share of the pictures that is the test split, where nothing else says which."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ def read(root: Path) -> Contents:
     root/metadata.jsonl (or .csv, .parquet)        root/{train,test}/metadata.jsonl       a table, names relative to it
     root/LABEL/PICTURE.jpg with PICTURE.txt        root/{train,test}/LABEL/...             a caption a line; no table
 
-    Rows are held out by the column `split`; else by the folders train and test; else a tenth by a hash of their name.
+    Rows are held out as `with_splits` says.
     Folders that are links are not followed.
 
     Raises:
@@ -62,7 +61,7 @@ def read(root: Path) -> Contents:
         ]
         problems += [replace(problem, where=f"{prefix}{problem.where}") for problem in wrong]
         layouts.append(f"{prefix}{layout}")
-    rows, how_split, wrong = _split(rows, by_folder=both)
+    rows, how_split, wrong = with_splits(rows, root, by_folder=both)
     problems += wrong
     problems += _across_rows(rows, problems)
     return Contents(tuple(rows), tuple(problems), " and ".join(layouts), how_split)
@@ -123,11 +122,15 @@ def _files(part: Path) -> Iterable[str]:
 def _with_pictures(entries: Sequence[Entry], pictures: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
     """The entries whose picture is there and that name it first."""
     there = set(pictures)
+    composed = {unicodedata.normalize("NFC", name): name for name in pictures}
     similar = {PurePosixPath(name).name.lower(): name for name in pictures} | {name.lower(): name for name in pictures}
     kept, problems = [], []
     first: dict[str, str] = {}
     for entry in entries:
         name = entry.name
+        if name not in there:  # an accent may be a letter's own or a mark on it: systems differ in how they write it
+            name = composed.get(unicodedata.normalize("NFC", name), name)
+            entry = replace(entry, name=name)
         if name in first:
             what = f"{name!r} is named again, first in {first[name]}: keep one row, with all captions in a list"
         elif PurePosixPath(name).suffix.lower() not in PICTURES:
@@ -167,29 +170,6 @@ def _sidecars(part: Path, pictures: Sequence[str]) -> tuple[list[Entry], list[Pr
         problems += said
         kept += [entry] if entry is not None else []
     return kept, problems
-
-
-def _split(rows: list[Entry], *, by_folder: bool) -> tuple[list[Entry], str, list[Problem]]:
-    """The rows with their split, and how it was found."""
-    if by_folder and not any(row.split for row in rows):  # one table for both folders
-        first = [PurePosixPath(row.name).parts[0] for row in rows]
-        rows = [replace(row, split=part if part in SPLITS else "") for row, part in zip(rows, first, strict=True)]
-    if any(row.split for row in rows):
-        problems = [
-            Problem(row.where, 'the row has no split, others have one: add "split": "train" or "test"')
-            for row in rows
-            if not row.split
-        ]
-        how = "by their folders" if by_folder else "by the column split"
-        return [row for row in rows if row.split], how, problems
-    numbers = {row.name: int.from_bytes(hashlib.sha256(os.fsencode(row.name)).digest()[:8]) for row in rows}
-    held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
-    if not held_out and len(rows) > 1:
-        held_out = {min(numbers, key=lambda name: numbers[name])}
-    if len(held_out) == len(rows) > 1:
-        held_out.discard(max(numbers, key=lambda name: numbers[name]))
-    how = "a tenth held out by a hash of the file name"
-    return [replace(row, split=SPLITS[row.name in held_out]) for row in rows], how, []
 
 
 def _across_rows(rows: Sequence[Entry], before: Sequence[Problem]) -> list[Problem]:
