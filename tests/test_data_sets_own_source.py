@@ -160,7 +160,7 @@ def test_parquet_says_the_same_as_jsonl(own, original):
     assert (train.keys, train.labels) == (same.keys, same.labels)
     assert list(train.captions()) == list(same.captions())
     photos_on_disk.truncate(own / "metadata.parquet")
-    assert "metadata.parquet:1: error: the file is no parquet, or damaged" in told(own)[0]
+    assert "metadata.parquet:1: error: the file is not parquet, or is damaged" in told(own)[0]
 
 
 def test_without_pyarrow_parquet_says_what_to_install(own, monkeypatch):
@@ -302,7 +302,20 @@ ERRORS = {
         "4: error: 'kite/3.pdf' is not a picture that is read: expected an ending such as .jpg",
     ),
     "empty caption": (changed(captions=[""]), r"4: error: captions \[''\] is empty: write what the picture shows"),
-    "no words": (changed(captions="鳥"), "4: error: captions '鳥' has no word of latin letters"),
+    "no words": (changed(captions="?!"), r"4: error: captions '\?!' has no word: write what the picture shows"),
+    "captions as NumPy prints them": (
+        changed(captions="['a' 'b']"),
+        "4: error: captions is .*, which looks like a list",
+    ),
+    "text that is half a list": (
+        changed(captions='["a", ' + "'b]"),
+        "4: error: captions is .*, which looks like a list",
+    ),
+    "label that is a list": (changed(label="[kite, boat]"), r"4: error: label is '\[kite, boat\]': expected a name"),
+    "two columns of one name": (
+        csv("file_name,text,text\nkite/1.jpg,a,b"),
+        "metadata.csv:1: error: several columns are called text: keep one",
+    ),
     "no caption": (changed(captions=None), '4: error: there is no caption: add "text" or "captions"'),
     "two captions": (changed(text="a kite"), "4: error: text and captions are both given: keep one"),
     "caption of a wrong type": (changed(captions=3), "4: error: captions is 3: expected a sentence, or a list"),
@@ -317,7 +330,6 @@ ERRORS = {
     "empty label": (changed(label=" "), "4: error: label is ' ': expected a name"),
     "labels of a wrong type": (changed(label=None, labels="kite, boat"), "4: error: labels is .* expected a list of"),
     "label and labels": (changed(labels=["kite"]), "4: error: label and labels are both given: keep one"),
-    "a label twice": (changed(label=None, labels=["kite", "kite"]), "4: error: labels .* name one label twice"),
     "names and numbers": (changed(label=3), "4: error: label 3 is a number, most are names: use one kind"),
     "duplicate": (changed(file_name="kite/2.jpg"), "4: error: 'kite/2.jpg' is named again, first in metadata.jsonl:3"),
     "no name": (changed(file_name=None), "4: error: there is no file_name: expected the picture's path"),
@@ -328,9 +340,12 @@ ERRORS = {
     "backslashes": (changed(file_name="kite\\3.jpg"), "4: error: file_name .* has backslashes: write 'kite/3.jpg'"),
     "outside": (changed(file_name="../own/kite/3.jpg"), "4: error: file_name '../own/kite/3.jpg' leaves the folder"),
     "not UTF-8": (line(b'{"file_name": "kite/3.jpg", "text": "caf\xe9"}'), "4: error: the line is not UTF-8 text"),
-    "no JSON": (line(b"{'file_name': 'kite/3.jpg'}"), "4: error: the line is no JSON .*: expected one object a line"),
-    "no object": (line(b'["kite/3.jpg", "a kite"]'), "4: error: the line holds no object"),
-    "bottomless": (line(b"[" * 100_000), "4: error: the line is no JSON"),
+    "no JSON": (
+        line(b"{'file_name': 'kite/3.jpg'}"),
+        "4: error: the line is not JSON .*: expected one object per line",
+    ),
+    "no object": (line(b'["kite/3.jpg", "a kite"]'), "4: error: the line is not an object"),
+    "bottomless": (line(b"[" * 100_000), "4: error: the line is not JSON"),
     "unknown split": (changed(split="val"), '4: error: split is \'val\': expected "train" or "test"'),
     "some split": (changed(split="test"), "metadata.jsonl:1: error: the row has no split, others have one"),
     "nothing held out": (every(split=lambda *_: "train"), "error: no usable picture is left for test: both splits"),
@@ -382,7 +397,10 @@ ERRORS = {
         csv("file_name,text\nkite/1.jpg,a kite, red"),
         'metadata.csv:2: error: 3 cells, the header has 2: put text with commas into "quotes"',
     ),
-    "csv with an open quote": (csv('file_name,text\nkite/1.jpg,"a kite'), "metadata.csv:.*: error: the line is no CSV"),
+    "csv with an open quote": (
+        csv('file_name,text\nkite/1.jpg,"a kite'),
+        "metadata.csv:.*: error: the line is not CSV",
+    ),
     "csv not UTF-8": (
         together(csv(""), lambda root: (root / "metadata.csv").write_bytes(b"file_name,text\nkite/1.jpg,caf\xe9\n")),
         "metadata.csv:2: error: the line is not UTF-8",
@@ -399,6 +417,12 @@ NOTES = {
     "unknown field": (changed(width=80), "metadata.jsonl:4: note: field 'width' is not read, here and below"),
     "picture in no row": (extra, "kite/extra.jpg: note: the picture is in no row of metadata.jsonl, and is not used"),
     "an empty caption of several": (changed(captions=["", "a kite"]), "4: note: 1 of 2 captions hold no word"),
+    "a label twice": (
+        changed(label=None, labels=["kite", "kite "]),
+        "4: note: labels .* name one label twice: it counts once",
+    ),
+    "a caption of two lines": (changed(captions="a kite\na boat"), "4: note: captions .* is read as one caption"),
+    "a caption in brackets": (changed(captions="[a kite, a boat]"), "4: note: captions .* is read as one caption"),
     "a label alone": (changed(label="glider"), "4: note: no other training picture has the label 'glider'"),
     "a picture without a label": (
         changed(label=None),

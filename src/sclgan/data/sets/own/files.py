@@ -3,8 +3,7 @@
 Training, `sclgan data check` and the evaluation of folders all read a folder by `read`.
 """
 
-import hashlib
-import os
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
@@ -12,10 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from sclgan.data.captions import words_of
 from sclgan.data.sets.own.listing import is_picture, listed, not_read
+from sclgan.data.sets.own.split import with_splits
 from sclgan.data.sets.own.table import EXAMPLE, NAMES, SPLITS, Entry, Problem, checked, read_table
 
-HELD_OUT = 0.1
-"""Share of the pictures that is the test split, where nothing else says which."""
 OTHER_SPLITS = ("val", "valid", "validation", "dev", "eval")
 """Names that other tools give to a split; here they mean nothing."""
 
@@ -41,8 +39,7 @@ def read(root: Path, *, for_training: bool = True) -> Contents:
     root/metadata.jsonl (or .csv, .parquet)        root/{train,test}/metadata.jsonl       a table, names relative to it
     root/LABEL/PICTURE.jpg with PICTURE.txt        root/{train,test}/LABEL/...             a caption per line; no table
 
-    Rows are held out by the column `split`; else by the folders train and test; else a tenth by a hash of their name.
-    Every file that is found and not used is counted and named in a note.
+    Rows are held out as `with_splits` says. Every file that is found and not used is counted and named in a note.
 
     Where it is not for training, every picture is a row, whether or not it has captions and labels, and no row is held
     out: its split is None where nothing names one.
@@ -76,7 +73,7 @@ def read(root: Path, *, for_training: bool = True) -> Contents:
         unused += [f"{prefix}{name}" for name in left]
     how_split = ""
     if for_training:
-        rows, how_split, wrong = _split(rows, by_folder=both)
+        rows, how_split, wrong = with_splits(rows, root, by_folder=both)
         problems += wrong
         problems += _across_rows(rows, problems)
     unused += [name for name in listing.others if not name.startswith(tuple(parts))]
@@ -159,11 +156,15 @@ def _with_pictures(
 ) -> tuple[list[Entry], list[Problem]]:
     """The entries whose picture exists and that name it first."""
     there = set(pictures)
+    composed = {unicodedata.normalize("NFC", name): name for name in pictures}
     similar = {PurePosixPath(name).name.lower(): name for name in pictures} | {name.lower(): name for name in pictures}
     kept, problems = [], []
     first: dict[str, str] = {}
     for entry in entries:
         name, is_error = entry.name, for_training
+        if name not in there:  # an accent may be a letter's own or a mark on it: systems differ in how they write it
+            name = composed.get(unicodedata.normalize("NFC", name), name)
+            entry = replace(entry, name=name)
         if name in first:
             is_error = True
             what = f"{name!r} is named again, first in {first[name]}: keep one row, with all captions in a list"
@@ -216,29 +217,6 @@ def _with_sidecar(part: Path, name: str, sidecar: str, label: str) -> tuple[Entr
         return None, [Problem(sidecar, "the file is not UTF-8 text: save it with the encoding UTF-8")]
     captions = [line for line in lines if line.strip()] or [""]
     return checked(sidecar, {"file_name": name, "captions": captions} | ({"label": label} if label != "." else {}))
-
-
-def _split(rows: list[Entry], *, by_folder: bool) -> tuple[list[Entry], str, list[Problem]]:
-    """The rows with their split, and how it was found."""
-    if by_folder and not any(row.split for row in rows):  # one table for both folders
-        first = [PurePosixPath(row.name).parts[0] for row in rows]
-        rows = [replace(row, split=part if part in SPLITS else "") for row, part in zip(rows, first, strict=True)]
-    if any(row.split for row in rows):
-        problems = [
-            Problem(row.where, 'the row has no split, others have one: add "split": "train" or "test"')
-            for row in rows
-            if not row.split
-        ]
-        how = "by their folders" if by_folder else "by the column split"
-        return [row for row in rows if row.split], how, problems
-    numbers = {row.name: int.from_bytes(hashlib.sha256(os.fsencode(row.name)).digest()[:8]) for row in rows}
-    held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
-    if not held_out and len(rows) > 1:
-        held_out = {min(numbers, key=lambda name: numbers[name])}
-    if len(held_out) == len(rows) > 1:
-        held_out.discard(max(numbers, key=lambda name: numbers[name]))
-    how = "a tenth held out by a hash of the file name"
-    return [replace(row, split=SPLITS[row.name in held_out]) for row in rows], how, []
 
 
 def _across_rows(rows: Sequence[Entry], before: Sequence[Problem]) -> list[Problem]:
