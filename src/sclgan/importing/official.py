@@ -72,6 +72,8 @@ def import_files(
         ValueError: a file is damaged, wants more than plain tensors, or does not belong to the others; all tensors
             that are missing, unexpected or of another shape are named at once.
     """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty, and nothing in it is overwritten: give another --out")
     parts = _parts(kind, files)
     made, tokenizer = (
         _with_clip(parts, captions, recipe) if kind == "galip" else _with_words(kind, parts, captions, recipe)
@@ -93,15 +95,16 @@ def import_files(
         given = ", ".join(str(path) for path in files)
         raise ValueError(f"{given} do not make up {kind} as published: {'; '.join(problems)}")
 
-    claim(out, made)
-    save_encoders(out, encoders, tokenizer)
-    if gan is not None:
-        with replaced(out / "checkpoints" / "step_00000000") as folder:
-            folder.mkdir()
-            checkpoint.save_weights(folder / "generator.safetensors", gan.generator)
-            checkpoint.save_weights(folder / "averaged_generator.safetensors", gan.generator)
+    with replaced(out) as folder:
+        claim(folder, made)
+        save_encoders(folder, encoders, tokenizer)
+        if gan is not None:
+            weights = folder / "checkpoints" / "step_00000000"
+            weights.mkdir(parents=True)
+            checkpoint.save_weights(weights / "generator.safetensors", gan.generator)
+            checkpoint.save_weights(weights / "averaged_generator.safetensors", gan.generator)
             if judges:
-                checkpoint.save_weights(folder / "discriminator.safetensors", gan.discriminator)
+                checkpoint.save_weights(weights / "discriminator.safetensors", gan.discriminator)
     return made
 
 
