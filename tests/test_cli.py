@@ -251,17 +251,17 @@ def test_clip_without_its_library_says_what_to_install_and_nothing_else_needs_it
         ("data emoji --split tset --out sheet.png", "it has train, test, unseen"),
         ("data emoji --rows 0 --out sheet.png", "ask for at least 1 x 1"),
         ("sample run --out picture.png", "no caption was given"),
-        ("sample run apple --out picture.png", "run is no run folder: there is no such folder"),
-        ("evaluate run", "run is no run folder"),
+        ("sample run apple --out picture.png", "run is not a run folder: there is no such folder"),
+        ("evaluate run", "run is not a run folder"),
         ("compare --out page", "different run folders"),
-        ("compare run other --out page", "run is no run folder"),
+        ("compare run other --out page", "run is not a run folder"),
         ("table main --data emojy --out tables", "table main has no data set 'emojy': did you mean 'emoji'?"),
         ("table main --data emoji --set gan.fn=3 --out tables", "no field 'fn' in 'gan.fn': did you mean"),
         ("table main --data emoji --budget 8 --out tables", "--budget 8 is less than one step of attngan_emoji"),
         ("table main --data emoji --jobs 0 --out tables", "--jobs 0: at least 1"),
         ("figure loss --out loss.png", "name at least one folder"),
         ("figure loss run --out loss.gif", "a figure is written as .png, .pdf, .svg"),
-        ("figure qualitative run --out figure.png", "run is no run folder"),
+        ("figure qualitative run --out figure.png", "run is not a run folder"),
     ],
 )
 def test_a_wrong_value_is_one_line_that_says_what_to_do_and_nothing_is_written(line, expected, tmp_path, monkeypatch):
@@ -407,7 +407,7 @@ def test_a_full_disk_at_the_second_checkpoint_leaves_the_first_one(how, plain, t
                 said = refused(*command)
             assert "File too large" in said
     assert f"the checkpoint of step 2 could not be written to {folder / 'checkpoints'}" in said
-    assert said.endswith("those before it are whole: make room and repeat the command\n")
+    assert said.endswith("earlier ones are whole: make room and repeat the command\n")
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001"]
     assert not list(folder.rglob("*.partial"))
     assert open_run(folder).step == 1
