@@ -72,7 +72,7 @@ def test_a_full_disk_at_the_second_checkpoint_leaves_the_first_one(how, plain, t
                 said = refused(*command)
             assert "File too large" in said
     assert f"the checkpoint of step 2 could not be written to {folder / 'checkpoints'}" in said
-    assert said.endswith("those before it are whole: make room and repeat the command\n")
+    assert said.endswith("earlier ones are whole: make room and repeat the command\n")
     assert [path.name for path in (folder / "checkpoints").iterdir()] == ["step_00000001"]
     assert not list(folder.rglob("*.partial"))
     assert open_run(folder).step == 1

@@ -81,7 +81,7 @@ def test_a_figure_needs_runs_and_a_known_ending(two, tmp_path):
         loss(two, tmp_path / "figure.jpeg")
     with pytest.raises(ValueError, match="name at least one folder"):
         qualitative([], tmp_path / "figure.png")
-    with pytest.raises(FileNotFoundError, match="is no run folder"):
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
         loss([tmp_path], tmp_path / "figure.png")
 
 

@@ -117,7 +117,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     path = tmp_path / "run" / "recipe.json"
     path.write_text(path.read_text().replace('"temperature": 0.1', '"temperature": 1e-45'))
     made = small(SCL, "training.steps=2", "training.temperature=1e-45", "pretraining.temperature=1e-45")
-    with pytest.raises(DivergedError, match=r"step 2: the loss is not finite: .*contrast = .*step_00000001"):
+    with pytest.raises(
+        DivergedError, match=r"step 2: the loss of the generator is not finite: .*contrast = .*step_00000001"
+    ):
         training.train(made, tmp_path / "run")
     assert_identical(final_weights(tmp_path / "run"), weights)
 
@@ -126,11 +128,11 @@ def test_descend_leaves_everything_as_it_was_where_a_term_is_not_finite():
     layer = torch.nn.Linear(2, 1)
     before = layer.weight.clone()
     optimizer = torch.optim.Adam(layer.parameters())
-    with pytest.raises(DivergedError, match="a = nan"):
-        descend(optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0})
+    with pytest.raises(DivergedError, match="loss of the encoders is not finite: a = nan"):
+        descend(optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0}, network="encoders")
     assert torch.equal(layer.weight, before)
     with pytest.raises(ValueError, match="without a weight: \\['a'\\]"):
-        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0})
+        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0}, network="encoders")
 
 
 def test_another_recipe_does_not_continue_a_run(trained):
@@ -140,7 +142,7 @@ def test_another_recipe_does_not_continue_a_run(trained):
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(ValueError, match="not empty and holds no run"):
+    with pytest.raises(ValueError, match="not empty and is not a run folder"):
         training.train(small(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
@@ -171,7 +173,7 @@ def test_a_wrong_checkpoint_is_one_clear_error(trained, tmp_path, damage):
     else:
         path.unlink()
     expected = {
-        "cut": (ValueError, "no whole safetensors file"),
+        "cut": (ValueError, "is not a whole safetensors file"),
         "other": (ValueError, "does not fit the Generator of the recipe: .*missing .*unexpected"),
         "missing": (FileNotFoundError, "has no GAN checkpoint yet"),
     }

@@ -70,7 +70,7 @@ def test_the_best_is_kept_and_opened_by_name(run: Path) -> None:
     assert not list(run.rglob("*.partial"))
     with pytest.raises(FileNotFoundError, match=r"has no checkpoint '3': it has best, 5, 6"):
         open_run(run, "3")
-    with pytest.raises(ValueError, match="no checkpoint is called 'first': write last, best or a step"):
+    with pytest.raises(ValueError, match="no checkpoint has the name 'first': write last, best or a step"):
         open_run(run, "first")
     kept = load_file(run / "checkpoints" / "best" / "averaged_generator.safetensors")
     opened = open_run(run, "best").gan.generator.state_dict()
