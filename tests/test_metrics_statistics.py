@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,7 +126,9 @@ def test_statistics_of_pytorch_fid_and_in_single_precision_are_read(tmp_path: Pa
         (b"", "no file of statistics"),
     ],
 )
-def test_a_file_that_holds_no_statistics_is_named(tmp_path: Path, content: object, expected: str) -> None:
+def test_a_file_that_holds_no_statistics_is_named(
+    tmp_path: Path, content: bytes | dict[str, Any], expected: str
+) -> None:
     path = tmp_path / "x.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)
