@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import wraps
+from typing import Any
 from unittest.mock import patch
 
 from sclgan.__main__ import COMMANDS, main
@@ -54,9 +55,9 @@ def refused(*arguments: object, code: int = 1) -> str:
 
 
 @contextmanager
-def recorded(name: str) -> Iterator[list[dict[str, object]]]:
+def recorded(name: str) -> Iterator[list[dict[str, Any]]]:
     """Within it the command does nothing; the list gets the arguments of each call."""
-    calls: list[dict[str, object]] = []
+    calls: list[dict[str, Any]] = []
 
     @wraps(COMMANDS[name])
     def record(*args: object, **keywords: object) -> None:

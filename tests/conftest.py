@@ -66,7 +66,7 @@ def evaluated(trained, tmp_path_factory) -> Path:
 def script():
     """`scripts/build_model.py` as a module."""
     sys.path.insert(0, str(SCRIPTS))
-    import build_model
+    import build_model  # type: ignore[import-not-found]
 
     sys.path.remove(str(SCRIPTS))
     return build_model

@@ -1,7 +1,7 @@
 """Small stand-ins: a labelled source of coloured squares, and a backbone that averages pixels."""
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -25,9 +25,13 @@ class Squares:
     def __init__(self, split: str = "train", *, per_label: int = 4, labelled: bool = True) -> None:
         self.split = split
         names = list(COLOURS)
-        self.label_names = names if labelled else []
-        self.labels = [(label,) if labelled else () for label in range(len(names)) for _ in range(per_label)]
-        self.keys = [f"{names[row // per_label]}_{row % per_label}" for row in range(len(names) * per_label)]
+        self.label_names: Sequence[str] = names if labelled else []
+        self.labels: Sequence[tuple[int, ...]] = [
+            (label,) if labelled else () for label in range(len(names)) for _ in range(per_label)
+        ]
+        self.keys: Sequence[str] = [
+            f"{names[row // per_label]}_{row % per_label}" for row in range(len(names) * per_label)
+        ]
 
     def __len__(self) -> int:
         return len(self.keys)

@@ -18,8 +18,8 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(plain, folder)
     names = ("ground", "kid_lite0", "r_precision_damsm")
-    command = ("evaluate", folder, "--num-images", 24, "--seed", 3)
-    command += tuple(word for name in names for word in ("--protocol", name))
+    protocols = [word for name in names for word in ("--protocol", name)]
+    command = ("evaluate", folder, "--num-images", 24, "--seed", 3, *protocols)
     shown = done(*command).out.splitlines()
     assert [line.split(":")[0] for line in shown] == [f"{name}@24" for name in names]
     done(*command)

@@ -4,7 +4,8 @@ import json
 
 from command_line import done
 from runs import SCL
-from sclgan.recipes import ABLATIONS, RECIPES, SMALL_DATA
+from sclgan.recipes import RECIPES, SMALL_DATA
+from sclgan.recipes.ablations import ABLATIONS
 
 
 def test_recipes_prints_every_recipe_in_its_row_and_column():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def draws(rule, anchor, times=4000):
     return found
 
 
-def near(counts: Counter, expected: dict, times: int) -> bool:
+def near(counts: Counter[Any], expected: dict[Any, float], times: int) -> bool:
     """Within 5 standard deviations of each expected share, and nothing else."""
     assert set(counts) == {key for key, share in expected.items() if share}
     return all(abs(counts[k] - times * p) <= 5 * (times * p * (1 - p)) ** 0.5 + 1e-9 for k, p in expected.items())
@@ -101,7 +102,7 @@ def test_with_one_label_a_row_all_rules_draw_the_same(rule):
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises((ValueError, TypeError), match=r"rule|share"):
-        Partners(ROWS, NUM_LABELS, "share")
+        Partners(ROWS, NUM_LABELS, "share")  # type: ignore[arg-type]
 
 
 class ManyLabels(Squares):

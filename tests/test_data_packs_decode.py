@@ -69,8 +69,7 @@ def test_rows_below_the_crop_are_not_decoded():
     opened = open_jpeg(jpeg(38, 200))
     assert opened is not None
     assert (opened.height, opened.width) == (200, 38)
-    assert len(opened.pixels(33)) == 48
-    assert len(opened.pixels(199)) == 200
+    assert [None if rows is None else len(rows) for rows in map(opened.pixels, (33, 199))] == [48, 200]
 
 
 @pytest.mark.parametrize("kind", ["cut", "progressive", "PNG", "empty", "CMYK", "huge", "half a header"])

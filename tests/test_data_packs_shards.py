@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def picture(number: int, ending: str = "JPEG", mode: str = "RGB", size: tuple[in
     return file.getvalue()
 
 
-def write(path: Path, files: dict[str, bytes | tarfile.TarInfo]) -> Path:
+def write(path: Path, files: Mapping[str, bytes | tarfile.TarInfo]) -> Path:
     """A tar file of these members."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
@@ -111,7 +112,7 @@ def test_labels_and_pictures_of_every_kind(tmp_path):
     assert len(Packed("test", root=tmp_path)) == 4
 
 
-BAD = {
+BAD: dict[str, dict[str, bytes | tarfile.TarInfo]] = {
     "no picture beside": {"1.txt": b"one"},
     "it has no caption with a word": {"1.jpg": picture(0), "1.txt": b" ... \n"},
     "its .json is not JSON in UTF-8": {"1.jpg": picture(0), "1.json": b"{'caption': 1}"},
@@ -143,7 +144,7 @@ def test_a_bad_sample_is_named_and_fails_or_is_left_out(tmp_path, told):
 
 def test_names_that_climb_links_and_devices_are_never_followed(tmp_path):
     inside = tmp_path / "shards"
-    files = {
+    files: dict[str, bytes | tarfile.TarInfo] = {
         "../../escape.jpg": picture(0),
         "../../escape.txt": b"out",
         "/absolute.jpg": picture(1),

@@ -61,7 +61,7 @@ class Few:
         return iter(self.source.captions())
 
     def sample(self, index: int) -> Sample:
-        sample = self.source.sample(index)
+        sample: Sample = self.source.sample(index)  # type: ignore[attr-defined]
         return replace(sample, image=self.damage.get(index, sample.image))
 
 

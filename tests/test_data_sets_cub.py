@@ -104,7 +104,7 @@ def replaced(path: str, old: str, new: str):
     return damage
 
 
-def pickled(path: str, values: object):
+def pickled(path: str, values: bytes | list[str] | list[int]):
     content = values if isinstance(values, bytes) else photos_on_disk.python2_pickle(values)
     return lambda root: (root / path).write_bytes(content)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def own(original, tmp_path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "own"))
 
 
-def rows_of(root: Path) -> list[dict]:
+def rows_of(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
 
 
@@ -204,8 +205,8 @@ def test_pictures_are_read_as_a_viewer_shows_them(own):
     )
     turned, clear_shown = decode(own / "turned.jpg"), np.array(decode(own / "clear.png"))
     assert turned.size == (40, 80)
-    assert turned.getpixel((20, 10))[2] > 200
-    assert turned.getpixel((20, 70))[0] > 200
+    assert np.array(turned)[10, 20, 2] > 200
+    assert np.array(turned)[70, 20, 0] > 200
     assert clear_shown[0, 0].tolist() == [0, 255, 0]
     assert clear_shown[0, 39].tolist() == [255, 255, 255]
     for source in both(own):

@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,8 +85,7 @@ def is_true(scene: Scene, caption: str) -> bool:
         }
         if all(part in said for part in re.split(", | and ", caption)):
             return dict(said[part] for part in re.split(", | and ", caption)) == groups
-    found = phrases(caption)
-    return all(counts[name] == count for name, count in found.items())
+    return all(counts[name] == count for name, count in phrases(caption).items())
 
 
 @pytest.fixture(scope="module", params=["train", "test"])
@@ -94,7 +94,7 @@ def scenes(request) -> Scenes:
 
 
 def test_every_caption_is_true_of_the_layout(scenes):
-    forms = Counter()
+    forms: Counter[str] = Counter()
     for index in range(len(scenes)):
         scene = scenes.scene(index)
         assert len(set(scene.captions)) == 5
@@ -138,7 +138,7 @@ def test_things_stand_where_they_belong_and_hide_little_of_each_other(scenes):
         scene = scenes.scene(index)
         assert 1 <= len(scene.things) <= 4
         assert len(scene.things) == len(scene.sprites)
-        grounded = []
+        grounded: list[Any] = []
         for thing in scene.things:
             made = CATEGORIES[thing.category]
             assert scene.place.name in made.places
@@ -174,7 +174,7 @@ def test_labels_are_the_categories_by_drawn_area(scenes):
     assert len(scenes.labels) == len(scenes) == len(set(scenes.keys))
     for index in range(100):
         scene = scenes.scene(index)
-        areas = Counter()
+        areas: defaultdict[int, float] = defaultdict(float)
         for number, thing in enumerate(scene.things):
             areas[thing.category] += coverage(scene, number)
         assert set(scenes.labels[index]) == set(areas)

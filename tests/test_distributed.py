@@ -197,7 +197,7 @@ def test_two_ranks_take_the_steps_of_one_process_in_both_phases(of):
     moved = [name for name in trained if not torch.equal(whole[name], start[name])]
     assert len(moved) > 0.9 * len(trained)
     for name in trained:
-        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-9, msg=partial("{}: {}".format, name))
 
 
 # Runs under torchrun
@@ -339,7 +339,7 @@ def test_two_ranks_evaluate_to_the_values_of_one_process(trained, tmp_path):
 
 def ranks_of(launcher: int) -> dict[int, int]:
     """The processes that torchrun started, by rank."""
-    found = {}
+    found: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])

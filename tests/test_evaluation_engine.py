@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from sclgan.evaluation.batches import PictureBatch
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.evaluation.reals import composition, label_of, measure_reals, row_of
 from sclgan.evaluation.results import Result
-from sclgan.features.registry import EXTRACTORS, Classifier, LiteExtractor
+from sclgan.features.networks import LiteExtractor
+from sclgan.features.registry import EXTRACTORS, Classifier
 
 SIZE = 16
 WITHOUT_GROUND = [name for name in PROTOCOLS if name != "ground"]
@@ -47,7 +49,7 @@ class Means:
 class NamedGrounds(Squares):
     """Squares whose captions name the ground."""
 
-    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True):  # type: ignore[no-untyped-def]
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True):
         picture = super().picture(index, size, rng, augment=augment)
         return type(picture)(picture.pixels, picture.caption + " on a black background")
 
@@ -164,7 +166,7 @@ def test_kernel_distance_of_repeated_rows_is_not_biased() -> None:
     extractors = {"lite0@128": Means()}
     floors = []
     for seed in range(12):
-        options = {"size": SIZE, "num_reals": 40, "num_floor": 20, "seed": seed}
+        options: dict[str, Any] = {"size": SIZE, "num_reals": 40, "num_floor": 20, "seed": seed}
         reals = measure_reals([PROTOCOLS["kid_lite0"]], Squares("test"), extractors, **options)
         floors.append(reals.floors["kid_lite0"])
     assert abs(np.mean(floors)) < 3 * np.std(floors) / len(floors) ** 0.5

@@ -72,7 +72,7 @@ def test_pictures_of_a_run_score_what_the_run_does(pictures: dict[str, Any]) -> 
     assert records[-1]["versions"].keys() == {"sclgan", "python", "torch", "numpy", "pillow"}
 
 
-def test_a_folder_and_its_statistics_are_the_same_reference(pictures: dict[str, Any], reals: Path, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_and_its_statistics_are_the_same_reference(pictures: dict[str, Any], reals: Path, tmp_path) -> None:
     fakes, out = pictures["folder"] / "fakes", tmp_path / "records.jsonl"
     assert (
         evaluate_folder(reals, EvaluationOptions(["fd_lite0"], save_statistics=tmp_path / "reals.npz", out=out)) == []
@@ -112,7 +112,11 @@ def test_ranks_give_the_values_of_one_process(pictures: dict[str, Any], reals: P
 def test_a_curve_is_a_picture_numbers_and_a_limit(reals: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "reals.npz", mu=rng.random(1280), sigma=np.diag(rng.random(1280)))
-    options = {"reals": str(tmp_path / "reals.npz"), "num_images": 12, "out": tmp_path / "records.jsonl"}
+    options: dict[str, Any] = {
+        "reals": str(tmp_path / "reals.npz"),
+        "num_images": 12,
+        "out": tmp_path / "records.jsonl",
+    }
     at_once, limit = evaluate_folder(reals, EvaluationOptions(["fd_lite0"], curve=tmp_path / "c.png", **options))
     numbers = json.loads((tmp_path / "c.json").read_text())["fd_lite0"]
     assert (limit.label, limit.value) == ("fd_lite0@12_infinity", numbers["limit"]["value"])

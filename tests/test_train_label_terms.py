@@ -1,5 +1,7 @@
 """The other ways to use a label, trained: their terms in both phases, and what they need."""
 
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -40,8 +42,8 @@ def test_a_classifier_resumes_bit_for_bit(tmp_path):
     for folder, steps in (("at_once", (3,)), ("resumed", (2, 3))):
         for last in steps:
             pretraining.pretrain(small("ssagan_emoji_ce", f"pretraining.steps={last}"), tmp_path / folder)
-    last = [checkpoint.latest(tmp_path / one / "checkpoints") for one in ("at_once", "resumed")]
-    assert_identical(*(load_file(folder / "encoders.safetensors") for folder in last))
+    folders = [checkpoint.latest(tmp_path / one / "checkpoints") for one in ("at_once", "resumed")]
+    assert_identical(*(load_file(folder / "encoders.safetensors") for folder in folders if folder))
 
 
 def test_cross_entropy_in_the_gan_phase_needs_its_classifier(trained, tmp_path):
@@ -81,7 +83,7 @@ def test_a_head_without_the_contrast_is_refused(tmp_path):
 
 def test_a_row_is_its_own_partner_with_another_caption_and_crop(caplog):
     source = Squares(per_label=1, labelled=False)
-    made = {"num_views": 2, "batch_size": 4, "image_size": 16, "seed": 0, "label_rule": "itself"}
+    made: dict[str, Any] = {"num_views": 2, "batch_size": 4, "image_size": 16, "seed": 0, "label_rule": "itself"}
     batches = PairedBatches(source, Vocabulary.of(source.captions(), max_words=8), **made)
     batch = batches[0]
     first, second = (view.captions.tokens.sort(dim=1).values for view in batch.views)
