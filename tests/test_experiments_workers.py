@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
 from sclgan.experiments.workers import CommandError, CommandPool, FolderLock, devices
 
