@@ -4,12 +4,12 @@ import re
 from collections import Counter
 from itertools import combinations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sclgan.data.captions import Reading, Vocabulary, check_captions, thinned, words_of
-from sclgan.random import numpy_generator
 
 
 def attngan_words(caption: str) -> list[str]:
@@ -107,10 +107,10 @@ def test_it_survives_its_file_and_a_damaged_file_is_refused(tmp_path):
 
 def test_a_long_caption_is_thinned_to_a_uniform_subset_in_order():
     words = "one two three four five six"
-    found = Counter(thinned(f"{words}!", 4, numpy_generator(0, i)) for i in range(3000))
+    found = Counter(thinned(f"{words}!", 4, np.random.default_rng((0, i))) for i in range(3000))
     assert set(found) == {" ".join(chosen) for chosen in combinations(words.split(), 4)}
     assert max(abs(count - 200) for count in found.values()) < 70  # 5 standard deviations of a fair draw
-    assert thinned("A short, one!", 3, numpy_generator(0)) == "A short, one!"
+    assert thinned("A short, one!", 3, np.random.default_rng(0)) == "A short, one!"
 
 
 def test_unknown_words_are_counted_once_and_a_caption_without_a_known_one_is_refused(caplog):

@@ -18,7 +18,6 @@ from sclgan.data.packs.members import LIMIT
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
 from sclgan.data.packs.verify import verify
-from sclgan.random import numpy_generator
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
 
@@ -72,7 +71,7 @@ def test_a_folder_of_img2dataset_is_indexed_in_place(tmp_path):
     assert list(train.keys[4:6]) == ["000000010", "000000011"]
     assert (list(train.labels), train.label_names) == ([()] * 8, [])
     for row, number in enumerate((0, 1, 2, 3, 10, 11, 12, 13)):
-        drawn = train.picture(row, 32, numpy_generator(row))
+        drawn = train.picture(row, 32, np.random.default_rng(row))
         assert drawn.caption == f"a plain picture {number}"
         assert np.abs(drawn.pixels.astype(int) - COLOURS[number % 3]).max() < 8
     assert list(verify(tmp_path)) == []
@@ -105,10 +104,10 @@ def test_labels_and_pictures_of_every_kind(tmp_path):
     assert train.rows_of_label(0).tolist() == [1, 2]
     assert list(train.keys) == ["a/1", "a/2", "x/y", "a/4"]
     assert list(train.captions()) == ["one", "two", "three", "été trois", "four"]
-    assert {train.picture(2, 16, numpy_generator(seed)).caption for seed in range(20)} == {"three", "été trois"}
+    assert {train.picture(2, 16, np.random.default_rng(seed)).caption for seed in range(20)} == {"three", "été trois"}
     for row, expected in ((0, COLOURS[0]), (2, COLOURS[2]), (3, COLOURS[0])):
-        assert np.abs(train.picture(row, 16, numpy_generator(0)).pixels.astype(int) - expected).max() < 12
-    assert np.ptp(train.picture(1, 16, numpy_generator(0)).pixels, axis=-1).max() == 0  # gray
+        assert np.abs(train.picture(row, 16, np.random.default_rng(0)).pixels.astype(int) - expected).max() < 12
+    assert np.ptp(train.picture(1, 16, np.random.default_rng(0)).pixels, axis=-1).max() == 0  # gray
     assert len(Packed("test", root=tmp_path)) == 4
 
 
@@ -159,7 +158,7 @@ def test_names_that_climb_links_and_devices_are_never_followed(tmp_path):
     assert sum("is not a plain file" in line for line in left_out) == 3
     packed = Packed("train", root=inside)
     assert list(packed.keys) == ["../../escape", "/absolute"]  # names, and no more than names
-    assert packed.picture(0, 16, numpy_generator(0)).pixels.shape == (16, 16, 3)
+    assert packed.picture(0, 16, np.random.default_rng(0)).pixels.shape == (16, 16, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shards"]
     assert sorted(path.name for path in inside.iterdir()) == ["0.tar", "dataset.json", "index"]
 
@@ -213,7 +212,7 @@ def test_a_picture_that_claims_a_billion_pixels_is_not_decoded(tmp_path):
     write(tmp_path / "0.tar", {"0.jpg": bytes(content), "0.txt": b"huge"})
     index_folder(tmp_path, name="hostile")
     with pytest.raises(ValueError, match=r"row 0 of train in .* is too large .*at most 67,108,864 pixels"):
-        Packed("train", root=tmp_path).picture(0, 16, numpy_generator(0))
+        Packed("train", root=tmp_path).picture(0, 16, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,6 @@ from sclgan.data.sets.emoji import Emoji
 from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.photographs import decoded, framed, margin
 from sclgan.data.types import Picture, Sample, Source
-from sclgan.random import numpy_generator
 
 SIZE = 32
 
@@ -116,8 +115,8 @@ def test_pictures_are_the_originals_up_to_jpeg(birds, packed_birds, augment):
     original, packed = Cub("train", root=birds), Packed("train", root=packed_birds)
     for row in range(len(original)):
         for seed in range(4):
-            expected = original.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
-            found = packed.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
+            expected = original.picture(row, SIZE, np.random.default_rng((seed, row)), augment=augment)
+            found = packed.picture(row, SIZE, np.random.default_rng((seed, row)), augment=augment)
             assert found.caption == expected.caption
             gaps = np.abs(found.pixels.astype(int) - expected.pixels)
             assert gaps.mean() < 3  # another flip or crop differs by ten times as much
@@ -126,9 +125,9 @@ def test_pictures_are_the_originals_up_to_jpeg(birds, packed_birds, augment):
 def test_other_sizes_are_resized_from_what_is_packed(packed_birds):
     packed = Packed("train", root=packed_birds)
     for size in (16, 48):
-        found = packed.picture(2, size, numpy_generator(5)).pixels
+        found = packed.picture(2, size, np.random.default_rng(5)).pixels
         stored = decoded(packed.sample(2).image, name="stored")
-        np.testing.assert_array_equal(found, framed(stored, size, numpy_generator(5).random(4).tolist()[1:]))
+        np.testing.assert_array_equal(found, framed(stored, size, np.random.default_rng(5).random(4).tolist()[1:]))
 
 
 def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(packed_birds, tmp_path):
@@ -139,7 +138,7 @@ def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(pack
     pack([original], tmp_path / "pack", size=256)
     packed = Packed("train", root=tmp_path / "pack")
     assert [packed.sample(row).image for row in range(8)] == [original.sample(row).image for row in range(8)]
-    same = [one.picture(3, 256, numpy_generator(1)).pixels for one in (original, packed)]
+    same = [one.picture(3, 256, np.random.default_rng(1)).pixels for one in (original, packed)]
     np.testing.assert_array_equal(*same)
 
 
@@ -161,7 +160,7 @@ def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
     for row in range(len(packed)):
         sample = packed.sample(row)
         assert sample.image == Emoji("test").sample(row).image
-        picture = packed.picture(row, 128, numpy_generator(row))
+        picture = packed.picture(row, 128, np.random.default_rng(row))
         grounds = {named_ground(caption) for caption in sample.captions} - {None}
         assert grounds == {ground_of(picture.pixels)}
         whole = np.asarray(decoded(sample.image, name="whole"))
@@ -324,7 +323,7 @@ def test_reading_a_damaged_pack_says_what_to_do(copy):
     shard = copy / "train-000002.tar"
     shard.write_bytes(shard.read_bytes()[:600])
     with pytest.raises(ValueError, match=r"train-000002\.tar is cut off: `sclgan data verify"):
-        whole.picture(7, SIZE, numpy_generator(0))
+        whole.picture(7, SIZE, np.random.default_rng(0))
     (copy / "index" / "train" / "keys.bin").unlink()
     with pytest.raises(ValueError, match=r"is not an index of this version .*: copy the folder again"):
         Packed("train", root=copy)
@@ -376,7 +375,7 @@ def test_a_hostile_index_claims_no_memory_and_is_named(copy):
     packed = Packed("train", root=copy)
     for row, told in enumerate((r"claims 4,294,967,295 bytes; at most 268,435,456", "is cut off", "in shard 77")):
         with pytest.raises(ValueError, match=told):
-            packed.picture(row, SIZE, numpy_generator(0))
+            packed.picture(row, SIZE, np.random.default_rng(0))
     for name, values in {
         "labels": np.array([2**31 - 1] * 8, np.int32),  # a table of as many labels would take 16 GB
         "label_starts": np.arange(8, dtype=np.uint64),
@@ -425,10 +424,10 @@ def test_more_shards_than_are_kept_open(packed_birds, monkeypatch):
 
 def test_pixels_do_not_depend_on_the_decoder(packed_birds, monkeypatch):
     packed = Packed("train", root=packed_birds)
-    fast = [packed.picture(row, SIZE, numpy_generator(row)).pixels for row in range(8)]
+    fast = [packed.picture(row, SIZE, np.random.default_rng(row)).pixels for row in range(8)]
     monkeypatch.setattr(decode, "simplejpeg", None)
     for row, pixels in enumerate(fast):
-        np.testing.assert_array_equal(packed.picture(row, SIZE, numpy_generator(row)).pixels, pixels)
+        np.testing.assert_array_equal(packed.picture(row, SIZE, np.random.default_rng(row)).pixels, pixels)
 
 
 def test_progress_is_told(birds, tmp_path, caplog):

@@ -16,7 +16,6 @@ from sclgan.data.sets import emoji
 from sclgan.data.sets.scene_places import CATEGORIES, LEFT_OUT, PLACES, SUPERCATEGORIES
 from sclgan.data.sets.scenes import Scene, Scenes, _sprites
 from sclgan.data.types import Source
-from sclgan.random import numpy_generator
 
 NAMES = {one.name: one for one in CATEGORIES}
 OF_PLURAL = {one.plural: one.name for one in CATEGORIES}
@@ -212,8 +211,10 @@ def test_a_scene_is_a_function_of_seed_split_and_index(scenes):
     assert isinstance(same, Source)
     for index in (0, 17, 599):
         assert same.scene(index).captions == more.scene(index).captions
-        picture = scenes.picture(index, 64, numpy_generator(1))
-        np.testing.assert_array_equal(picture.pixels, more.picture(index, 64, numpy_generator(1), augment=False).pixels)
+        picture = scenes.picture(index, 64, np.random.default_rng(1))
+        np.testing.assert_array_equal(
+            picture.pixels, more.picture(index, 64, np.random.default_rng(1), augment=False).pixels
+        )
         assert picture.caption in more.scene(index).captions
     other = Scenes(scenes.split, num_scenes=600, seed=1)
     assert sum(other.scene(i).captions == same.scene(i).captions for i in range(100)) < 5

@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 import torch
-from sclgan.train.gan import GANPhase
-from sclgan.train.pretrain import PretrainingPhase
 from torch import Tensor, nn
 
 from ranks import run_on_ranks
@@ -30,6 +28,8 @@ from sclgan.runs.encoders import encoders_class
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import training
+from sclgan.train.gan_phase import GANPhase
+from sclgan.train.pretraining_phase import PretrainingPhase
 from sclgan.train.training import with_feature_discriminator
 
 # The parts, against plain arithmetic

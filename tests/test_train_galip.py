@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sclgan.train.pretrain import PretrainingPhase, parameter_groups
 
 from runs import assert_identical, final_weights, small, small_fields
 from sclgan.__main__ import COMMANDS
@@ -20,6 +19,7 @@ from sclgan.runs.encoders import load_encoders
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import pretraining, training
+from sclgan.train.pretraining_phase import PretrainingPhase, parameter_groups
 from tiny import tiny
 
 PLAIN, SCL = "galip_emoji", "galip_emoji_scl"

@@ -14,7 +14,7 @@ from sclgan.data.captions import thinned
 from sclgan.data.labels import LabelRule, Partners
 from sclgan.data.types import Batch, Captions, Picture, Source, View
 from sclgan.distributed import own_rows
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 
 class PairedBatches(Dataset[Batch]):
@@ -61,7 +61,7 @@ class PairedBatches(Dataset[Batch]):
         for position in range(step * self.batch_size, (step + 1) * self.batch_size):
             epoch, place = divmod(position, len(self.source))
             if epoch != self._epoch:
-                self._order = numpy_generator(self.seed, epoch).permutation(len(self.source))
+                self._order = numpy_generator(Stream.ORDER, self.seed, epoch).permutation(len(self.source))
                 self._epoch = epoch
             rows.append((epoch, int(self._order[place])))
         return rows
@@ -72,7 +72,7 @@ class PairedBatches(Dataset[Batch]):
         rows_of_views: list[list[int]] = [[] for _ in range(self.num_views)]
         labels = []
         for epoch, anchor in own:
-            rng = numpy_generator(self.seed, epoch, anchor)
+            rng = numpy_generator(Stream.PAIR, self.seed, epoch, anchor)
             label, row = -1, anchor
             for number in range(self.num_views):
                 if number:

@@ -17,7 +17,7 @@ from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
 from sclgan.evaluation.reals import NO_REALS, Reals
 from sclgan.evaluation.results import Result
 from sclgan.evaluation.run import sha256_of
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import encoders_class, load_encoders
 from sclgan.runs.evaluations import EVALUATIONS
 from sclgan.runs.folder import ENCODERS, saved_recipe
@@ -86,7 +86,7 @@ def _chosen(num_pictures: int, num_images: int | None, seed: int) -> Sequence[in
         raise ValueError(f"{wanted} of {num_pictures} pictures cannot be evaluated: ask for 2 to {num_pictures}")
     if wanted == num_pictures:
         return range(num_pictures)
-    return sorted(numpy_generator(seed).permutation(num_pictures)[:wanted].tolist())
+    return sorted(numpy_generator(Stream.CHOICE, seed).permutation(num_pictures)[:wanted].tolist())
 
 
 def _encoder(folder: Path, captions: Sequence[str]) -> Encode:

@@ -22,7 +22,7 @@ from sclgan.evaluation.reals import Reals, composition, label_of
 from sclgan.evaluation.results import Result
 from sclgan.evaluation.saved_pictures import saved
 from sclgan.evaluation.training_reals import why_none
-from sclgan.random import normal
+from sclgan.random import Stream, normal
 from sclgan.runs.encoders import encoders_file
 from sclgan.runs.evaluations import EVALUATIONS
 from sclgan.runs.opened import Run, open_run
@@ -134,7 +134,7 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int, codes: b
         rows, pictures = zip(*drawn, strict=True)
         captions = [picture.caption for picture in pictures]
         text = run.encode(captions)
-        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
+        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, Stream.GRADED_NOISE, seed, i) for i in numbers]))
         if num_wrong := int((~fake.image.isfinite()).flatten(1).any(dim=1).sum()):
             raise FloatingPointError(
                 f"{run.folder}: the generator of step {run.step} draws NaN or infinity in {num_wrong} of "

@@ -13,7 +13,7 @@ from sclgan import distributed, models
 from sclgan.data.pixels import to_8_bits
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.gans.base import Fake, TextToImageGAN
-from sclgan.random import normal
+from sclgan.random import Stream, normal
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import built, encoders_class, load_encoders
@@ -67,7 +67,7 @@ class Run:
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, not {num_images}")
         self.tokenizer(captions)  # refuses a caption by its number among those given, before each is repeated
-        z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
+        z = normal(num_images, self.gan.z_dim, Stream.SAMPLE, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]
         for start in range(0, len(each), batch_size):
             rows = slice(start, start + batch_size)

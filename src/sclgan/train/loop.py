@@ -17,7 +17,7 @@ from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch
 from sclgan.progress import ProgressLine
-from sclgan.random import integer_seed
+from sclgan.random import Stream, integer_seed
 from sclgan.runs import checkpoint
 from sclgan.runs.divergence import forget_divergence, note_divergence
 from sclgan.runs.folder import require_run
@@ -90,7 +90,7 @@ def run(
             _call([hook for hook in hooks if hook.at_start], 0, metrics)
         for step, batch in zip(range(start + 1, steps + 1), _loader(batches, start, steps, num_workers), strict=False):
             at.step = step
-            torch.manual_seed(integer_seed(batches.seed, step, distributed.rank()))  # for dropout
+            torch.manual_seed(integer_seed(Stream.DROPOUT, batches.seed, step, distributed.rank()))  # for dropout
             terms = phase.step(batch.to(distributed.device()), step)
             metrics.add(terms)
             if batches.num_views > 1:

@@ -10,7 +10,7 @@ from sclgan.data.types import Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.files import replaced, write_atomically
 from sclgan.gans.base import TextToImageGAN
-from sclgan.random import normal, numpy_generator
+from sclgan.random import Stream, normal, numpy_generator
 from sclgan.recipe import Recipe
 from sclgan.runs.pictures import grid
 
@@ -29,12 +29,15 @@ class SampleGrid:
         tokenizer: Tokenizer,
         folder: Path,
     ) -> None:
-        rows = numpy_generator(recipe.seed).permutation(len(held_out))[:GRID]
-        pictures = [held_out.picture(int(r), recipe.image_size, numpy_generator(recipe.seed, int(r))) for r in rows]
+        rows = numpy_generator(Stream.CHOICE, recipe.seed).permutation(len(held_out))[:GRID]
+        pictures = [
+            held_out.picture(int(r), recipe.image_size, numpy_generator(Stream.SCORED_PICTURE, recipe.seed, int(r)))
+            for r in rows
+        ]
         self.captions = [picture.caption for picture in pictures]
         self.gan, self.encoders, self.folder = gan, encoders, folder
         self._tokens = tokenizer(self.captions)
-        self._z = normal(GRID, gan.z_dim, recipe.seed).repeat(len(rows), 1)
+        self._z = normal(GRID, gan.z_dim, Stream.SAMPLE, recipe.seed).repeat(len(rows), 1)
         if distributed.rank() == 0:
             write_atomically(folder / "captions.txt", "".join(f"{c}\n" for c in self.captions).encode())
 

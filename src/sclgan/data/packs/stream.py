@@ -25,7 +25,7 @@ from sclgan.data.pairs import Pictures
 from sclgan.data.printable import printable
 from sclgan.data.types import Batch, Captions, Picture
 from sclgan.distributed import own_rows, rank, world_size
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 try:
     import webdataset
@@ -118,7 +118,7 @@ class Streamed:
                 f"{len(self.urls)} shards cannot be divided among {num_places} processes that read: "
                 "take fewer workers, or smaller shards"
             )
-        rng = numpy_generator(self.seed, start, place)
+        rng = numpy_generator(Stream.STREAM, self.seed, start, place)
         buffer = PairBuffer(self._items(start, place, num_places), self.buffer_size)
         own = range(self.batch_size)[own_rows(self.batch_size)]
         while True:
@@ -163,7 +163,7 @@ class Streamed:
         number = 0
         for epoch in range(2**31):
             before = number
-            order = numpy_generator(self.seed, start, epoch).permutation(len(self.urls))
+            order = numpy_generator(Stream.SHARD_ORDER, self.seed, start, epoch).permutation(len(self.urls))
             urls = [self.urls[shard] for shard in order[place::num_places]]
             for url in urls:
                 unused = Unused()

@@ -18,7 +18,7 @@ from sclgan.data.sets.emoji import collection
 from sclgan.data.sets.scene_captions import Thing, captions_of
 from sclgan.data.sets.scene_places import ALONE, CATEGORIES, LEFT_OUT, PLACES, Place
 from sclgan.data.types import Picture, Sample
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 SPLITS = ("train", "test")
 NUM_SCENES = {"train": 20_000, "test": 2_000}
@@ -120,7 +120,9 @@ class Scenes:
         """The composition of a row."""
         if not 0 <= index < self.num_scenes:
             raise IndexError(f"there are {self.num_scenes} scenes, from 0; not {index}")
-        draws = iter(numpy_generator(self.seed, SPLITS.index(self.split), index).random(_NUM_DRAWS).tolist())
+        draws = iter(
+            numpy_generator(Stream.SCENE, self.seed, SPLITS.index(self.split), index).random(_NUM_DRAWS).tolist()
+        )
         return composed(self.split, draws)
 
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:  # noqa: ARG002
