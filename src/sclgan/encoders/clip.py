@@ -44,10 +44,10 @@ class CLIP(Encoders):
     """The encoder pair. The sizes are those of ViT-B/32; `code_size` is the text transformer's width too.
 
     `weights` is a file (OpenAI's ViT-B-32.pt or open_clip's), "openai" for the file "clip-vit-b-32" of
-    `weights.registry`, or None for random ones. `trained` says which parameters pre-training changes: "last_blocks" are the last
-    `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into the common
-    space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the others where
-    `weights` names a file that has them.
+    `weights.registry`, or None for random ones. `trained` says which parameters pre-training changes: "last_blocks"
+    are the last `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into
+    the common space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the
+    others where `weights` names a file that has them.
 
     Raises:
         ModuleNotFoundError: open_clip is not installed.
