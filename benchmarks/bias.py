@@ -17,7 +17,6 @@ from sclgan.evaluation.reals import composed
 from sclgan.evaluation.run import SPLIT, generated
 from sclgan.metrics.curve import BiasCurve, bias_curve
 from sclgan.metrics.gaussian import Gaussian
-from sclgan.recipe import construct
 from sclgan.runs.opened import open_run
 
 PROTOCOL = "fd_lite0"
@@ -31,7 +30,7 @@ def main() -> None:
     """Measures both, prints and writes them."""
     run, out = open_run(Path(sys.argv[1])), Path(sys.argv[2])
     num_samples = int(sys.argv[3]) if len(sys.argv) > 3 else 5_000
-    source = construct(run.recipe.source, SPLIT)
+    source = run.recipe.source(SPLIT)
     fakes = with_progress(generated(run, source, num_samples, seed=0), "generated", num_samples)
     of_run = measure([PROTOCOL], fakes, keep_features=True)
     reference = composed_reals(of_run, source, num_floor=0).references[PROTOCOL]

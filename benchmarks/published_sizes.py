@@ -2,8 +2,8 @@
 
     python benchmarks/published_sizes.py [RECIPE ...]        such as attngan_cub
 
-In both precisions, each in a process of its own, so that the peak of its memory is its own; the median of three steps
-after one.
+Each recipe runs in both precisions, each in a process of its own, which has its own peak of memory; printed is the
+median of three steps after a first one.
 """
 
 import argparse
@@ -14,31 +14,32 @@ import sys
 import time
 
 import torch
+from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
 from sclgan.encoders import clip_tokens
-from sclgan.recipe import construct
+from sclgan.encoders.clip import CLIP
+from sclgan.recipe import class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
 
 BATCH, NUM_STEPS = 4, 3
-NUM_TOKENS = 5450  # of the published encoders of CUB
+NUM_TOKENS = 5450  # as the published encoders of CUB have
 DEFAULT = ("attngan_cub", "dmgan_cub", "ssagan_cub", "galip_cub")
 
 
 def measure(name: str, precision: str) -> None:
     """Prints the line of one recipe."""
-    of_clip = name.startswith("galip")
-    num_tokens = clip_tokens.NUM_TOKENS if of_clip else NUM_TOKENS
-    weights = "encoders.weights" if of_clip else "encoders.backbone.weights"
-    fields = [f"{weights}=none", f"training.batch_size={BATCH}", f"training.precision={precision}"]
-    made = override(recipe(name), fields)
+    made = recipe(name)
+    reads_clip = class_of(made.encoders) is CLIP
+    num_tokens = clip_tokens.NUM_TOKENS if reads_clip else NUM_TOKENS
+    weights = "encoders.weights" if reads_clip else "encoders.backbone.weights"
+    made = override(made, [f"{weights}=none", f"training.batch_size={BATCH}", f"training.precision={precision}"])
     torch.manual_seed(0)
     device = distributed.device()
-    encoders = construct(made.encoders, num_tokens).to(device).requires_grad_(False).eval()
-    gan = construct(made.gan, encoders, image_size=made.image_size)
+    encoders = made.encoders(num_tokens).to(device).requires_grad_(False).eval()
+    gan = made.gan(encoders, image_size=made.image_size)
     gan.generator.to(device)
     gan.discriminator.to(device)
     phase = GANPhase(gan, encoders, made.training, seed=0)
@@ -60,7 +61,7 @@ def measure(name: str, precision: str) -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     median, median_of_cpu = statistics.median(seconds[1:]), statistics.median(of_cpu[1:])
     print(
-        f"{name:<16}{precision:<10}{median:8.2f} s a step ({median_of_cpu:.2f} of CPU)   peak {peak:.1f} GB   "
+        f"{name:<16}{precision:<10}{median:8.2f} s per step ({median_of_cpu:.2f} of CPU)   peak {peak:.1f} GB   "
         f"threads {torch.get_num_threads()}",
         flush=True,
     )

@@ -1,9 +1,9 @@
-"""What each setting for small data is worth: SSA-GAN on emoji at 32 pixels, each row for the same processor time.
+"""The worth of each setting for small data: SSA-GAN on emoji at 32 pixels, each row for the same processor time.
 
     python benchmarks/small_data.py FOLDER [--seconds 300] [--encoders DIR] [--seed 0]
 
-Rows train one after the other in FOLDER, from one pre-training, with the settings of the rows above them kept where a
-row says "+". A row's steps are its seconds divided by the time of a step, measured first. Interrupted and repeated it
+Rows train one after the other in FOLDER, from one pre-training; a row with "+" keeps the settings of the rows above.
+A row's steps are its seconds divided by the time of a step, measured first. Interrupted and repeated it
 continues. The table goes to FOLDER/small_data.json, for `docs/small-data.md`.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from sclgan.train.gan import GANPhase
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
@@ -26,7 +27,7 @@ from sclgan.experiments.compare import compare_runs
 from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
 from sclgan.gans.feature_discriminator import FeatureDiscriminator
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.recipes.published import ssagan_training
@@ -39,8 +40,8 @@ from sclgan.recipes.small_data import (
 )
 from sclgan.runs.evaluations import machine, read_evaluations
 from sclgan.runs.opened import open_run
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import pretrain, train, with_feature_discriminator
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train, with_feature_discriminator
 
 SIZES = (
     "image_size=32",
@@ -50,7 +51,7 @@ SIZES = (
     "gan.z_dim=64",
     "pretraining.steps=1500",
     "training.evaluate_every=0",
-    "training.grid_every=100000",
+    "training.grid_every=0",
     "training.log_every=50",
 )
 PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "ground")
@@ -87,10 +88,10 @@ def rows() -> dict[str, Recipe]:
 
 def seconds_per_step(made: Recipe) -> float:
     """Processor time of a step, with random encoders: the same work."""
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=made.max_words)
-    encoders = construct(made.encoders, vocabulary.num_tokens).requires_grad_(False).eval()
-    gan = with_feature_discriminator(construct(made.gan, encoders, image_size=made.image_size), made, encoders)
+    encoders = made.encoders(vocabulary.num_tokens).requires_grad_(False).eval()
+    gan = with_feature_discriminator(made.gan(encoders, image_size=made.image_size), made, encoders)
     phase = GANPhase(gan, encoders, made.training, seed=0)
     size = made.training.batch_size
     batches = PairedBatches(source, vocabulary, num_views=1, batch_size=size, image_size=made.image_size, seed=0)
@@ -149,7 +150,7 @@ def main() -> None:
 
 
 def folder_of(parent: Path, name: str) -> Path:
-    """Where a row lies."""
+    """The run folder of a row."""
     return parent / name.replace(" ", "_").strip("+_")
 
 

@@ -1,9 +1,9 @@
-"""Images per second of one GAN training step, with and without the method, at the same number of images a step.
+"""Images per second of one GAN training step, with and without the method, at the same number of images per step.
 
     python benchmarks/step.py [FIELD=VALUE ...]        fields of the recipes, such as gan.nf=16
 
-The rows take turns step by step, so that a machine whose speed drifts is as slow to one as to the other; printed are
-medians, and the median of the ratios within a turn.
+The rows take turns step by step, so that a machine whose speed drifts slows both alike; printed are medians, and the
+median of the ratios within a turn.
 """
 
 import statistics
@@ -11,28 +11,28 @@ import sys
 import time
 
 import torch
+from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.experiments.demo import SMALL
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train.training import with_feature_discriminator
 
 NUM_TURNS = 20
-BATCH = 32  # images a step: 32 anchors with one view, 16 with two
+BATCH = 32  # images per step: 32 anchors with one view, 16 with two
 
 
 def stepper(made: Recipe) -> tuple[GANPhase, PairedBatches]:
     """The GAN phase of a recipe with encoders that were not pre-trained: the same work."""
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=made.max_words)
     device = distributed.device()
-    encoders = construct(made.encoders, vocabulary.num_tokens).to(device).requires_grad_(False).eval()
-    gan = construct(made.gan, encoders, image_size=made.image_size)
+    encoders = made.encoders(vocabulary.num_tokens).to(device).requires_grad_(False).eval()
+    gan = made.gan(encoders, image_size=made.image_size)
     gan = with_feature_discriminator(gan, made, encoders)
     gan.generator.to(device)
     gan.discriminator.to(device)
@@ -68,7 +68,7 @@ def main() -> None:
     for name, values in zip(rows, (plain, method), strict=True):
         print(f"{name:<20}{BATCH / statistics.median(values):8.1f} images/s")
     ratio = statistics.median(b / a for a, b in zip(plain, method, strict=True))
-    print(f"the method costs {ratio - 1:+.1%} a step of {BATCH} images")
+    print(f"the method costs {ratio - 1:+.1%} per step of {BATCH} images")
 
 
 if __name__ == "__main__":

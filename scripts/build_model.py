@@ -22,10 +22,9 @@ from torch import Tensor
 from sclgan import models
 from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.sets.scenes import Scenes
-from sclgan.data.types import Source
 from sclgan.files import replaced
-from sclgan.random import numpy_generator
-from sclgan.recipe import Recipe, class_of, construct
+from sclgan.random import Stream, numpy_generator
+from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
 from sclgan.runs import checkpoint
@@ -170,10 +169,13 @@ def _share_of_noise(run: Run) -> float:
     Means of absolute differences of pixels, over `NUM_COMPARED` held-out captions with two noises each; 0 where a
     caption always gives the same picture.
     """
-    source: Source = construct(run.recipe.source, "test")
-    rows = numpy_generator(2).permutation(len(source))[:NUM_COMPARED]
+    source = run.recipe.source("test")
+    rows = numpy_generator(Stream.CHOICE, 2).permutation(len(source))[:NUM_COMPARED]
     size = run.recipe.image_size
-    captions = [source.picture(int(row), size, numpy_generator(2, int(row)), augment=False).caption for row in rows]
+    captions = [
+        source.picture(int(row), size, numpy_generator(Stream.SCORED_PICTURE, 2, int(row)), augment=False).caption
+        for row in rows
+    ]
     drawn = run.sample(captions, num_images=2, seed=2).float().unflatten(0, (-1, 2))  # [captions 2 3 h w]
     within = (drawn[:, 0] - drawn[:, 1]).abs().mean()
     return float(within / (drawn[:, 0] - drawn.roll(1, 0)[:, 0]).abs().mean())
@@ -189,10 +191,12 @@ class Rounding:
 
 def _rounding(run: Run, model: Run) -> Rounding:
     """Of pictures of held-out captions, each with its own noise."""
-    source: Source = construct(run.recipe.source, "test")
-    rows = numpy_generator(0).permutation(len(source))[:NUM_COMPARED].tolist()
+    source = run.recipe.source("test")
+    rows = numpy_generator(Stream.CHOICE, 0).permutation(len(source))[:NUM_COMPARED].tolist()
     size = run.recipe.image_size
-    captions = [source.picture(row, size, numpy_generator(0, row), augment=False).caption for row in rows]
+    captions = [
+        source.picture(row, size, numpy_generator(Stream.SCORED_PICTURE, 0, row), augment=False).caption for row in rows
+    ]
     pictures = [opened.sample(captions, num_images=1, seed=0).short() for opened in (run, model)]
     difference = torch.sub(*pictures).abs()
     return Rounding(int(difference.max()), float(difference.double().mean()))

@@ -3,9 +3,8 @@
     python scripts/results.py gather results/demo.json --command "COMMAND" RUN [RUN ...]
     python scripts/results.py tables
 
-What `sclgan table` writes is copied there as it is, NAME.md and NAME.csv, and so is what
-`benchmarks/small_data.py` writes. Nothing in the tables of the page is typed by
-hand: `tables` replaces what stands between the markers of each file.
+The files of `sclgan table` (NAME.md and NAME.csv) and of `benchmarks/small_data.py` are copied there unchanged. Nothing
+in the tables of the pages is typed by hand: `tables` replaces the text between the markers of each file.
 """
 
 import argparse
@@ -40,7 +39,7 @@ def gather(out: Path, command: str, runs: list[Path]) -> None:
 
 
 def table(path: Path) -> str:
-    """Markdown: a row for each protocol, a column for each recipe, mean +- standard deviation over the seeds."""
+    """Markdown: a row per protocol, a column per recipe, mean +- standard deviation over the seeds."""
     content: dict[str, Any] = json.loads(path.read_text())
     names = list(dict.fromkeys(run["recipe"]["name"] for run in content["runs"]))
     values: dict[str, dict[str, list[float]]] = {}
@@ -71,7 +70,7 @@ def table(path: Path) -> str:
 
 
 def summary(path: Path) -> str:
-    """How a table of `sclgan table` was made, and its first section: the rows of the first data set in short."""
+    """The notes of a table of `sclgan table`, and its first section: the rows of the first data set in short."""
     how, of_data, *_ = path.read_text().split("\n## ")
     return "\n\n".join((how.partition("\n")[2].strip(), of_data.partition("\n")[2].strip()))
 
@@ -83,7 +82,7 @@ def spread(values: list[float]) -> str:
 
 
 def equal_time(path: Path) -> str:
-    """The table of `benchmarks/small_data.py` as Markdown: a row for each set of settings, a column per protocol."""
+    """The table of `benchmarks/small_data.py` as Markdown: a row per set of settings, a column per protocol."""
     content: dict[str, Any] = json.loads(path.read_text())
     labels = [name for name, value in content["rows"][0].items() if isinstance(value, list)]
     lines = [

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import ImageCodes
 from sclgan.encoders.damsm import DAMSM
+from sclgan.losses.matching import attention_weights
 
 FORWARD, GRADIENT, STEP = 1e-4, 2e-3, 5e-3  # tolerances, relative to the largest magnitude of a tensor
 
@@ -41,7 +42,7 @@ def weights(stored: dict[str, Tensor], module: str) -> dict[str, Tensor]:
 
 def damsm_of(stored: dict[str, Tensor]) -> DAMSM:
     """The stored encoders over the stub, in eval mode."""
-    damsm = DAMSM(30, PoolingStub(), code_size=16).eval()
+    damsm = DAMSM(30, PoolingStub, code_size=16).eval()
     encoders = ("text_encoder", "image_encoder")
     damsm.load_state_dict({f"{name}.{key}": value for name in encoders for key, value in weights(stored, name).items()})
     return damsm
@@ -68,6 +69,13 @@ def hash_codes(damsm: DAMSM) -> ImageCodes:
     heads = damsm.image_encoder
     regions, pooled = hash_uniform((3, 768, 17, 17), 1), hash_uniform((3, 2048), 2)
     return ImageCodes(image=heads.emb_cnn_code(pooled), regions=heads.emb_features(regions))
+
+
+def attention_maps(words: Tensor, mask: Tensor, regions: Tensor, *, gamma1: float) -> Tensor:
+    """Where in its own image each word looks, [b t r s], zero at padding."""
+    similarity = torch.einsum("bdt,bdk->btk", words, regions.flatten(2))
+    attention = attention_weights(similarity, mask, gamma1) * mask[:, :, None]
+    return attention.unflatten(2, regions.shape[2:])
 
 
 def agree(found: Tensor, expected: Tensor, tolerance: float) -> None:

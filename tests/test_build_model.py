@@ -106,7 +106,7 @@ def test_building_again_replaces_and_a_failure_leaves_the_model_that_was_there(e
         ("evaluated elsewhere", "has no evaluation of step 6 (of other steps: 5)"),
         ("infinite", "half precision does not hold generator."),
         ("other data", "was trained on other pictures than the embedded drawings"),
-        ("no run", "is no run folder: it has no recipe.json"),
+        ("no run", "is not a run folder: it has no recipe.json"),
         ("a model", "is a model already"),
         ("a name", "a model is called by lower-case letters"),
     ],

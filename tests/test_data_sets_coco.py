@@ -21,12 +21,12 @@ from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
 from sclgan.encoders.lite0 import Lite0
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipe_json import from_json, to_json
 from sclgan.recipes import RECIPES, recipe
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import training
+from sclgan.train.batches import training_batches
 from tiny import tiny
 
 PERSON, CAT, TOOTHBRUSH = range(3)
@@ -65,7 +65,7 @@ def test_labels_are_in_the_order_of_their_total_area(scenes):
 def test_2017_is_read_beside_2014(scenes, tmp_path, caplog):
     photos_on_disk.scenes(tmp_path, year=2017)
     made = override(recipe("attngan_coco"), [f"source.root={tmp_path}", "source.year=2017"])
-    train = construct(made.source, "train")
+    train = made.source("train")
     assert train.keys[0] == "000000000009"
     assert train.labels == Coco("train", root=scenes).labels
     assert "8 images, train2017 has 118287" in caplog.text
@@ -88,9 +88,9 @@ def test_images_without_a_caption_are_left_out_and_counted(copy, caplog):
 def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     """`A photo number 9 of things in a park` has nine words; the row reads four of them, in order."""
     made = override(tiny(recipe("attngan_coco")), [f"source.root={scenes}", "image_size=32", "max_words=4"])
-    source = construct(made.source, "train")
+    source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
-    batches = session._batches(made, source, vocabulary, made.training, 32, None)
+    batches = training_batches(made, source, vocabulary, made.training, None)
     read = []
     for step in range(12):
         captions = batches[step].views[0].captions
@@ -101,8 +101,8 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     assert all(any(is_subsequence(text.split(), words) for words in whole) for text in read)
     assert {len(text.split()) for text in read} == {4}
     assert len({text for text in read if not text.startswith("a photo number")}) > 5
-    assert not session._batches(
-        replace(made, long_captions="truncate"), source, vocabulary, made.training, 32, None
+    assert not training_batches(
+        replace(made, long_captions="truncate"), source, vocabulary, made.training, None
     ).thin_to
 
 
@@ -232,12 +232,16 @@ def test_the_method_trains_on_coco_with_pictures_that_have_no_label(rule, scenes
         [f"source.root={scenes}", "image_size=64", "pretraining.image_size=48", f"label_rule={rule}"],
     )
     encoders = partial(DAMSM, backbone=partial(Lite0, image_size=32), code_size=256)
-    session.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
+    training.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
     record = read_metrics(tmp_path / "run")[-1]
     assert {"g/contrast", "g/kl", "d/mismatched"} <= record.keys()
 
 
-PHOTOGRAPHS = [n for n in RECIPES if n.split("_")[1] in ("cub", "coco") and not n.startswith("galip")]
+PHOTOGRAPHS = [
+    name
+    for name, row in ((name, make().row) for name, make in RECIPES.items())
+    if row.data in ("cub", "coco") and row.gan != "galip"
+]
 
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
@@ -245,11 +249,11 @@ def test_recipes_of_photographs_use_inception_at_the_size_it_was_made_for(name):
     made = recipe(name)
     backbone = made.encoders.keywords["backbone"]
     assert backbone.func is InceptionTrunk
-    assert backbone.keywords == {"weights": "imagenet", "align_corners": not name.startswith("ssagan")}
+    assert backbone.keywords == {"weights": "imagenet", "align_corners": made.row.gan != "ssagan"}
     assert (made.image_size, made.pretraining.image_size) == (256, 299)
-    assert made.encoders.keywords["mask_same_label"] == ("_cub" in name)  # the authors have no labels on COCO
+    assert made.encoders.keywords["mask_same_label"] == (made.row.data == "cub")  # the authors have no labels on COCO
     assert made.long_captions == "thin"
-    assert made.training.ema_decay == (0.0 if name.startswith("ssagan") else 0.999)
+    assert made.training.ema_decay == (0.0 if made.row.gan == "ssagan" else 0.999)
     assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
 
 
@@ -293,7 +297,7 @@ def test_recipes_are_in_the_order_of_the_tables():
     start = names.index("attngan_cub")
     variants = [f"attngan_cub_{ending}" for ending in ("2x", "cl", "ce", "unicl", "scl")]
     assert names[start : start + 7] == ["attngan_cub", *variants, "dmgan_cub"]
-    assert list(dict.fromkeys(name.split("_")[1] for name in names)) == ["emoji", "scenes", "cub", "coco", "folder"]
+    assert list(dict.fromkeys(recipe(name).row.data for name in names)) == ["emoji", "scenes", "cub", "coco", "folder"]
     assert [name for name in names if name.endswith("coco")] == [
         f"{gan}_coco" for gan in ("attngan", "dmgan", "ssagan", "galip")
     ]

@@ -155,7 +155,7 @@ def test_only_what_is_asked_for_trains(trained: Any, some: list[str], none: list
     # A checkpoint holds these alone, and the public file gives the rest.
     with torch.no_grad():
         for p in clip.trainable_parameters():
-            p += 1
+            p.add_(1)
     save_weights(tmp_path / "encoders.safetensors", clip)
     assert {name.removeprefix("clip.") for name in load_file(tmp_path / "encoders.safetensors")} == names
     again = make(trained=trained, weights=str(tmp_path / "clip.safetensors"))

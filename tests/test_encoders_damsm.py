@@ -29,7 +29,7 @@ class Trunk(nn.Module):
 
 def make() -> DAMSM:
     torch.manual_seed(0)
-    return DAMSM(12, Trunk(), code_size=8, embedding_size=6)
+    return DAMSM(12, Trunk, code_size=8, embedding_size=6)
 
 
 CAPTIONS = Captions(torch.tensor([[3, 0, 0, 0], [1, 2, 3, 4], [5, 6, 0, 0]]), torch.tensor([1, 4, 2]))
@@ -55,7 +55,7 @@ def test_captions_of_impossible_length_are_refused(lengths: list[int]) -> None:
 
 def test_odd_code_size_is_refused() -> None:
     with pytest.raises(ValueError, match="must be even, got 7"):
-        DAMSM(12, Trunk(), code_size=7)
+        DAMSM(12, Trunk, code_size=7)
 
 
 def test_the_trunk_stays_as_it_is() -> None:

@@ -126,7 +126,11 @@ def test_ranks_give_the_values_of_one_process(pictures: dict[str, Any], reals: P
 def test_a_curve_is_a_picture_numbers_and_a_limit(reals: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "reals.npz", mu=rng.random(1280), sigma=np.diag(rng.random(1280)))
-    options = {"reals": str(tmp_path / "reals.npz"), "num_images": 12, "out": tmp_path / "records.jsonl"}
+    options: dict[str, Any] = {
+        "reals": str(tmp_path / "reals.npz"),
+        "num_images": 12,
+        "out": tmp_path / "records.jsonl",
+    }
     at_once, limit = evaluate_folder(reals, EvaluationOptions(["fd_lite0"], curve=tmp_path / "c.png", **options))
     numbers = json.loads((tmp_path / "c.json").read_text())["fd_lite0"]
     assert (limit.label, limit.value) == (f"fd_lite0@12_infinity{UNKNOWN}", numbers["limit"]["value"])
@@ -178,7 +182,7 @@ def test_a_damaged_picture_among_the_rest_is_named(reals: Path, tmp_path: Path) 
     shutil.copytree(reals, tmp_path / "fakes")
     damaged = tmp_path / "fakes" / "7.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"7\.png is truncated or no picture"):
+    with pytest.raises(ValueError, match=r"7\.png is truncated or not a picture"):
         evaluate_folder(tmp_path / "fakes", EvaluationOptions(["is_lite0"]))
     assert not (tmp_path / "fakes" / "evaluations.jsonl").exists()
 

@@ -9,7 +9,7 @@ from sclgan.data.sets.emoji import Emoji
 from sclgan.encoders.lite0 import Lite0
 from sclgan.evaluation.packaged_statistics import statistics
 from sclgan.evaluation.reals import composition
-from sclgan.features.registry import LiteExtractor
+from sclgan.features.networks import LiteExtractor
 
 
 def test_they_are_of_held_out_emoji_and_of_the_extractor_that_is_installed() -> None:

@@ -11,7 +11,7 @@ def test_the_demo_trains_grades_and_compares_both_rows_and_continues(tmp_path, m
     demo.main()
     printed = capsys.readouterr().out
     assert f"Open {(tmp_path / 'index.html').as_uri()}" in printed
-    assert "whose ground is the one that the caption names: ssagan_emoji " in printed
+    assert "whose background is the one that the caption names: ssagan_emoji " in printed
     assert "(chance 8%)" in printed
     for protocol in ("fd_lite0@60", "kid_lite0@60", "r_precision_damsm@60"):
         assert protocol in printed

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,16 +17,16 @@ from runs import small_fields
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.experiments.tables import page as table_page
 from sclgan.experiments.tables import runs as table_runs
-from sclgan.experiments.tables.definitions import KINDS, KNOWN, fitting, resolve, table
+from sclgan.experiments.tables.definitions import KINDS, KNOWN, ROW_OF, assignments_for, resolve, table
 from sclgan.experiments.tables.page import make_table
-from sclgan.experiments.tables.report import Entry, report
+from sclgan.experiments.tables.report import Score, report
 from sclgan.experiments.tables.runs import TableRun, plan
 from sclgan.experiments.tables.text import markdown, table_csv, value_text
 from sclgan.recipe_json import to_json
 
 ROWS = ("ssagan_emoji", "ssagan_emoji_2x", "ssagan_emoji_scl")
 SMALL = small_fields("ssagan_emoji", "pretraining.batch_size=6", "training.batch_size=2")
-MAIN = {"data": ("emoji",), "gans": ("ssagan",)}
+MAIN: dict[str, Any] = {"data": ("emoji",), "gans": ("ssagan",)}
 
 
 # Rows
@@ -33,7 +34,7 @@ MAIN = {"data": ("emoji",), "gans": ("ssagan",)}
 
 def test_the_main_table_has_each_gan_on_each_data_set_plain_doubled_and_with_the_method():
     made = table("main")
-    assert {(group.gan, group.data) for group in made.groups} == {tuple(name.split("_")[:2]) for name in KNOWN}
+    assert {(group.gan, group.data) for group in made.groups} == {(row.gan, row.data) for row in ROW_OF.values()}
     assert [group.names for group in table("main", **MAIN).groups] == [ROWS]
     [few] = table("ablation", rows=["scl-temperature0.2"], **MAIN).groups
     assert few.names == ("ssagan_emoji", "ssagan_emoji_scl", "ssagan_emoji_scl-temperature0.2")
@@ -89,7 +90,7 @@ def test_a_budget_gives_every_row_as_many_images():
 
 def test_assignments_leave_what_makes_a_row():
     def meant(name: str, *assignments: str) -> list[str]:
-        return fitting(name, assignments)
+        return assignments_for(name, assignments)
 
     assert meant("ssagan_emoji_2x", "training.batch_size=6") == ["training.batch_size=12"]
     assert meant("ssagan_emoji_scl", "training.batch_size=6") == ["training.batch_size=6"]
@@ -101,9 +102,9 @@ def test_assignments_leave_what_makes_a_row():
 
 def test_assignments_may_concern_one_gan_or_data_set():
     given = ["ssagan:gan.nf=8", "galip:gan.nf=16", "scenes:max_words=9", "seed=1"]
-    assert fitting("ssagan_emoji_scl", given) == ["gan.nf=8", "seed=1"]
-    assert fitting("galip_scenes", given) == ["gan.nf=16", "max_words=9", "seed=1"]
-    assert fitting("attngan_emoji_2x", given) == ["seed=1"]
+    assert assignments_for("ssagan_emoji_scl", given) == ["gan.nf=8", "seed=1"]
+    assert assignments_for("galip_scenes", given) == ["gan.nf=16", "max_words=9", "seed=1"]
+    assert assignments_for("attngan_emoji_2x", given) == ["seed=1"]
 
 
 def test_rows_share_encoders_where_pre_training_and_seed_agree(tmp_path):
@@ -141,7 +142,7 @@ def pretend(run: TableRun, values: Mapping[str, float], **changes: object) -> No
 def pretended(tmp_path) -> list[TableRun]:
     """The main table over three seeds with known numbers; the second row has only two of them."""
     runs = plan(table("main", **MAIN), tmp_path, num_seeds=3)
-    numbers = {
+    numbers: dict[str, list[dict[str, float] | None]] = {
         ROWS[0]: [{"fd": 10.0, "is": 1.0}, {"fd": 20.0, "is": 2.0}, {"fd": 30.0, "is": 3.0}],
         ROWS[1]: [{"fd": 9.0}, {"fd": 19.5}, None],
         ROWS[2]: [{"fd": 5.0, "is": 2.0}, {"fd": 15.0, "is": 4.0}, {"fd": 25.1, "is": 3.0}],
@@ -172,7 +173,7 @@ def test_the_files_say_mean_interval_change_and_test(pretended):
     assert "- A note." in text
     assert "| SSA-GAN | plain | 20 ± 25 | 2 ± 2.5 |" in text
     assert "| SSA-GAN | twice the batch | 14.25 ± 67 (-5.0 %) | not yet |" in text
-    assert value_text(Entry({0: 500.0, 1: 530.0}, {}, "lower")) == "515 ± 190"
+    assert value_text(Score({0: 500.0, 1: 530.0}, {}, "lower")) == "515 ± 190"
     assert "| SSA-GAN | with the contrast | 15.03 ± 25 (-24.8 %)* | 3 ± 2.5 (+50.0 %) |" in text
     assert "| `is` | with the contrast | 3 | 0.5159 to 5.484 | 2, 4, 3 | +50.0 % | 0.23 |" in text
     assert "| -29.8 % | too few seeds |" in text
@@ -185,14 +186,14 @@ def test_all_gans_of_a_data_set_are_compared_together_seed_by_seed(tmp_path):
     runs = plan(wanted, tmp_path, num_seeds=3)
     factors = {"attngan": [0.5, 0.5, 0.5], "ssagan": [0.5, 0.125, 0.5]}  # of the method, against plain
     for run in runs:
-        gan, _, *variant = run.name.split("_")
+        gan, variant = run.recipe.row.gan, run.recipe.row.variant
         base = 100.0 if gan == "attngan" else 10.0 + run.seed
-        if variant != ["2x"]:
+        if variant != "2x":
             factor = factors[gan][run.seed] if variant else 1.0
             pretend(run, {"fd": base * factor, "kid": -1.0, **({"is": 2.0} if gan == "ssagan" else {})})
     made = report(wanted, runs)
     [overall] = made.overall("emoji")
-    assert (overall.variant, overall.than, list(overall.comparisons)) == ("scl", "", ["fd"])  # kid < 0, is of one GAN
+    assert (overall.ending, overall.than, list(overall.comparisons)) == ("scl", "", ["fd"])  # kid < 0, is of one GAN
     found = overall.comparisons["fd"]
     logs = [-1, -2, -1]  # to base 2, the mean of both GANs in each seed
     assert found.change == pytest.approx(2 ** (sum(logs) / 3) - 1)
@@ -219,10 +220,10 @@ def test_the_recall_of_pre_trained_encoders_stands_beside_the_protocols(tmp_path
 
 
 def test_better_and_worse_follow_the_direction_of_the_protocol(pretended):
-    entries = report(table("main", **MAIN), pretended).groups[0].entries[ROWS[2]]
-    assert entries["fd"].verdict("") == "better"  # lower is better
-    assert entries["is"].verdict("") == ""
-    assert entries["fd"].verdict("2x") == ""
+    scores = report(table("main", **MAIN), pretended).groups[0].scores[ROWS[2]]
+    assert scores["fd"].verdict("") == "better"  # lower is better
+    assert scores["is"].verdict("") == ""
+    assert scores["fd"].verdict("2x") == ""
 
 
 @pytest.mark.parametrize("change", [{"step": 1}, {"checkpoint": "best"}, {"label": "fd@9"}])
@@ -252,17 +253,17 @@ torch.set_num_threads(1)
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.experiments.tables import runs
 from sclgan.experiments.tables.page import make_table
-from sclgan.train import session
+from sclgan.train import sample_grid
 
 runs.EvaluationOptions = partial(EvaluationOptions, ("ground",))
-save = session.SampleGrid.save
+save = sample_grid.SampleGrid.save
 
 def save_or_die(grid, step):
     if "scl_seed0" in str(grid.folder):
         os.kill(os.getpid(), signal.SIGKILL)
     return save(grid, step)
 
-session.SampleGrid.save = save_or_die
+sample_grid.SampleGrid.save = save_or_die
 make_table("main", Path(sys.argv[1]), num_seeds=2, data=("emoji",), gans=("ssagan",), num_images=10,
            assignments=sys.argv[2:])
 """
@@ -285,7 +286,7 @@ def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_pa
     assert sum(path.name == "evaluations.jsonl" for path in before) == 2  # plain and twice the batch, the first seed
     assert "| with the contrast | not yet |" in (out / "main.md").read_text()
 
-    options = {"num_seeds": 2, **MAIN, "assignments": fields, "num_images": 10}
+    options: dict[str, Any] = {"num_seeds": 2, **MAIN, "assignments": fields, "num_images": 10}
     with caplog.at_level("INFO"):
         page = make_table("main", out, **options)
     assert "[1/4] ssagan_emoji_scl, seed 0: done" in caplog.messages
@@ -350,4 +351,4 @@ def test_data_whose_files_are_not_here_are_left_out_or_refused_by_name(tmp_path,
 
 def test_the_kinds_compare_with_rows_that_they_have():
     for kind in KINDS.values():
-        assert set(kind.compared_with) <= set(kind.variants)
+        assert set(kind.compared_with) <= set(kind.endings)

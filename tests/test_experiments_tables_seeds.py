@@ -1,25 +1,10 @@
-"""Statistics over seeds against printed tables, closed forms and plain numerical integration."""
+"""Statistics over seeds against printed tables and closed forms."""
 
 import math
 
 import pytest
 
-from sclgan.experiments.tables.seeds import interval, paired_test, within
-
-
-def density(t: float, degrees: int) -> float:
-    """Student's t, by its definition."""
-    scale = math.gamma((degrees + 1) / 2) / (math.sqrt(degrees * math.pi) * math.gamma(degrees / 2))
-    return scale * (1 + t * t / degrees) ** (-(degrees + 1) / 2)
-
-
-@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 7, 12, 29])
-@pytest.mark.parametrize("t", [0.0, 0.3, 1.7, 6.0])
-def test_the_distribution_is_the_integral_of_its_density(t, degrees):
-    num = 2000  # Simpson's rule
-    weights = [1 if i in (0, num) else 4 if i % 2 else 2 for i in range(num + 1)]
-    area = 2 * sum(w * density(i * t / num, degrees) for i, w in enumerate(weights)) * t / num / 3
-    assert within(t, degrees) == pytest.approx(area, abs=1e-10)
+from sclgan.experiments.tables.seeds import interval, paired_test
 
 
 @pytest.mark.parametrize(("degrees", "quantile"), [(1, 12.706), (2, 4.303), (4, 2.776), (9, 2.262), (30, 2.042)])
@@ -27,7 +12,9 @@ def test_the_interval_has_the_quantiles_of_printed_tables(degrees, quantile):
     values = [0.0] * degrees + [1.0]
     mean = 1 / (degrees + 1)
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / degrees)
-    low, high = interval(values)
+    found = interval(values)
+    assert found is not None
+    low, high = found
     assert (high - low) / 2 == pytest.approx(quantile * deviation / math.sqrt(degrees + 1), rel=3e-4)
     assert (low + high) / 2 == pytest.approx(mean)
 

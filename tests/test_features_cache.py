@@ -78,7 +78,7 @@ def test_a_classifier_is_fitted_once_to_the_same_rows(tmp_path: Path, monkeypatc
     assert len(fits) == 5
 
 
-def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog) -> None:
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
         features = Cached(Counting(), tmp_path / "file")(pictures(0))
@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog
     assert "cannot be cached" in caplog.text
 
 
-def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path / "features"
     monkeypatch.delenv("SCLGAN_CACHE")

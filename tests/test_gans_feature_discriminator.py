@@ -1,6 +1,7 @@
 """The feature discriminator: its terms against slow sums, where gradients go, one pass per fake, ranks, every GAN."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,6 @@ from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.feature_discriminator import (
     DISCRIMINATOR_TERMS,
     FeatureDiscriminator,
-    FeatureHead,
     WithFeatureDiscriminator,
 )
 from sclgan.gans.galip import GALIP
@@ -52,7 +52,7 @@ class Pyramid(PixelBackbone):
 def make() -> WithFeatureDiscriminator:
     """A tiny SSA-GAN with heads on both maps, everything switched on."""
     torch.manual_seed(0)
-    encoders = DAMSM(20, Pyramid(), code_size=8, embedding_size=6).eval().requires_grad_(False)
+    encoders = DAMSM(20, Pyramid, code_size=8, embedding_size=6).eval().requires_grad_(False)
     gan = SSAGAN(encoders, image_size=32, nf=2, z_dim=5, mask_channels=4)
     for parameter in (*gan.generator.parameters(), *gan.discriminator.parameters()):
         nn.init.normal_(parameter, std=0.3)
@@ -79,10 +79,10 @@ def test_the_terms_are_hinge_losses_averaged_over_places_and_then_scales():
     found = gan.discriminator_terms(real, fake, text, only=DISCRIMINATOR_TERMS)
     found |= gan.generator_terms(fake, gan.embed(fake), text, LABELS, only=["features"])
 
-    def slow(head: FeatureHead, x: Tensor, sentence: Tensor) -> list[float]:
+    def slow(head: nn.Module, x: Tensor, sentence: Tensor) -> list[float]:
         """The logits of one picture's map, place by place."""
-        weight = {name: one.weight / one.sigma() for name, one in head.named_children()}
-        bias = {name: one.bias for name, one in head.named_children()}
+        weight: dict[str, Any] = {name: one.weight / one.sigma() for name, one in head.named_children()}  # type: ignore[operator]
+        bias: dict[str, Any] = {name: one.bias for name, one in head.named_children()}
         x = x / (x.square().mean() + 1e-6).sqrt()
         mixed = F.leaky_relu(
             torch.einsum("oc,chw->ohw", weight["mix"][:, :, 0, 0], x) + bias["mix"][:, None, None], 0.2
@@ -123,7 +123,8 @@ def test_where_gradients_go_and_that_the_trunk_sees_a_fake_once():
     z, real, captions = inputs()
     text = text_of(gan, captions)
     fake = gan.generate(z, text)
-    backbone = gan.encoders.image_encoder.backbone
+    backbone = gan.encoders.image_encoder.backbone  # type: ignore[union-attr]
+    assert isinstance(backbone, Pyramid)
     backbone.passes = 0
     total(gan.discriminator_terms(real, fake, text, only=D_WEIGHTS), D_WEIGHTS).backward()
     assert all(p.grad is not None and p.grad.any() for p in gan.features.parameters())
@@ -191,7 +192,7 @@ GANS = {
 def test_it_stands_beside_any_gan(name: str):
     torch.manual_seed(0)
     make_gan, make_encoders = GANS[name]
-    encoders = make_encoders() if make_encoders else DAMSM(20, Pyramid(), code_size=8, embedding_size=6)
+    encoders = make_encoders() if make_encoders else DAMSM(20, Pyramid, code_size=8, embedding_size=6)
     encoders.eval().requires_grad_(False)
     gan = make_gan(encoders, image_size=32)
     both = WithFeatureDiscriminator(gan, encoders, FeatureDiscriminator(encoders, maps=(0, 1), width=4))
@@ -212,7 +213,7 @@ def test_it_stands_beside_any_gan(name: str):
 )
 def test_a_trunk_without_these_maps_is_refused(backbone, maps, message):
     with pytest.raises(ValueError, match=message):
-        FeatureDiscriminator(DAMSM(20, backbone(), code_size=8, embedding_size=6), maps=maps)
+        FeatureDiscriminator(DAMSM(20, backbone, code_size=8, embedding_size=6), maps=maps)
 
 
 def step() -> tuple[list[Tensor], list[Tensor]]:

@@ -23,7 +23,7 @@ G_WEIGHTS = {"adv": 1.0, "words": 0.05, "sentence": 0.05}
 def make(image_size: int = 32) -> SSAGAN:
     """A tiny SSA-GAN whose residual branches and modulations are switched on."""
     torch.manual_seed(0)
-    encoders = DAMSM(20, PoolingStub(), code_size=8, embedding_size=6).eval()
+    encoders = DAMSM(20, PoolingStub, code_size=8, embedding_size=6).eval()
     gan = SSAGAN(encoders.requires_grad_(False), image_size=image_size, nf=2, z_dim=5, mask_channels=4)
     for module in (gan.generator, gan.discriminator):
         for parameter in module.parameters():
@@ -75,7 +75,7 @@ def test_widths_at_256_are_the_papers() -> None:
 
 def test_full_width_has_the_papers_number_of_parameters() -> None:
     with torch.device("meta"):
-        gan = SSAGAN(DAMSM(20, PoolingStub()), image_size=256)
+        gan = SSAGAN(DAMSM(20, PoolingStub), image_size=256)
     assert sum(p.numel() for p in gan.generator.parameters()) == 29_494_273
     # The reference code has two more shortcut convolutions, which it never calls.
     assert sum(p.numel() for p in gan.discriminator.parameters()) == 80_379_526 - 2_099_200

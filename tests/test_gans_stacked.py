@@ -24,13 +24,13 @@ D_WEIGHTS = {"real_uncond": 1 / 2, "real_cond": 1 / 2, "fake_uncond": 1 / 3, "fa
 G_WEIGHTS = {"adv": 1.0, "kl": 1.0, "words": 5.0, "sentence": 5.0}
 Z_DIM = 5 + 3
 
-KINDS = {"attngan": AttnGAN, "dmgan": DMGAN}
+KINDS: dict[str, type[AttnGAN | DMGAN]] = {"attngan": AttnGAN, "dmgan": DMGAN}
 every_gan = pytest.mark.parametrize("name", KINDS)
 
 
 def make(name: str, image_size: int = 32, num_stages: int = 2, mask_order: MaskOrder = "own") -> AttnGAN | DMGAN:
     torch.manual_seed(0)
-    encoders = DAMSM(20, PoolingStub(), code_size=8, embedding_size=6).eval().requires_grad_(False)
+    encoders = DAMSM(20, PoolingStub, code_size=8, embedding_size=6).eval().requires_grad_(False)
     nn.init.normal_(encoders.text_encoder.encoder.weight)  # words that attention tells apart
     return KINDS[name](
         encoders,
@@ -149,7 +149,8 @@ def test_images_depend_on_both_parts_of_the_noise(name: str) -> None:
 @every_gan
 def test_a_caption_alone_gives_its_image_in_a_batch(name: str) -> None:
     z, _ = noise_and_images()
-    for mask_order, alike in (("own", True), ("reference", False)):
+    orders: dict[MaskOrder, bool] = {"own": True, "reference": False}
+    for mask_order, alike in orders.items():
         gan = make(name, mask_order=mask_order)
         gan.generator.eval()
         with torch.no_grad():

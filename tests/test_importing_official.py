@@ -20,6 +20,7 @@ from torch import Tensor
 from reference import FORWARD, agree, load, weights
 from sclgan.commands.runs import import_, sample
 from sclgan.data.captions import Vocabulary
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets import legacy_pickle
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Captions
@@ -34,7 +35,7 @@ from sclgan.importing.official import import_files, read_states, vocabulary_word
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.encoders import load_encoders
-from sclgan.runs.opened import open_run, to_uint8
+from sclgan.runs.opened import open_run
 from sclgan.runs.pictures import attention_picture, tiles
 
 WORDS = ["a", "small", "red", "bird", "with", "yellow", "wings"]
@@ -47,7 +48,7 @@ State = dict[str, Tensor]
 def damsm() -> DAMSM:
     """Tiny text encoder and heads on a whole trunk, whose running statistics are not those of new weights."""
     torch.manual_seed(0)
-    damsm = DAMSM(len(WORDS) + 1, InceptionTrunk(None, align_corners=True), code_size=16, embedding_size=12)
+    damsm = DAMSM(len(WORDS) + 1, partial(InceptionTrunk, None, align_corners=True), code_size=16, embedding_size=12)
     for name, buffer in damsm.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_()
@@ -180,7 +181,7 @@ def test_the_trunk_of_the_published_image_encoder_is_kept(damsm, folder, out):
 
 def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
     vocabulary = Vocabulary.of(Emoji("train").captions(), max_words=20)
-    trunk = InceptionTrunk(None)
+    trunk = partial(InceptionTrunk, None)
     damsm = DAMSM(vocabulary.num_tokens, trunk, code_size=16, embedding_size=12)
     torch.save(damsm.text_encoder.state_dict(), tmp_path / "text_encoder200.pth")
     torch.save(image_state(damsm), tmp_path / "image_encoder200.pth")
@@ -337,7 +338,7 @@ def test_files_that_do_not_belong_together(damsm, folder, tmp_path):
     give = partial(import_files, captions=captions, out=out, recipe="attngan_emoji")
     with pytest.raises(ValueError, match="of attngan, --kind is dmgan"):
         give("dmgan", files, recipe="dmgan_emoji")
-    with pytest.raises(ValueError, match="is of SSAGAN, --kind is attngan"):
+    with pytest.raises(ValueError, match="is of ssagan, --kind is attngan"):
         give("attngan", files, recipe="ssagan_emoji")
     with pytest.raises(ValueError, match="no file holds the generator or the image_encoder"):
         give("attngan", files[2:3])
@@ -403,7 +404,7 @@ def test_attention_picture(kind, damsm, folder, tmp_path, out):
         assert picture.width > 300
         assert picture.height > 3 * 160
     fake = next(run.draw(CAPTIONS[:1], num_images=1, seed=0))
-    image = to_uint8(fake.image)[0].permute(1, 2, 0).numpy()
+    image = to_8_bits(fake.image)[0].permute(1, 2, 0).numpy()
     shown = tiles(image, CAPTIONS[0].split(), [stage[0] for stage in fake.maps])
     if kind == "ssagan":
         assert [tile.label for tile in shown] == [f"mask {size} x {size}" for size in (4, 8, 16, 32)]

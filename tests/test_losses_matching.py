@@ -1,16 +1,18 @@
 """DAMSM's matching losses: plain-Python sums, gradients, limits of the label mask, two ranks against one process."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from ranks import run_on_ranks
+from reference import attention_maps
 from sclgan.distributed import own_rows
-from sclgan.losses.matching import attention_maps, cross_entropies, info_nce, sentence_loss, word_scores, words_loss
+from sclgan.losses.matching import cross_entropies, info_nce, sentence_loss, word_scores, words_loss
 
-GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
+GAMMAS: dict[str, Any] = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 LENGTHS = (3, 1, 4, 2)
 
 
@@ -89,7 +91,7 @@ def test_info_nce_is_the_plain_sum() -> None:
     assert found.item() == pytest.approx(sum(slow_cross_entropies(logits, None)) / 2, abs=1e-10)
 
 
-def test_attention_maps_are_the_plain_ones() -> None:
+def test_attention_is_the_plain_one() -> None:
     words, mask, regions, _, _ = inputs()
     maps = attention_maps(words, mask, regions, gamma1=4.0)
     for i, (caption, image) in enumerate(zip(*as_lists(), strict=True)):

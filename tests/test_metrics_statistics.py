@@ -5,6 +5,7 @@ import tracemalloc
 import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,7 +130,9 @@ def test_statistics_of_pytorch_fid_and_in_single_precision_are_read(tmp_path: Pa
         (b"", "is not a whole file of statistics"),
     ],
 )
-def test_a_file_that_holds_no_statistics_is_named(tmp_path: Path, content: object, expected: str) -> None:
+def test_a_file_that_holds_no_statistics_is_named(
+    tmp_path: Path, content: bytes | dict[str, Any], expected: str
+) -> None:
     path = tmp_path / "x.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)

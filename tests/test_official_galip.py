@@ -30,11 +30,17 @@ State = dict[str, Tensor]
 def gan() -> GALIP:
     """Tiny, over a CLIP whose weights are exact in half precision, as those of the published one."""
     torch.manual_seed(0)
-    text = {"code_size": 8, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 1}
-    image = {"image_size": 32, "patch_size": 8, "image_width": 12, "num_image_blocks": 9, "num_image_heads": 1}
+    text: dict[str, Any] = {"code_size": 8, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 1}
+    image: dict[str, Any] = {
+        "image_size": 32,
+        "patch_size": 8,
+        "image_width": 12,
+        "num_image_blocks": 9,
+        "num_image_heads": 1,
+    }
     clip = CLIP(NUM_TOKENS, weights=None, reference_input=True, **text, **image)
     clip.load_state_dict({name: x.half().float() for name, x in clip.state_dict().items()})
-    channels = {"code_channels": 3, "mid_channels": 2, "discriminator_channels": 5, "head_channels": 4}
+    channels: dict[str, Any] = {"code_channels": 3, "mid_channels": 2, "discriminator_channels": 5, "head_channels": 4}
     gan = GALIP(clip.eval().requires_grad_(False), image_size=32, nf=2, z_dim=5, **channels)
     for parameter in [*gan.generator.parameters(), *gan.discriminator.parameters()]:
         torch.nn.init.normal_(parameter, std=0.3)
@@ -190,7 +196,7 @@ def test_files_that_do_not_belong_together(gan, clip_file, tmp_path):
         import_files("ssagan", [file], captions=tmp_path / "captions.pickle", out=out)
     with pytest.raises(ValueError, match="leave --captions out"):
         import_files("galip", [file, clip_file], captions=tmp_path / "captions.pickle", out=out)
-    with pytest.raises(ValueError, match="is of SSAGAN, --kind is galip"):
+    with pytest.raises(ValueError, match="is of ssagan, --kind is galip"):
         import_files("galip", [file, clip_file], out=out, recipe="ssagan_coco")
     assert not out.exists()
 

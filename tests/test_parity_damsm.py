@@ -1,18 +1,19 @@
 """DAMSM against numbers of the reference code at reduced width (`tests/parity/attngan.safetensors` holds them)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from reference import FORWARD, GRADIENT, agree, damsm_of, hash_codes, hash_uniform, load, real_images
+from reference import FORWARD, GRADIENT, agree, attention_maps, damsm_of, hash_codes, hash_uniform, load, real_images
 from sclgan.data.types import Captions
 from sclgan.encoders.base import TextCodes
 from sclgan.encoders.damsm import DAMSM
-from sclgan.losses.matching import attention_maps, sentence_loss, words_loss
+from sclgan.losses.matching import sentence_loss, words_loss
 
-GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
+GAMMAS: dict[str, Any] = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from sclgan.encoders.base import TextCodes
 from sclgan.encoders.clip import CLIP
 from sclgan.gans.base import Fake
 from sclgan.gans.galip import GALIP
-from sclgan.losses.adversarial import gradient_norms, matching_aware_gradient_penalty
+from sclgan.losses.adversarial import matching_aware_gradient_penalty, squared_gradient_norms
 from sclgan.losses.terms import total
 
 D_WEIGHTS = {"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0}
@@ -33,7 +34,7 @@ def real(stored: dict[str, Tensor]) -> Tensor:
 @pytest.fixture(scope="module")
 def clip(stored: dict[str, Tensor]) -> CLIP:
     """The stored encoders, with the reference's own preparation of images."""
-    sizes = {"code_size": 16, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 2}
+    sizes: dict[str, Any] = {"code_size": 16, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 2}
     clip = CLIP(40, weights=None, reference_input=True, image_width=32, num_image_heads=2, **sizes)
     clip.clip.load_state_dict(weights(stored, "clip"))
     return clip.requires_grad_(False).eval()
@@ -48,7 +49,7 @@ def text(stored: dict[str, Tensor], clip: CLIP) -> TextCodes:
 
 @pytest.fixture
 def gan(stored: dict[str, Tensor], clip: CLIP) -> GALIP:
-    sizes = {"nf": 4, "z_dim": 10, "code_channels": 16, "mid_channels": 8}
+    sizes: dict[str, Any] = {"nf": 4, "z_dim": 10, "code_channels": 16, "mid_channels": 8}
     gan = GALIP(clip, **sizes, discriminator_channels=24, head_channels=12)
     gan.generator.load_state_dict(weights(stored, "netG"))
     gan.discriminator.load_state_dict(live(weights(stored, "netD") | weights(stored, "netC")))
@@ -111,7 +112,7 @@ def test_generator(stored: dict[str, Tensor], gan: GALIP, text: TextCodes) -> No
     watched |= {f"GBlock{i}.sub": block for i, block in enumerate(gan.generator.GBlocks)}
     bridged: list[Tensor] = []
     bridge = gan.bridge
-    gan.bridge = lambda *args: bridged.append(bridge(*args)) or bridged[-1]  # type: ignore[assignment,func-returns-value]
+    gan.bridge = lambda *args: bridged.append(bridge(*args)) or bridged[-1]  # type: ignore[assignment]
     with torch.no_grad(), outputs(watched) as found:
         image = gan.generate(stored["in.noise"][0], text).image
     for name, value in found.items():
@@ -155,7 +156,7 @@ def test_gradient_penalty(stored: dict[str, Tensor], gan: GALIP, text: TextCodes
     """Relative, sample by sample: it is a sixth power, and ranges over orders of magnitude."""
     layers, sentence = stored["out.image.real_feats"].clone().requires_grad_(), text.sentence.clone().requires_grad_()
     logits = gan.discriminator(layers, sentence)
-    norms = gradient_norms(logits, layers, sentence)
+    norms = squared_gradient_norms(logits, layers, sentence).sqrt()
     torch.testing.assert_close(norms.detach(), stored["out.loss.magp_norms"], rtol=FORWARD, atol=0)
     by_layers, by_sentence = torch.autograd.grad(logits.sum(), (layers, sentence), retain_graph=True)
     agree(by_sentence, stored["out.loss.magp_grad_sent"], FORWARD)

@@ -6,11 +6,10 @@ import torch
 from sclgan.data.types import Batch, Captions, View
 from sclgan.losses.adversarial import bce_real
 from sclgan.losses.precision import full_precision
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train.gan_phase import GANPhase
+from sclgan.train.training import with_feature_discriminator
 from tiny import tiny
 
 NUM_TOKENS, NUM_WORDS, ROWS = 20, 6, 16
@@ -21,8 +20,8 @@ def objectives(name: str, precision: str, num_steps: int) -> torch.Tensor:
     """What G and D minimise at each step, [step, network], from the same weights, data and noise."""
     made = override(tiny(recipe(name)), [f"training.precision={precision}", *SLOWLY])
     torch.manual_seed(0)
-    encoders = construct(made.encoders, NUM_TOKENS).requires_grad_(False).eval()
-    gan = construct(made.gan, encoders, image_size=made.image_size)
+    encoders = made.encoders(NUM_TOKENS).requires_grad_(False).eval()
+    gan = made.gan(encoders, image_size=made.image_size)
     phase = GANPhase(with_feature_discriminator(gan, made, encoders), encoders, made.training, seed=0)
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(1, NUM_TOKENS, (2, ROWS, NUM_WORDS), generator=generator)

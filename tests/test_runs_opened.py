@@ -7,7 +7,6 @@ import torch
 
 from runs import small
 from sclgan.encoders.base import NoTrunk
-from sclgan.recipe import construct
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class, save_encoders
 from sclgan.runs.folder import claim
@@ -23,8 +22,8 @@ def made(request, tmp_path_factory):
     recipe, folder = small(request.param), tmp_path_factory.mktemp(request.param)
     tokenizer = encoders_class(recipe).tokenizer.of([APPLE, "a blue fish"], max_words=recipe.max_words)
     torch.manual_seed(0)
-    encoders = construct(recipe.encoders, tokenizer.num_tokens)
-    gan = construct(recipe.gan, encoders, image_size=recipe.image_size)
+    encoders = recipe.encoders(tokenizer.num_tokens)
+    gan = recipe.gan(encoders, image_size=recipe.image_size)
     claim(folder, recipe)
     save_encoders(folder, encoders, tokenizer)
     saved = folder / "checkpoints" / "step_00000002"

@@ -6,12 +6,11 @@ from runs import small
 from sclgan.data.labels import RULES
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
-from sclgan.recipe import construct
 from sclgan.recipe_fields import override
 from sclgan.recipes import RECIPES
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import training
 
 FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=6")
 
@@ -19,7 +18,7 @@ FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=
 @pytest.mark.parametrize("rule", RULES)
 def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
     made = override(small("ssagan_scenes_scl", *FEW), [f"label_rule={rule}"])
-    session.train(made, tmp_path)
+    training.train(made, tmp_path)
     record = read_metrics(tmp_path)[-1]
     assert 0 < record["g/contrast"] < 10
     opened = open_run(tmp_path)
@@ -32,13 +31,13 @@ def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
 
 @pytest.mark.parametrize("name", ["attngan_scenes_scl", "dmgan_scenes"])
 def test_the_stacked_gans_train_on_scenes(name, tmp_path):
-    session.train(small(name, *FEW), tmp_path)
+    training.train(small(name, *FEW), tmp_path)
     assert {"g/kl", "g/words"} <= read_metrics(tmp_path)[-1].keys()
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.split("_")[1] == "scenes"])
+@pytest.mark.parametrize("name", [name for name, make in RECIPES.items() if make().row.data == "scenes"])
 def test_scenes_play_the_role_of_coco(name):
     made = RECIPES[name]()
     assert made.encoders.keywords.get("mask_same_label", False) is False
-    assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(name.split("_")[-1], "shared")
-    assert max(map(len, construct(override(made, ["source.num_scenes=50"]).source, "train").labels)) > 2
+    assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(made.row.variant, "shared")
+    assert max(map(len, override(made, ["source.num_scenes=50"]).source("train").labels)) > 2

@@ -1,6 +1,5 @@
 """The data sets by name."""
 
-import difflib
 from collections.abc import Callable
 from functools import partial
 from inspect import signature
@@ -12,6 +11,7 @@ from sclgan.data.sets import coco, cub, emoji, scenes
 from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.own.table import SPLITS as FOLDER_SPLITS
 from sclgan.data.types import Source
+from sclgan.names import nearest
 
 SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
     "emoji": (emoji.Emoji, emoji.SPLITS),
@@ -35,8 +35,7 @@ def source(name: str, split: str, *, root: Path | None = None) -> Source:
     if name not in SOURCES and Path(name).is_dir():
         return Folder(split, root=name)
     if name not in SOURCES:
-        nearest = difflib.get_close_matches(name, SOURCES, n=1, cutoff=0)[0]
-        raise ValueError(f"no data set '{name}': did you mean '{nearest}'? `sclgan data` lists them")
+        raise ValueError(f"no data set '{name}': did you mean '{nearest(name, SOURCES)}'? `sclgan data` lists them")
     make, splits = SOURCES[name]
     if split not in splits:
         raise ValueError(f"'{name}' has no split '{split}'; it has {', '.join(splits)}")

@@ -5,13 +5,15 @@ The transformers are open_clip's; every way in and out of them is here.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -30,6 +32,7 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 NO_WEIGHTS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # in OpenAI's files beside the weights
 LARGEST_SCALE = 100.0
 
+AtLeast1 = Annotated[int, Ge(1)]
 Trained = Literal["all", "last_blocks", "norms_and_biases", "projections", "nothing"]
 
 
@@ -63,17 +66,17 @@ class CLIP(Encoders):
         *,
         weights: str | None,
         trained: Trained = "all",
-        num_trained_blocks: int = 1,
+        num_trained_blocks: AtLeast1 = 1,
         reference_input: bool = False,
-        code_size: int = 512,
-        context_length: int = 77,
-        num_text_blocks: int = 12,
-        num_text_heads: int = 8,
-        image_size: int = 224,
-        patch_size: int = 32,
-        image_width: int = 768,
-        num_image_blocks: int = 12,
-        num_image_heads: int = 12,
+        code_size: AtLeast1 = 512,
+        context_length: AtLeast1 = 77,
+        num_text_blocks: AtLeast1 = 12,
+        num_text_heads: AtLeast1 = 8,
+        image_size: AtLeast1 = 224,
+        patch_size: AtLeast1 = 32,
+        image_width: AtLeast1 = 768,
+        num_image_blocks: AtLeast1 = 12,
+        num_image_heads: AtLeast1 = 12,
     ) -> None:
         super().__init__()
         for what, whole, part in (
@@ -117,6 +120,11 @@ class CLIP(Encoders):
             parameter.requires_grad_(name in names)
         if weights is not None:
             self.frozen_prefixes = tuple(f"clip.{name}" for name in self.clip.state_dict() if name not in names)
+
+    @classmethod
+    def without_weights(cls, constructor: Callable[[int], Encoders]) -> Callable[[int], Encoders]:
+        """`constructor` with random weights."""
+        return partial(constructor, **{"weights": None})
 
     def encode_text(self, captions: Captions) -> TextCodes:
         """The sentence is the projected state at the end sign; words are all states, signs included, unprojected.

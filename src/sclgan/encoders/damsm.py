@@ -5,9 +5,10 @@ Xu et al. 2018, "AttnGAN", section 3.2. AttnGAN, DM-GAN and SSA-GAN train on it.
 
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Ge, Gt, Interval
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -22,10 +23,11 @@ from sclgan.losses.terms import Terms
 class DAMSM(Encoders):
     """The encoder pair and its losses.
 
-    `num_words` is the size of the vocabulary, padding included. `gammas` sharpen the attention over regions, the sum
-    over words and the softmax over rivals. With `save_backbone` checkpoints hold the trunk too: that of the published
-    encoders is like no public one, since their pre-training moved its running statistics. With `mask_same_label` other
-    pairs of a row's label are no rivals, as in the authors' code on CUB; on COCO it knows no labels.
+    `num_words` is the size of the vocabulary, padding included; `backbone` builds the image trunk. `gammas` sharpen the
+    attention over regions, the sum over words and the softmax over rivals. With `save_backbone` checkpoints hold the
+    trunk too: that of the published encoders is like no public one, since their pre-training moved its running
+    statistics. With `mask_same_label` other pairs of a row's label are no rivals, as in the authors' code on CUB; on
+    COCO it knows no labels.
     """
 
     tokenizer = Vocabulary
@@ -33,30 +35,37 @@ class DAMSM(Encoders):
     def __init__(
         self,
         num_words: int,
-        backbone: Backbone,
+        backbone: Callable[[], Backbone],
         *,
-        code_size: int = 256,
-        embedding_size: int = 300,
-        dropout: float = 0.5,
-        gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+        code_size: Annotated[int, Ge(2)] = 256,
+        embedding_size: Annotated[int, Ge(1)] = 300,
+        dropout: Annotated[float, Interval(ge=0, lt=1)] = 0.5,
+        gammas: Annotated[tuple[float, float, float], Gt(0)] = (4.0, 5.0, 10.0),
         save_backbone: bool = False,
         mask_same_label: bool = True,
     ) -> None:
         super().__init__()
+        trunk = backbone()
         self.mask_same_label = mask_same_label
         self.code_size, self.gammas = code_size, gammas
+        self.saves_trunk = save_backbone
         self.frozen_prefixes = () if save_backbone else ("image_encoder.backbone.",)
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
-        self.image_encoder = ImageEncoder(backbone, code_size=code_size)
-        self.map_channels = backbone.map_channels if isinstance(backbone, MultiScaleBackbone) else ()
+        self.image_encoder = ImageEncoder(trunk, code_size=code_size)
+        self.map_channels = trunk.map_channels if isinstance(trunk, MultiScaleBackbone) else ()
 
     @classmethod
-    def for_texts(cls, constructor: Callable[..., Any]) -> Callable[..., Any]:
+    def for_texts(cls, constructor: Callable[[int], Encoders]) -> Callable[[int], Encoders]:
         """`constructor` without the image trunk, which is most of the pair."""
         assert isinstance(constructor, partial)  # there is no DAMSM without a backbone in its arguments
         lazy: Any = constructor.keywords["backbone"]
         trunk: Any = lazy.func if isinstance(lazy, partial) else lazy
-        width = partial(NoTrunk, region_channels=trunk.region_channels, pooled_channels=trunk.pooled_channels)
+        width = partial(
+            NoTrunk,
+            region_channels=trunk.region_channels,
+            pooled_channels=trunk.pooled_channels,
+            map_channels=trunk.map_channels if isinstance(trunk, MultiScaleBackbone) else (),
+        )
         return partial(constructor, backbone=width, save_backbone=False)
 
     def encode_text(self, captions: Captions) -> TextCodes:

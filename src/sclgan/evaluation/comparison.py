@@ -6,8 +6,7 @@ from pathlib import Path
 
 from sclgan import distributed
 from sclgan.data import sources
-from sclgan.data.picture_files import PictureFolder
-from sclgan.data.sets.emoji import Emoji
+from sclgan.data.picture_files import PictureFolder, refuse_run
 from sclgan.data.types import Source
 from sclgan.evaluation import packaged_statistics as packaged
 from sclgan.evaluation.applicable import RealsAre
@@ -21,20 +20,17 @@ from sclgan.metrics.gaussian import Gaussian
 log = logging.getLogger(__name__)
 
 
-def composes(source: Source) -> bool:
-    """Whether a row gives another picture each time, as an emoji does; a photograph is one picture."""
-    return isinstance(source, Emoji)
-
-
 def kind_of_reals(given: str | None) -> RealsAre:
     """What `--reals` names.
 
     Raises:
         FileNotFoundError: nothing that `given_reals` could read.
+        ValueError: the folder of a run.
     """
     if given is None:
         return "none"
     path = Path(given)
+    refuse_run(path)
     if path.is_dir() or given in sources.SOURCES:
         return "pictures"
     if given == packaged.NAME:
@@ -87,9 +83,9 @@ def composed_reals(
     measured for the floors: as many once more, if not given and if there are so many.
     """
     num_samples = measured.num_samples
-    num_reals = num_samples if composes(source) else min(num_samples, len(source))
+    num_reals = num_samples if source.composes else min(num_samples, len(source))
     if num_floor is None:
-        num_floor = num_samples if composes(source) or num_reals + num_samples <= len(source) else 0
+        num_floor = num_samples if source.composes or num_reals + num_samples <= len(source) else 0
     return measure_reals(
         measured.protocols,
         source,
@@ -116,7 +112,7 @@ def with_training(
     fitted = [protocol for protocol in measured.protocols if protocol.num_fitted]
     if not fitted or training is None:
         return reals
-    num_floor = measured.num_samples if composes(held_out) else min(measured.num_samples, len(held_out))
+    num_floor = measured.num_samples if held_out.composes else min(measured.num_samples, len(held_out))
     pictures = measure_training(
         fitted,
         training,

@@ -17,7 +17,7 @@ from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
 from sclgan.evaluation.reals import NO_REALS, Reals
 from sclgan.evaluation.results import Result
 from sclgan.evaluation.run import sha256_of
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import encoders_class, load_encoders
 from sclgan.runs.evaluations import EVALUATIONS
 from sclgan.runs.folder import ENCODERS, saved_recipe
@@ -42,7 +42,9 @@ def evaluate_folder(
         ValueError: a protocol does not fit, a picture is damaged, or the real pictures do not fit.
         FileNotFoundError: there is no such folder, or no picture in it.
     """
-    folder = PictureFolder(path)
+    folder, named = PictureFolder(path), protocols_named(options.protocols)
+    if any(protocol.needs_captions or protocol.metric == "diversity" for protocol in named):
+        folder.check()
     numbers = _chosen(len(folder), options.num_images, options.seed)
     labels = [folder.labels[number] for number in numbers]
     offer = Offer(
@@ -70,7 +72,7 @@ def evaluate_folder(
         return None if encoders is None else sha256_of(encoders / ENCODERS)
 
     subject = Subject(offer, pictures, reals, encoders_sha256, about, options.out or path / EVALUATIONS)
-    return evaluate(subject, protocols_named(options.protocols), options, show=show)
+    return evaluate(subject, named, options, show=show)
 
 
 def _chosen(num_pictures: int, num_images: int | None, seed: int) -> Sequence[int]:
@@ -84,7 +86,7 @@ def _chosen(num_pictures: int, num_images: int | None, seed: int) -> Sequence[in
         raise ValueError(f"{wanted} of {num_pictures} pictures cannot be evaluated: ask for 2 to {num_pictures}")
     if wanted == num_pictures:
         return range(num_pictures)
-    return sorted(numpy_generator(seed).permutation(num_pictures)[:wanted].tolist())
+    return sorted(numpy_generator(Stream.CHOICE, seed).permutation(num_pictures)[:wanted].tolist())
 
 
 def _encoder(folder: Path, captions: Sequence[str]) -> Encode:
@@ -102,7 +104,7 @@ def _unknown_words(tokenizer: Tokenizer, captions: Sequence[str]) -> str:
     unknown: dict[str, None] = {}
     num_captions = 0
     for caption in captions:
-        words = tokenizer.unknown_words(caption)
+        words = tokenizer.read(caption).unknown
         num_captions += bool(words)
         unknown |= dict.fromkeys(words)
     if not unknown:

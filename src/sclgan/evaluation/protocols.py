@@ -1,12 +1,12 @@
 """The evaluation protocols by name: those of the literature, and those that need no file."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 
 from sclgan.evaluation.literature import LITERATURE
 from sclgan.evaluation.protocol import NO_REALS, RESIZE_LITE, EvaluationProtocol
+from sclgan.names import nearest
 
 __all__ = ["BOTH", "PROTOCOLS", "EvaluationProtocol", "protocol_named", "protocols_named"]
 
@@ -137,6 +137,6 @@ def protocol_named(name: str) -> EvaluationProtocol:
         ValueError: there is none; the nearest name is given.
     """
     if name not in PROTOCOLS:
-        nearest = difflib.get_close_matches(name, PROTOCOLS, n=1, cutoff=0)[0]
-        raise ValueError(f"there is no protocol {name!r}; did you mean {nearest!r}? Known: {', '.join(PROTOCOLS)}")
+        near = nearest(name, PROTOCOLS)
+        raise ValueError(f"there is no protocol {name!r}; did you mean {near!r}? Known: {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name]

@@ -21,7 +21,7 @@ from sclgan.features.cache import Cached
 from sclgan.features.registry import Extractor
 from sclgan.metrics.gaussian import Gaussian
 from sclgan.metrics.probe import LinearProbe
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,13 @@ def row_of(num_rows: int, index: int, seed: int, *, num_samples: int) -> int:
     """
     if num_samples <= num_rows:
         return int(_order(num_rows, seed)[index])
-    return int(numpy_generator(seed, index, 1).integers(num_rows))
+    return int(numpy_generator(Stream.GRADED_ROW, seed, index).integers(num_rows))
 
 
 def composition(source: Source, index: int, size: int, seed: int, *, num_samples: int) -> tuple[int, Picture]:
-    """The row and the picture of sample `index` of `num_samples`, not augmented, from the generator (seed, index)."""
+    """The row and the picture of sample `index` of `num_samples`, not augmented, a function of (seed, index)."""
     row = row_of(len(source), index, seed, num_samples=num_samples)
-    return row, source.picture(row, size, numpy_generator(seed, index), augment=False)
+    return row, source.picture(row, size, numpy_generator(Stream.GRADED_PICTURE, seed, index), augment=False)
 
 
 def label_of(source: Source, row: int) -> int:
@@ -247,4 +247,4 @@ def batches_of(
 
 @lru_cache(maxsize=8)
 def _order(num_rows: int, seed: int) -> np.ndarray:
-    return numpy_generator(seed, 0, 2).permutation(num_rows)
+    return numpy_generator(Stream.GRADED_ORDER, seed).permutation(num_rows)

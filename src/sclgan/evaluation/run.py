@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from sclgan import distributed, models
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.evaluation.applicable import Offer
 from sclgan.evaluation.batches import BATCH, PictureBatch, encode_with, with_progress
-from sclgan.evaluation.comparison import composed_reals, composes, given_reals, kind_of_reals, with_training
+from sclgan.evaluation.comparison import composed_reals, given_reals, kind_of_reals, with_training
 from sclgan.evaluation.engine import DEFAULTS, EvaluationOptions, Subject, evaluate
 from sclgan.evaluation.measured import Measured
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocols_named
@@ -21,11 +22,10 @@ from sclgan.evaluation.reals import Reals, composition, label_of
 from sclgan.evaluation.results import Result
 from sclgan.evaluation.saved_pictures import saved
 from sclgan.evaluation.training_reals import why_none
-from sclgan.random import normal
-from sclgan.recipe import construct
+from sclgan.random import Stream, normal
 from sclgan.runs.encoders import encoders_file
 from sclgan.runs.evaluations import EVALUATIONS
-from sclgan.runs.opened import Run, open_run, to_uint8
+from sclgan.runs.opened import Run, open_run
 
 SPLIT = "test"
 
@@ -52,7 +52,7 @@ def evaluate_run(
         FloatingPointError: the generator draws NaN or infinity.
     """
     run = open_run(folder, checkpoint)
-    source: Source = construct(run.recipe.source, SPLIT)
+    source: Source = run.recipe.source(SPLIT)
     named = protocols_named(options.protocols)
     offer, training = _offer(run, source, named, options)
 
@@ -92,7 +92,7 @@ def _offer(
     run: Run, source: Source, named: Sequence[EvaluationProtocol], options: EvaluationOptions
 ) -> tuple[Offer, Source | None]:
     """What is known of the pictures, and the training split where a protocol may fit a classifier to it."""
-    own_photographs = options.reals is None and not composes(source)
+    own_photographs = options.reals is None and not source.composes
     offer = Offer(
         reals="pictures" if options.reals is None else kind_of_reals(options.reals),
         captions=True,
@@ -104,7 +104,7 @@ def _offer(
     if named and not any(protocol.num_fitted for protocol in named):
         return offer, None
     try:
-        training: Source = construct(run.recipe.source, "train")
+        training = run.recipe.source("train")
     except FileNotFoundError as error:
         reason = f"fits a classifier to training pictures, which are not here: {error}"
         return replace(offer, no_classifier=reason), None
@@ -134,7 +134,7 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int, codes: b
         rows, pictures = zip(*drawn, strict=True)
         captions = [picture.caption for picture in pictures]
         text = run.encode(captions)
-        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, seed, i) for i in numbers]))
+        fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, Stream.GRADED_NOISE, seed, i) for i in numbers]))
         if num_wrong := int((~fake.image.isfinite()).flatten(1).any(dim=1).sum()):
             raise FloatingPointError(
                 f"{run.folder}: the generator of step {run.step} draws NaN or infinity in {num_wrong} of "
@@ -143,7 +143,7 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int, codes: b
             )
         yield PictureBatch(
             indices=torch.tensor(list(numbers)),
-            images=to_uint8(fake.image),
+            images=to_8_bits(fake.image),
             captions=captions,
             labels=torch.tensor([label_of(source, row) for row in rows]),
             image_codes=run.gan.embed(fake).image if codes else None,

@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from sclgan import distributed
-from sclgan.data.picture_files import METADATA
+from sclgan.data.sets.own.table import NAMES
 from sclgan.evaluation.batches import PictureBatch
 
 
@@ -37,7 +37,7 @@ def saved(batches: Iterator[PictureBatch], folder: Path) -> Iterator[PictureBatc
             yield batch
         every = sorted((line for part in distributed.gather_objects(lines) for line in part), key=lambda line: line[0])
         if distributed.rank() == 0:
-            (unfinished / METADATA).write_text("".join(json.dumps(line) + "\n" for _, line in every))
+            (unfinished / NAMES[0]).write_text("".join(json.dumps(line) + "\n" for _, line in every))
             if folder.exists():
                 folder.rmdir()
             unfinished.rename(folder)

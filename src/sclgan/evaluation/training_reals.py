@@ -15,7 +15,7 @@ from sclgan.evaluation.protocols import EvaluationProtocol
 from sclgan.evaluation.reals import Reals, batches_of, composed, label_of, row_of, update_all, with_cache
 from sclgan.features.cache import cached_fit
 from sclgan.features.registry import Extractor
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 MOST = 10_000
 """The largest number of training pictures that a classifier is fitted to."""
@@ -105,7 +105,7 @@ def _pictures(
     def drawn(index: int) -> tuple[int, Picture]:
         turn, place = divmod(index, len(rows))
         row = rows[row_of(len(rows), place, seed + turn, num_samples=len(rows))]
-        return row, training.picture(row, size, numpy_generator(seed, index, 3), augment=True)
+        return row, training.picture(row, size, numpy_generator(Stream.FITTED_PICTURE, seed, index), augment=True)
 
     for batch in batches_of(drawn, lambda row: label_of(training, row), range(number), batch_size=batch_size):
         yield replace(batch, labels=renumbered[batch.labels])

@@ -1,4 +1,4 @@
-"""How embeddings of labels lie: a projection to the plane, and a score of how well labels keep apart."""
+"""Embeddings of labels: their projection to the plane, and a score of how well labels are separated."""
 
 import torch
 import torch.nn.functional as F

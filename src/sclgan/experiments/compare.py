@@ -14,13 +14,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.types import Source
 from sclgan.evaluation.reals import composition
 from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
-from sclgan.recipe import construct
+from sclgan.runs.differences import differences
 from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
@@ -63,8 +62,8 @@ PRETRAINING = {
 
 
 @dataclass(frozen=True)
-class Row:
-    """A caption of a held-out picture, that picture, and what each run drew for it."""
+class DrawnCaption:
+    """A caption of a held-out picture, that picture, and the pictures that each run drew for it."""
 
     caption: str
     real: str
@@ -74,12 +73,12 @@ class Row:
 def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: Sequence[tuple[str, str]] = ()) -> Path:
     """Writes `out`/index.html, which needs no other file, and returns its path.
 
-    The page begins with pictures: those of `opening`, captions and data URIs, and what the runs drew. Terms are shown a
-    view, so that runs with one and two views share an axis.
+    The page begins with pictures: those of `opening`, captions and data URIs, and those that the runs drew. Terms are
+    shown per view, so that runs with one and two views share an axis.
 
     Raises:
         ValueError: no run, one named twice, or runs on different data or sizes.
-        FileNotFoundError: a folder is no trained run.
+        FileNotFoundError: a folder is not a trained run.
     """
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"compare takes different run folders, got {[str(folder) for folder in folders]}")
@@ -90,7 +89,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
     ):
         raise ValueError("the runs were trained on different data or sizes: they share no captions and no results")
     names = _names(runs)
-    source: Source = construct(runs[0].recipe.source, SPLIT)
+    source = runs[0].recipe.source(SPLIT)
     page = rendered(
         "compare.html.jinja",
         names=names,
@@ -104,8 +103,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         pretraining=svg(panels(_histories(runs, names, "pretraining"), PRETRAINING)),
         training=svg(panels(_histories(runs, names, "training"), LOSSES)),
         costs=[_cost(run) for run in runs],
-        differences=differences([resolved(run.recipe) for run in runs]),
-        credits=credits_of(source),
+        differences=differing_fields([resolved(run.recipe) for run in runs]),
+        credits=source.credits,
         seed=seed,
     )
     path = out / "index.html"
@@ -125,7 +124,7 @@ def rendered(template: str, **values: Any) -> str:
 
 
 def _names(runs: Sequence[Run]) -> list[str]:
-    """Recipe names; the folder's beside where two runs have one recipe."""
+    """Recipe names, with the folder's name beside them where two runs have one recipe."""
     names = [run.recipe.name for run in runs]
     return [
         name if names.count(name) == 1 else f"{name} ({run.folder.name})" for name, run in zip(names, runs, strict=True)
@@ -133,7 +132,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 
 def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """A row for each protocol that any run was graded under, with the records of the runs in order."""
+    """A row per protocol that any run was graded under, with the records of the runs in order."""
     records = [read_evaluations(run.folder) for run in runs]
     labels = list(dict.fromkeys(label for of_run in records for label in of_run))
     rows = []
@@ -148,8 +147,8 @@ def _results(runs: Sequence[Run]) -> list[dict[str, Any]]:
 
 def sample_rows(
     runs: Sequence[Run], source: Source, seed: int, *, num_captions: int = NUM_CAPTIONS, num_noises: int = NUM_NOISES
-) -> list[Row]:
-    """Captions of held-out pictures, and what each run draws for them from the same noises."""
+) -> list[DrawnCaption]:
+    """Captions of held-out pictures, and the pictures that each run draws for them from the same noises."""
     size = runs[0].recipe.image_size
     pictures = [composition(source, i, size, seed, num_samples=num_captions)[1] for i in range(num_captions)]
     captions = [picture.caption for picture in pictures]
@@ -158,7 +157,7 @@ def sample_rows(
         drawn = run.sample(captions, num_images=num_noises, seed=seed).permute(0, 2, 3, 1).numpy()
         samples.append([embedded(image) for image in drawn])
     return [
-        Row(
+        DrawnCaption(
             picture.caption,
             embedded(picture.pixels),
             [of_run[num_noises * i : num_noises * (i + 1)] for of_run in samples],
@@ -193,7 +192,7 @@ def _histories(runs: Sequence[Run], names: Sequence[str], phase: str) -> list[Hi
 
 
 def panels(histories: Sequence[History], terms: dict[str, str]) -> dict[str, list[Curve]]:
-    """A panel for each term that a run recorded, by its title; terms that are summed over views are shown a view."""
+    """A panel per term that a run recorded, by its title; terms that are summed over views are shown per view."""
     found: dict[str, list[Curve]] = {}
     for history in histories:
         records = read_metrics(history.folder)
@@ -225,23 +224,13 @@ def cost_of(folder: Path) -> dict[str, Any] | None:
     return {"images": int(timed[-1]["images"]), "seconds": round(timed[-1]["seconds"])} | memory
 
 
-def differences(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """The fields in which resolved recipes differ, with the value of each."""
-    flat = [_flat(recipe) for recipe in recipes]
-    fields = [f for f in dict.fromkeys(name for of_run in flat for name in of_run) if f not in ("name", "about")]
-    rows = [(name, [str(of_run.get(name, "-")) for of_run in flat]) for name in fields]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+def differing_fields(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The fields in which resolved recipes differ, with the value of each as it is shown."""
+    found = differences(
+        [{name: part for name, part in one.items() if name not in ("name", "row", "about")} for one in recipes]
+    )
+    return [(field, [_shown(value) for value in values]) for field, values in found.items()]
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        return {path: round_to(value) if isinstance(value, float) else value}
-    return {name: leaf for key, item in items for name, leaf in _flat(item, f"{path}.{key}".strip(".")).items()}
-
-
-def credits_of(source: Source) -> list[str]:
-    """Who drew the pictures on the page, where the data set asks for it."""
-    if not isinstance(source, Emoji):
-        return []
-    return [f"{maker.creator} ({maker.licence}, {maker.link})" for maker in collection().makers]
+def _shown(value: Any) -> str:
+    return "-" if value is None else str(round_to(value) if isinstance(value, float) else value)

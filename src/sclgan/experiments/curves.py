@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 COLORS = ("#4c72b0", "#dd8452", "#55a868", "#c44e52", "#8172b3", "#937860", "#da8bc3", "#8c8c8c", "#ccb974", "#64b5cd")
-"""Of the runs, in order; seaborn's "deep" palette, told apart by most colour-blind readers."""
+"""Colours of the runs, in order: seaborn's "deep" palette, which most colour-blind readers can tell apart."""
 
 COLUMNS = 4
 

@@ -19,7 +19,7 @@ import torch
 import sclgan
 from sclgan.experiments.compare import compare_runs, embedded
 from sclgan.experiments.showcase import CAPTIONS, sheet
-from sclgan.experiments.workers import Command, CommandError, FolderLock, Workers
+from sclgan.experiments.workers import Command, CommandError, CommandPool, FolderLock
 from sclgan.files import replaced
 from sclgan.metrics.background import CHANCE
 from sclgan.runs.evaluations import read_evaluations
@@ -41,13 +41,13 @@ SMALL = (
     "pretraining.steps=600",
     "pretraining.checkpoint_every=100",
 )
-"""What the demo sets in every recipe."""
+"""Fields that the demo sets in every recipe."""
 
 ROWS = {
     "ssagan_emoji": ("pretraining.batch_size=48", "training.batch_size=32"),
     "ssagan_emoji_scl": ("pretraining.batch_size=24", "training.batch_size=16"),
 }
-"""Batches at which both rows see as many images a step: the method has two views."""
+"""Batches at which both rows see as many images per step: the method has two views."""
 
 NUM_IMAGES = 1000
 MODEL = "emoji"
@@ -59,18 +59,18 @@ def run(out: Path, overrides: Sequence[str] = ()) -> Path:
     On a CPU the rows run side by side, each on one thread.
 
     Raises:
-        CommandError: a command of a row failed, and said why.
+        CommandError: a command of a row failed; its error is repeated.
     """
     side_by_side = 1 if torch.cuda.is_available() else min(len(ROWS), os.cpu_count() or 1)
     jobs = {name: _commands(name, out / name, overrides) for name in ROWS}
     with FolderLock(out) as lock:
         opening = draw_with_the_model(out)
-        Workers(side_by_side, held=lock.descriptor).run(jobs, _ended)
+        CommandPool(side_by_side, held=lock.descriptor).run(jobs, _ended)
     return compare_runs([out / name for name in ROWS], out, opening=opening)
 
 
 def draw_with_the_model(out: Path) -> list[tuple[str, str]]:
-    """Writes `out`/model.png, what the model that comes with the package draws; captions and pictures for the page."""
+    """Writes `out`/model.png, drawn by the model that comes with the package; returns captions and data URIs."""
     generator = sclgan.from_pretrained(MODEL)
     pictures = [np.asarray(picture) for picture in generator(list(CAPTIONS), num_images=1, seed=0)]
     with replaced(out / "model.png") as path:
@@ -117,7 +117,7 @@ def table(out: Path) -> str:
     ground = [of_run[label]["value"] for of_run in records for label in of_run if label.startswith("ground")]
     shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(ROWS, ground, strict=True))
     return "\n".join(
-        [*lines, "", f"Samples whose ground is the one that the caption names: {shares} (chance {CHANCE:.0%})"]
+        [*lines, "", f"Samples whose background is the one that the caption names: {shares} (chance {CHANCE:.0%})"]
     )
 
 

@@ -26,15 +26,14 @@ from sclgan.experiments.clusters import principal_components, silhouette
 from sclgan.experiments.compare import LOSSES, PRETRAINING, History, panels
 from sclgan.experiments.curves import COLORS, Curve, drawn
 from sclgan.files import replaced
-from sclgan.random import numpy_generator
-from sclgan.recipe import construct
+from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics
 
-NUM_CAPTIONS = 8  # of Fig. 3
-PICTURES_A_LABEL = 12
+NUM_CAPTIONS = 8  # as in Fig. 3
+PICTURES_PER_LABEL = 12
 FORMATS = (".png", ".pdf", ".svg")
 
 
@@ -45,7 +44,7 @@ def qualitative(folders: Sequence[Path], out: Path, *, captions: Sequence[str] =
 
     Raises:
         ValueError: no run, no captions for runs on different data, an unknown ending of the file.
-        FileNotFoundError: a folder is no trained run.
+        FileNotFoundError: a folder is not a trained run.
     """
     _check(out, folders)
     runs = [open_run(folder, images=False) for folder in folders]
@@ -69,7 +68,7 @@ def qualitative(folders: Sequence[Path], out: Path, *, captions: Sequence[str] =
 def _held_out(runs: Sequence[Run], seed: int) -> list[str]:
     if len({str(run.recipe.source) for run in runs}) > 1:
         raise ValueError("the runs are of different data and share no held-out captions: give some with --caption")
-    source: Source = construct(runs[0].recipe.source, SPLIT)
+    source = runs[0].recipe.source(SPLIT)
     size = runs[0].recipe.image_size
     return [composition(source, i, size, seed, num_samples=NUM_CAPTIONS)[1].caption for i in range(NUM_CAPTIONS)]
 
@@ -86,8 +85,8 @@ class Embedded:
 def embedding(folders: Sequence[Path], out: Path, *, num_labels: int = 8, split: str = SPLIT, seed: int = 0) -> None:
     """Text and image codes of some labels by the encoders of two folders, before and after, on a plane.
 
-    Each panel is projected by itself, on its own two principal components of all codes together; the silhouettes in
-    its title are of the codes as they are.
+    Each panel shows its codes on their own two principal components; the silhouettes in its title are those of the
+    codes before the projection.
 
     Raises:
         ValueError: not two folders, different data, fewer than two labels, an unknown ending of the file.
@@ -99,7 +98,7 @@ def embedding(folders: Sequence[Path], out: Path, *, num_labels: int = 8, split:
     recipes = [saved_recipe(folder) for folder in folders]
     if str(recipes[0].source) != str(recipes[1].source):
         raise ValueError("the encoders were trained on different data: their labels differ")
-    source: Source = construct(recipes[0].source, split)
+    source = recipes[0].source(split)
     chosen = _labels(source, num_labels, seed)
     figure = Figure(figsize=(10, 5), layout="constrained", dpi=160)
     for axes, folder, name in zip(figure.subplots(1, 2), folders, _names(folders), strict=True):
@@ -121,7 +120,7 @@ def _labels(source: Source, num: int, seed: int) -> list[int]:
     there = sorted({labels[0] for labels in source.labels if len(labels) == 1})
     if num < 2 or len(there) < num:
         raise ValueError(f"{num} labels to show: choose 2 to {len(there)}, those with pictures of no other label")
-    return [there[place] for place in sorted(numpy_generator(seed).permutation(len(there))[:num])]
+    return [there[place] for place in sorted(numpy_generator(Stream.CHOICE, seed).permutation(len(there))[:num])]
 
 
 @torch.no_grad()
@@ -134,15 +133,15 @@ def _encoded(folder: Path, source: Source, chosen: Sequence[int], seed: int) -> 
     for label in chosen:
         rows = [row for row, labels in enumerate(source.labels) if tuple(labels) == (label,)]
         pictures = [
-            source.picture(row, size, numpy_generator(seed, row, number), augment=False)
-            for number in range(PICTURES_A_LABEL)
+            source.picture(row, size, numpy_generator(Stream.FIGURE, seed, row, number), augment=False)
+            for number in range(PICTURES_PER_LABEL)
             for row in [rows[number % len(rows)]]
         ]
         pixels = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2)
         images.append(encoders.encode_image(pixels.to(distributed.device()).float() / 127.5 - 1).image.cpu())
         captions = tokens([picture.caption for picture in pictures]).to(distributed.device())
         texts.append(encoders.encode_text(captions).sentence.cpu())
-    labels = torch.arange(len(chosen)).repeat_interleave(PICTURES_A_LABEL)
+    labels = torch.arange(len(chosen)).repeat_interleave(PICTURES_PER_LABEL)
     return Embedded(F.normalize(torch.cat(images), dim=1), F.normalize(torch.cat(texts), dim=1), labels)
 
 
@@ -169,7 +168,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
 
     Raises:
         ValueError: no run, none with records, an unknown ending of the file.
-        FileNotFoundError: a folder is no run.
+        FileNotFoundError: a folder is not a run.
     """
     _check(out, folders)
     first, second = [], []
@@ -191,7 +190,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
     if not found:
         raise ValueError(f"no records in {', '.join(map(str, folders))}: metrics.jsonl is empty or not there")
     figure = drawn(found)
-    figure.supxlabel("step; terms that are summed over views are shown a view", fontsize=8)
+    figure.supxlabel("step; terms that are summed over views are shown per view", fontsize=8)
     handles = [
         Line2D([], [], color=COLORS[number % len(COLORS)], label=name) for number, name in enumerate(_names(folders))
     ]
@@ -203,11 +202,11 @@ def _check(out: Path, folders: Sequence[Path]) -> None:
     if out.suffix.lower() not in FORMATS:
         raise ValueError(f"--out {out}: a figure is written as {', '.join(FORMATS)}; end the name with one of these")
     if not folders:
-        raise ValueError("a figure is of runs: name at least one folder")
+        raise ValueError("a figure shows runs: name at least one folder")
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
-    """Recipe names; the folder's where two have one recipe."""
+    """Recipe names, or the folder's name where two have one recipe."""
     names = [saved_recipe(folder).name for folder in folders]
     return [
         name if names.count(name) == 1 else folder.resolve().name for name, folder in zip(names, folders, strict=True)

@@ -1,6 +1,6 @@
-"""Numbers of the literature, to be read beside ours and never in one column with them.
+"""Numbers from the literature, to be read beside ours and never in one column with them.
 
-Each stands with its source and with the protocol that it was measured by, as far as that is known.
+Each has its source and, as far as it is known, the protocol that it was measured by.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Forty fixed captions drawn by a model, each picture above its caption: what one looks at to judge a generator.
+"""Forty fixed captions drawn by a model, each picture above its caption, to judge a generator by eye.
 
     python -m sclgan.experiments.showcase emoji --out docs/images/model.webp
 

@@ -1,4 +1,4 @@
-"""Commands of this program as processes of their own, several at a time, each on a GPU or a CPU thread."""
+"""Commands of this program in processes of their own, several at a time, each on a GPU or a CPU thread."""
 
 import os
 import queue
@@ -17,7 +17,7 @@ Command = Sequence[str]
 
 
 class CommandError(ChildProcessError):
-    """A command ended with the exit code `code`; `said` is its last word."""
+    """A command ended with the exit code `code`; `said` is the last line of its output."""
 
     def __init__(self, command: Command, code: int, said: str) -> None:
         super().__init__(f"{said}: `{shlex.join(command)}` ended with exit code {code}; repeat to continue")
@@ -32,10 +32,10 @@ def devices() -> list[str]:
     return named.split(",") if named else [str(number) for number in range(torch.cuda.device_count())]
 
 
-class Workers:
-    """Runs jobs, `num` at a time; a job is commands one after the other, on one device.
+class CommandPool:
+    """Runs jobs, `num` at a time; a job is a sequence of commands on one device.
 
-    The processes are in sessions of their own: an interruption reaches them through `Workers` alone, as SIGTERM, at
+    The processes are in sessions of their own: an interruption reaches them through `CommandPool` alone, as SIGTERM, at
     which a training writes a checkpoint. A second interruption stops them at once. `held` is a file descriptor that
     each process keeps open.
     """
@@ -54,7 +54,7 @@ class Workers:
     def run(self, jobs: Mapping[str, Sequence[Command]], done: Callable[[str, CommandError | None], None]) -> None:
         """Runs all jobs, by title; `done` is called in this thread with the title of each that ends and its error.
 
-        What the commands say on stderr is passed on, behind the title; what one has said is not repeated for another.
+        Lines on stderr are passed on behind the title; a line of one command is not repeated for another.
 
         Raises:
             KeyboardInterrupt: SIGINT or SIGTERM came, and every process has ended.
@@ -130,10 +130,10 @@ class Workers:
 
 
 class FolderLock:
-    """Keeps a folder for one program: held by this process, and by those that get `descriptor`, until all have ended.
+    """A lock on a folder, held by this process and by those that get `descriptor`, until all have ended.
 
     Raises:
-        ValueError: another program has it.
+        ValueError: another program holds it.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""AttnGAN: stages that double the resolution, each pixel of the later ones attending to the words; a D for each stage.
+"""AttnGAN: stages that double the resolution, each pixel of the later ones attending to the words; a D per stage.
 
 Xu et al. 2018, "AttnGAN: Fine-Grained Text to Image Generation with Attentional Generative Adversarial Networks"
 (CVPR), section 3.1.

@@ -1,4 +1,4 @@
-"""Differentiable augmentation: what D sees of real, generated and mismatched pictures, each step drawn anew.
+"""Differentiable augmentation of all pictures that D sees, drawn anew in each step.
 
 Zhao et al. 2020, "Differentiable Augmentation for Data-Efficient GAN Training" (NeurIPS), section 3.
 """
@@ -14,7 +14,7 @@ from torch import Tensor
 Name = Literal["translation", "cutout", "colour"]
 
 Augment = Callable[[Tensor], Tensor]
-"""What is done to pictures before D sees them: an `Augmentation`, or `unchanged`."""
+"""A change of pictures before D sees them: an `Augmentation`, or `unchanged`."""
 
 MOST_SHIFT, CUTOUT_SIDE = 1 / 8, 1 / 5
 """Largest translation and side of the square that is cut out, in sides of the picture.
@@ -31,7 +31,7 @@ class Augmentation:
 
     `draws` are uniform in [0, 1), `NUM_DRAWS` per picture. Translation moves by up to an eighth of the side and repeats
     the edge; cutout makes a square of a fifth of the side grey; colour changes brightness, saturation and contrast.
-    Pictures of another size are transformed alike, up to a pixel. Differentiable, also twice.
+    Pictures of another size are transformed in the same way, up to one pixel. Differentiable, also twice.
     """
 
     names: tuple[Name, ...]
@@ -87,7 +87,7 @@ def _sources(size: int, draws: Tensor) -> Tensor:
 
 
 def _cut_out(image: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """A square whose middle lies anywhere in the picture becomes 0, the middle of the range."""
+    """Sets a square to 0, the middle of the range; its centre is anywhere in the picture."""
     rows, columns = _within(image.shape[2], down), _within(image.shape[3], right)
     return image.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0)
 

@@ -1,4 +1,4 @@
-"""What a text-to-image GAN is to the training loop: four verbs."""
+"""The protocol of a text-to-image GAN, as the training loop sees it: four verbs."""
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sclgan.losses.terms import Terms
 
 @dataclass(frozen=True)
 class Fake:
-    """What a generator returns: images in [-1, 1] from coarse to fine, and the maps that a user can look at."""
+    """The output of a generator: images in [-1, 1] from coarse to fine, and maps that a user can look at."""
 
     images: tuple[Float[Tensor, "b 3 _h _w"], ...]
     maps: tuple[Float[Tensor, "b _n _h _w"], ...] = ()
@@ -28,7 +28,7 @@ class Fake:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedFake(Fake):
-    """A fake and how to encode it, for GANs whose D judges the encoder's features: they are computed once for D and G.
+    """A fake and how to encode it, for GANs whose D judges the encoder's features, which are computed once for D and G.
 
     `dataclasses.replace` makes one that is not encoded yet.
     """
@@ -46,6 +46,16 @@ def embedded(fake: Fake, encoders: Encoders) -> ImageCodes:
     return fake.codes if isinstance(fake, EncodedFake) else encoders.encode_image(fake.image)
 
 
+def refuse_unknown(only: Collection[str], names: Collection[str]) -> None:
+    """Refuses terms of D that a GAN does not have.
+
+    Raises:
+        ValueError: names them and those that it has.
+    """
+    if unknown := set(only) - set(names):
+        raise ValueError(f"D has no terms {sorted(unknown)}, only {sorted(names)}")
+
+
 @runtime_checkable
 class TextToImageGAN(Protocol):
     """A generator and a discriminator of one paper, with that paper's losses as named, unweighted terms.
@@ -55,12 +65,14 @@ class TextToImageGAN(Protocol):
     """
 
     generator: nn.Module
-    discriminator: nn.Module
     z_dim: int
     discriminator_term_names: frozenset[str]
     generator_term_names: frozenset[str]
     terms_without_codes: frozenset[str]
-    """Those of the generator that do not read the codes of its images, so that these need not be computed."""
+    """Terms of the generator that do not read the codes of its images, so that these need not be computed."""
+
+    @property
+    def discriminator(self) -> nn.Module: ...
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake: ...
 

@@ -24,7 +24,7 @@ class DMGAN(StackedGAN):
         return MemoryStage(ngf, text_dim=text_dim, num_residual_blocks=num_residual_blocks, mask_order=mask_order)
 
     def first_layer(self, num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
-        """As the others."""
+        """The same as the other layers."""
         return discriminator_layer(num_in, num_out, kernel_size)
 
     def layer(self, num_in: int, num_out: int, kernel_size: int) -> list[nn.Module]:
@@ -33,7 +33,7 @@ class DMGAN(StackedGAN):
 
 
 class MemoryStage(nn.Module):
-    """A later stage: a memory slot a word is written, pixels read it, a gate fuses what they read (sections 3.1-3.3).
+    """A later stage: each word writes a slot of a memory, pixels read it, a gate fuses the result (sections 3.1-3.3).
 
         mean = average over pixels of h
         write_t = sigmoid( A w_t + B mean )
@@ -43,8 +43,8 @@ class MemoryStage(nn.Module):
         h'_p = r_p o_p + (1 - r_p) h_p
         out = up_block( residual( [h' ; h'] ) )
 
-    Reference quirks: no gradient flows through `mean`; h' is there twice, where AttnGAN has features and context.
-    Kept for released weights.
+    Reference quirks: no gradient flows through `mean`; h' is concatenated with itself, where AttnGAN has features and
+    context. Kept for released weights.
 
     Differs from the paper: M_w and M_r, key and value end in ReLUs, as in its code.
     """
@@ -71,7 +71,7 @@ class MemoryStage(nn.Module):
         return self.upsample(self.residual(torch.cat([h, h], dim=1))), attention
 
     def write(self, mean: Float[Tensor, "b g"], words: Float[Tensor, "b d t"]) -> Float[Tensor, "b m t"]:
-        """The memory, a slot for each word."""
+        """The memory, a slot per word."""
         gate = torch.sigmoid(self.A(words.transpose(1, 2)) + self.B(mean)[:, None]).transpose(1, 2)  # [b 1 t]
         return torch.lerp(self.M_r(mean[:, :, None]), self.M_w(words), gate)
 

@@ -6,9 +6,11 @@ Miyato & Koyama 2018, "cGANs with Projection Discriminator" (ICLR), Eq. 3.
 """
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -17,15 +19,15 @@ from sclgan.gans.augmentation import Augment, unchanged
 from sclgan.gans.base import EncodedFake, Fake, TextToImageGAN
 from sclgan.gans.layers import SpectralConv2d
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision, widened
+from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 Logits = list[Float[Tensor, "_m _p"]]
-"""For each scale a logit per picture and place; above 0 is real and matching."""
+"""A logit per scale, picture and place; above 0 is real and matching."""
 
 
 class FeatureDiscriminator(nn.Module):
-    """A head for each scale of the trunk's features.
+    """A head per scale of the trunk's features.
 
     `maps` are the places in `encoders.map_channels`, fine to coarse; heads have `width` channels.
 
@@ -33,7 +35,9 @@ class FeatureDiscriminator(nn.Module):
         ValueError: the trunk of the encoders does not have these maps.
     """
 
-    def __init__(self, encoders: Encoders, *, maps: tuple[int, ...] = (0, 1, 2, 3), width: int = 64) -> None:
+    def __init__(
+        self, encoders: Encoders, *, maps: tuple[int, ...] = (0, 1, 2, 3), width: Annotated[int, Ge(1)] = 64
+    ) -> None:
         super().__init__()
         channels = encoders.map_channels
         if not maps or not all(0 <= place < len(channels) for place in maps):
@@ -50,13 +54,13 @@ class FeatureDiscriminator(nn.Module):
     ) -> tuple[Logits, ...]:
         """The logits of the pictures with each of the sentences; pictures without one, the last rows, have none."""
         with full_precision():
-            chosen = [widened(maps[place]) for place in self.maps]
+            chosen = [as_float32(maps[place]) for place in self.maps]
             by_head = [head(x, sentences) for head, x in zip(self.heads, chosen, strict=True)]
         return tuple(list(scales) for scales in zip(*by_head, strict=True))
 
 
 class FeatureHead(nn.Module):
-    """Features of one scale and sentences to a logit for each place.
+    """Features of one scale and sentences to a logit per place.
 
         h     = lrelu( conv3x3( lrelu( conv1x1( x / rms(x) ) ) ) )
         logit = conv1x1(h) + < h, project(sentence) >
@@ -103,7 +107,7 @@ class WithFeatureDiscriminator:
         self.terms_without_codes = gan.terms_without_codes
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
-        """What the GAN draws, to be encoded when it is first judged."""
+        """The GAN's images, to be encoded when they are first judged."""
         fake = self.gan.generate(z, text)
         if isinstance(fake, EncodedFake):
             return fake

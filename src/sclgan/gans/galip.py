@@ -6,21 +6,22 @@ is in `galip_generator.py`. Parameter names are those of the paper's code.
 
 from collections.abc import Collection
 from functools import partial
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip import CLIP, CLIPImageCodes
 from sclgan.gans.augmentation import Augment, unchanged
-from sclgan.gans.base import EncodedFake, Fake
+from sclgan.gans.base import EncodedFake, Fake, refuse_unknown
 from sclgan.gans.galip_generator import Generator
 from sclgan.gans.layers import LeakyReLU
 from sclgan.losses import adversarial
-from sclgan.losses.precision import full_precision, widened
+from sclgan.losses.precision import as_float32, full_precision
 from sclgan.losses.terms import Terms
 
 
@@ -45,26 +46,29 @@ class GALIP:
         encoders: Encoders,
         *,
         image_size: int = 224,
-        nf: int = 64,
-        z_dim: int = 100,
-        code_channels: int = 64,
-        mid_channels: int = 32,
-        discriminator_channels: int = 512,
-        head_channels: int = 128,
-        feature_blocks: tuple[int, ...] = (1, 4, 8),
-        first_prompt_block: int = 1,
-        num_prompts: int = 8,
+        nf: Annotated[int, Ge(1)] = 64,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        code_channels: Annotated[int, Ge(1)] = 64,
+        mid_channels: Annotated[int, Ge(1)] = 32,
+        discriminator_channels: Annotated[int, Ge(1)] = 512,
+        head_channels: Annotated[int, Ge(1)] = 128,
+        feature_blocks: Annotated[tuple[int, ...], Ge(0)] = (1, 4, 8),
+        first_prompt_block: Annotated[int, Ge(0)] = 1,
+        num_prompts: Annotated[int, Ge(1)] = 8,
     ) -> None:
         if not isinstance(encoders, CLIP):
             raise ValueError(f"GALIP draws and judges through CLIP: its encoders cannot be {type(encoders).__name__}")
-        if max(*feature_blocks, first_prompt_block + num_prompts - 1) >= encoders.num_image_blocks:
+        if (
+            not feature_blocks
+            or max(*feature_blocks, first_prompt_block + num_prompts - 1) >= encoders.num_image_blocks
+        ):
             raise ValueError(
                 f"feature_blocks {feature_blocks} and the {num_prompts} blocks with prompts from {first_prompt_block} "
                 f"on must be among CLIP's, 0 to {encoders.num_image_blocks - 1}"
             )
         self.encoders, self.z_dim, self.feature_blocks = encoders, z_dim, feature_blocks
         self.bridge = partial(encoders.bridge, first_block=first_prompt_block)
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             image_size=image_size,
             nf=nf,
             z_dim=z_dim,
@@ -84,7 +88,7 @@ class GALIP:
             head_channels=head_channels,
         )
         for module in (self.generator, self.discriminator):
-            module.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
+            module.to(memory_format=torch.channels_last)  # convolutions are fastest in this layout
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
         """One image for each noise and sentence. Nothing holds them within [-1, 1]; what is stored is clipped."""
@@ -113,13 +117,12 @@ class GALIP:
         Raises:
             ValueError: `only` names a term that GALIP does not have.
         """
-        if unknown := set(only) - self.discriminator_term_names:
-            raise ValueError(f"GALIP's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}")
+        refuse_unknown(only, self.discriminator_term_names)
         D, sentence, wanted = self.discriminator, text.sentence.detach(), set(only)
         terms: Terms = {}
         if wanted & {"real", "mismatched", "magp"}:
             with torch.no_grad():
-                layers = widened(self.encoders.features(augment(real), self.feature_blocks))
+                layers = as_float32(self.encoders.features(augment(real), self.feature_blocks))
         with full_precision():
             if "magp" in wanted:
                 layers, sentence = layers.requires_grad_(), sentence.requires_grad_()
@@ -147,7 +150,7 @@ class GALIP:
         labels: Int[Tensor, " b"],
         only: Collection[str] | None = None,
     ) -> Terms:
-        """Adversarial term, and how far CLIP finds images from their captions: `similarity` = -mean cos, in [-1, 1]."""
+        """Adversarial term, and `similarity`: minus CLIP's mean cosine of images and captions, in [-1, 1]."""
         del labels
         wanted = self.generator_term_names if only is None else set(only)
         found = cast(CLIPImageCodes, self.embed(fake) if codes is None else codes)
@@ -155,19 +158,19 @@ class GALIP:
         if "adv" in wanted:
             terms["adv"] = adversarial.hinge_generator(self.discriminator(found.layers, text.sentence))
         if "similarity" in wanted:
-            terms["similarity"] = -F.cosine_similarity(widened(found.image), text.sentence, dim=1).mean()
+            terms["similarity"] = -F.cosine_similarity(as_float32(found.image), text.sentence, dim=1).mean()
         return terms
 
 
 class Discriminator(nn.Module):
-    """CLIP's features and a sentence to one logit a pair (section 3.1, "CLIP-based discriminator").
+    """CLIP's features and a sentence to one logit per pair (section 3.1, "CLIP-based discriminator").
 
         x = layers[0]
         x = x + gamma * conv_r(x) + beta * layers[k]        k = 1, 2
         x = conv_s(x) + gamma * conv_r(x)                   `main`
         logit = joint_conv([x, s tiled])
 
-    The last is NetC of the paper's code, the others are its NetD.
+    The last line is NetC of the paper's code, the others are its NetD.
     """
 
     def __init__(
@@ -192,7 +195,7 @@ class Discriminator(nn.Module):
         )
 
     def features(self, layers: Float[Tensor, "b k c r r"]) -> Float[Tensor, "b d r r"]:
-        """What D sees of images, whatever their sentences."""
+        """D's features of images, which do not depend on sentences."""
         first, *others = layers.unbind(1)
         x = first
         for block, layer in zip(self.DBlocks, others, strict=True):
@@ -201,7 +204,7 @@ class Discriminator(nn.Module):
         return out
 
     def logits(self, features: Float[Tensor, "b d r r"], sentence: Float[Tensor, "b e"]) -> Float[Tensor, " b"]:
-        """How real and matching the pairs are; above 0 is yes."""
+        """Logits of the pairs; above 0 is real and matching."""
         tiled = sentence[:, :, None, None].expand(-1, -1, *features.shape[2:])
         return torch.flatten(self.joint_conv(torch.cat([features, tiled], dim=1)))
 

@@ -188,7 +188,7 @@ class Affine(nn.Module):
 
 
 def condition_mlp(condition_dim: int, num_channels: int, *, start: float) -> nn.Sequential:
-    """Conditions to one number a channel, which is `start` at the start."""
+    """Conditions to one number per channel, which is `start` at the beginning of training."""
     last = nn.Linear(num_channels, num_channels)
     nn.init.zeros_(last.weight)
     nn.init.constant_(last.bias, start)

@@ -57,9 +57,9 @@ def _normalised(
 class _Normalise(torch.autograd.Function):
     """`(x - mean) / sqrt(var + eps) * weight + bias`, with mean, var and the number of values that they are of.
 
-    torch's own kernel for channels-last tensors on CPU adds up a channel one by one in float32: at 256 pixels its
+    torch's own kernel for channels-last tensors on CPU adds up a channel value by value in float32: at 256 pixels its
     statistics are off by 1e-5 and gradients that pass many layers by 1e-2. `sum` adds in pairs. Each pass over large
-    features costs as much as a small convolution, so the work is done in pieces that stay in the processor's cache.
+    features costs as much as a small convolution, so the work is done in pieces that fit the processor's cache.
     """
 
     @staticmethod
@@ -91,7 +91,7 @@ class _Normalise(torch.autograd.Function):
         products = [(part - mean[:, None, None]).mul_(upper).sum((0, 2, 3)) for part, upper in _pieces(x, gradient)]
         by_weight = torch.stack(products).sum(0) / deviation
         # d loss / d x = (gradient - mean(gradient) - normal * mean(gradient * normal)) * scale,
-        # normal being (x - mean) / deviation: a sum of gradient, x and 1, each times a number of the channel.
+        # normal being (x - mean) / deviation: a sum of gradient, x and 1, each times one number per channel.
         mean_gradient, mean_product = sum_over_ranks(torch.stack([by_bias, by_weight])) / count
         of_x = -scale * mean_product / deviation
         constant = -scale * mean_gradient - of_x * mean
@@ -124,7 +124,7 @@ class Conv2d(nn.Conv2d):
 def convolved(
     layer: nn.Conv2d, x: Float[Tensor, "b c h w"], weight: Float[Tensor, "d c i j"]
 ) -> Float[Tensor, "b d _h _w"]:
-    """What the layer makes of `x` with this weight; where few pixels meet many weights, on a CPU, by matrices.
+    """The layer's output for `x` with this weight; where few pixels meet many weights, on a CPU, by matrices.
 
     The convolution there spends most of its time on bringing its weights into another order.
     """
@@ -140,7 +140,8 @@ def convolved(
 
 
 MOST_PIXELS, FEWEST_WEIGHTS = 128, 2**22
-"""Where `convolved` multiplies matrices. Measured: half the time at 64 pixels and 2^25 weights, none won at 256."""
+"""Bounds within which `convolved` multiplies matrices. Measured: half the time at 64 pixels and 2^25 weights; at 256
+pixels none is saved."""
 
 
 class SpectralConv2d(nn.Conv2d):
@@ -196,16 +197,17 @@ def doubled_and_convolved(layer: nn.Conv2d, x: Float[Tensor, "b c h w"]) -> Floa
         out[2i - 1 + a] = sum_i x[i] k[a],   k = (w2, w1 + w2, w0 + w1, w0)        along either axis
 
     Each window of the repeated input sees 2 x 2 pixels, so on a CPU it is a transposed convolution whose kernel holds
-    sums of the weights: 16 products a pixel in place of 36, and no repeated input.
+    sums of the weights: 16 products per pixel instead of 36, and no repeated input.
     """
     if x.is_cuda or x.shape[2] * x.shape[3] < FEWEST_PIXELS:
         return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), layer.weight, layer.bias, padding=1)
-    sums = F.avg_pool2d(F.pad(layer.weight, (1, 1, 1, 1)), 2, stride=1, divisor_override=1)
+    # The sum of 2 x 2 as four means: torch's ONNX exporter ignores `divisor_override`.
+    sums = 4 * F.avg_pool2d(F.pad(layer.weight, (1, 1, 1, 1)), 2, stride=1)
     return F.conv_transpose2d(x, sums.flip(2, 3).transpose(0, 1), layer.bias, stride=2, padding=1)
 
 
 FEWEST_PIXELS = 32 * 32
-"""From where on `doubled_and_convolved` transposes. Measured: 0.6 of the time there, twice the time at 8 x 8."""
+"""Pixels from which on `doubled_and_convolved` transposes. Measured: 0.6 of the time there, twice the time at 8 x 8."""
 
 
 class GLU(nn.Module):

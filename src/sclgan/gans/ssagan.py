@@ -6,17 +6,18 @@ Liao et al. 2022, "Text to Image Generation with Semantic-Spatial Aware GAN" (CV
 from collections import OrderedDict
 from collections.abc import Collection
 from contextlib import nullcontext
-from typing import cast
+from typing import Annotated, cast
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.damsm import matching_terms
 from sclgan.gans.augmentation import Augment, unchanged
-from sclgan.gans.base import Fake, embedded
+from sclgan.gans.base import Fake, embedded, refuse_unknown
 from sclgan.gans.layers import GlobalBatchNorm2d, LeakyReLU
 from sclgan.losses import adversarial
 from sclgan.losses.precision import full_precision
@@ -43,21 +44,21 @@ class SSAGAN:
         encoders: Encoders,
         *,
         image_size: int = 256,
-        nf: int = 64,
-        z_dim: int = 100,
-        mask_channels: int = 100,
-        damsm_gammas: tuple[float, float, float] = (5.0, 5.0, 10.0),
+        nf: Annotated[int, Ge(1)] = 64,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        mask_channels: Annotated[int, Ge(1)] = 100,
+        damsm_gammas: Annotated[tuple[float, float, float], Gt(0)] = (5.0, 5.0, 10.0),
     ) -> None:
         self.encoders, self.z_dim, self.damsm_gammas = encoders, z_dim, damsm_gammas
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             image_size=image_size, nf=nf, z_dim=z_dim, text_dim=encoders.code_size, mask_channels=mask_channels
         )
         self.discriminator = Discriminator(image_size=image_size, nf=nf, text_dim=encoders.code_size)
         for module in (self.generator, self.discriminator):
-            module.to(memory_format=torch.channels_last)  # the layout that convolutions are fastest in
+            module.to(memory_format=torch.channels_last)  # convolutions are fastest in this layout
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake:
-        """One image for each noise and sentence; `maps` are the fusion masks, coarse to fine, in [0, 1]."""
+        """One image per noise and sentence; `maps` are the fusion masks, coarse to fine, in [0, 1]."""
         image, masks = self.generator(z, text.sentence)
         return Fake(images=(image,), maps=masks)
 
@@ -78,10 +79,7 @@ class SSAGAN:
         Raises:
             ValueError: `only` names a term that SSA-GAN does not have.
         """
-        if unknown := set(only) - self.discriminator_term_names:
-            raise ValueError(
-                f"SSA-GAN's D has no terms {sorted(unknown)}, only {sorted(self.discriminator_term_names)}"
-            )
+        refuse_unknown(only, self.discriminator_term_names)
         with full_precision() if "magp" in only else nullcontext():
             return self._discriminator_terms(real, fake, text, set(only), augment)
 
@@ -132,7 +130,7 @@ class SSAGAN:
 class Generator(nn.Module):
     """Noise and sentence to an image in [-1, 1] and its fusion masks.
 
-    One block a resolution, 4 x 4 up to `image_size` (a power of two, 32 to 256), the last with `nf` channels and each
+    One block per resolution, 4 x 4 up to `image_size` (a power of two, 32 to 256), the last with `nf` channels and each
     one before it with twice as many, at most 8 nf: at 256 the paper's 8 8 8 8 4 2 1, at 64 8 8 4 2 1. Parameter names
     are the reference code's. `mask_channels` (100 there) is the mask predictors' width, at small `nf` much of the cost.
     """
@@ -227,7 +225,7 @@ class MaskedAffine(nn.Module):
 
 
 def sentence_mlp(text_dim: int, num_channels: int) -> nn.Sequential:
-    """Sentences to one number a channel, which is 0 at the start: (b, text_dim) to (b, num_channels)."""
+    """Sentences to one number per channel, which begins as 0: (b, text_dim) to (b, num_channels)."""
     last = nn.Linear(text_dim, num_channels)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -245,7 +243,7 @@ def mask_predictor(num_in: int, mask_channels: int) -> nn.Sequential:
 
 
 class Discriminator(nn.Module):
-    """Image and sentence to one logit a pair: D's one-way output of DF-GAN, no normalisation.
+    """Image and sentence to one logit per pair: D's one-way output of DF-GAN, no normalisation.
 
     Halves `image_size` (a power of two, 32 to 256) down to 4 x 4, channels doubling from `nf` up to 16 nf: at 256
     the paper's 1 2 4 8 16 16 16, at 64 1 2 4 8 16. Parameter names are those of the reference code.
@@ -261,14 +259,14 @@ class Discriminator(nn.Module):
         self.COND_DNET = PairHead(widths[-1], nf=nf, text_dim=text_dim)
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c 4 4"]:
-        """What D sees of images in [-1, 1], whatever their sentences."""
+        """D's features of images in [-1, 1], which do not depend on sentences."""
         x: Tensor = self.conv_img(image)
         for i in range(self.num_blocks):
             x = self.get_submodule(f"block{i}")(x)
         return x
 
     def logits(self, features: Float[Tensor, "b c 4 4"], sentence: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """How real and matching the pairs are; above 0 is yes."""
+        """Logits of the pairs; above 0 is real and matching."""
         out: Tensor = self.COND_DNET(features, sentence)
         return out
 
@@ -279,7 +277,7 @@ class Discriminator(nn.Module):
 class DiscriminatorBlock(nn.Module):
     """A residual block that halves the resolution: `avgpool(conv_s(x)) + gamma * conv_r(x)`.
 
-    `conv_s` is there only where the width changes: an importer drops those of block4 and block5, which are never used.
+    `conv_s` exists only where the width changes: an importer drops those of block4 and block5, which are never used.
     """
 
     def __init__(self, num_in: int, num_out: int) -> None:
@@ -319,7 +317,7 @@ class PairHead(nn.Module):
 
 
 def num_halvings(image_size: int) -> int:
-    """How often `image_size` halves down to 4; a ValueError unless it is a power of two from 32 to 256."""
+    """The number of halvings from `image_size` to 4; a ValueError unless it is a power of two from 32 to 256."""
     if image_size not in (32, 64, 128, 256):
         raise ValueError(f"image_size must be 32, 64, 128 or 256, got {image_size}")
     return image_size.bit_length() - 3

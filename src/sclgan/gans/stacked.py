@@ -1,7 +1,7 @@
 """Parts of generators that AttnGAN and DM-GAN share: the chain of stages, the first stage, attention over words.
 
-Zhang et al. 2018, "StackGAN++", section 4 (the chain); Xu et al. 2018, "AttnGAN" (CVPR), section 3.1. What differs
-between the two papers stands in their own files: how a later stage reads the words.
+Zhang et al. 2018, "StackGAN++", section 4 (the chain); Xu et al. 2018, "AttnGAN" (CVPR), section 3.1. How a
+later stage reads the words differs between the two papers and is in their own files.
 """
 
 from collections import OrderedDict
@@ -21,7 +21,7 @@ MaskOrder = Literal["own", "reference"]
 
 
 class Generator(nn.Module):
-    """Noise and text to an image in [-1, 1] a stage, each twice as large as the one before.
+    """Noise and text to an image in [-1, 1] per stage, each twice as large as the previous one.
 
         c = mean(s) + exp(log_variance(s) / 2) eps        h_1 = h_net1(c, noise)        h_k = h_net{k}(h_{k-1}, words)
         image_k = tanh( conv3x3(h_k) )
@@ -53,7 +53,7 @@ class Generator(nn.Module):
         initialise(self)
 
     def forward(self, noise: Float[Tensor, "b z"], eps: Float[Tensor, "b c"], text: TextCodes) -> Fake:
-        """`eps` is the noise of the conditioning augmentation; `maps` are (b, t, h, w), one for each later stage."""
+        """`eps` is the noise of the conditioning augmentation; `maps` are (b, t, h, w), one per later stage."""
         mean, log_variance = self.ca_net(text.sentence)
         h = self.h_net1(torch.cat([mean + (log_variance / 2).exp() * eps, noise], dim=1))
         images, maps = [self.get_submodule("img_net1")(h)], []
@@ -99,7 +99,7 @@ class FirstStage(nn.Module):
 def up_block(num_in: int, num_out: int) -> nn.Sequential:
     """Twice the pixels: (b, num_in, h, w) to (b, num_out, 2h, 2w)."""
     layers = (UpsampledConv2d(num_in, 2 * num_out), GlobalBatchNorm2d(2 * num_out), GLU())
-    # In the reference code the upsampling is a layer of its own, 0.
+    # In the reference code the upsampling is a layer of its own, number 0.
     return nn.Sequential(OrderedDict((str(number), layer) for number, layer in enumerate(layers, start=1)))
 
 
@@ -127,7 +127,7 @@ def attend(
     mask: Bool[Tensor, "b t"],
     order: MaskOrder,
 ) -> tuple[Float[Tensor, "b c h w"], Float[Tensor, "b t h w"]]:
-    """What each pixel reads from the words of its caption, and how much from each word (AttnGAN, Eq. 2).
+    """The context that each pixel reads from the words of its caption, and its weight of each word (AttnGAN, Eq. 2).
 
         attention[p, t] = softmax_t( features_p . keys_t )        context_p = sum_t attention[p, t] values_t
 

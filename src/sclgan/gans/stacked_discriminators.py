@@ -1,7 +1,7 @@
-"""A discriminator for each stage of AttnGAN and DM-GAN, and the adversarial terms of all of them.
+"""A discriminator per stage of AttnGAN and DM-GAN, and the adversarial terms of all of them.
 
 Zhang et al. 2018, "StackGAN++", section 4 (conditional and unconditional heads); Xu et al. 2018, "AttnGAN" (CVPR),
-Eqs. 4-5. D's layers differ between the two papers and stand in their own files.
+Eqs. 4-5. D's layers differ between the two papers and are in their own files.
 """
 
 from collections.abc import Callable, Collection
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sclgan.gans.base import Fake
+from sclgan.gans.base import Fake, refuse_unknown
 from sclgan.gans.stacked import initialise, stage_sizes
 from sclgan.losses import adversarial
 from sclgan.losses.terms import Terms
@@ -21,14 +21,14 @@ from sclgan.losses.terms import Terms
 DISCRIMINATOR_TERMS = frozenset({"real_uncond", "real_cond", "fake_uncond", "fake_cond", "mismatched"})
 
 Layer = Callable[[int, int, int], list[nn.Module]]
-"""D's layer, (num_in, num_out, kernel_size): a convolution, how it is normalised, its activation.
+"""D's layer, (num_in, num_out, kernel_size): a convolution, its normalisation, its activation.
 
 A kernel of 4 halves the resolution, one of 3 keeps it.
 """
 
 
 class Discriminator(nn.Module):
-    """One stage's image to 8 ndf features of 4 x 4, and these to one logit an image and one a pair of image and text.
+    """One stage's image to 8 ndf features of 4 x 4, and these to a logit per image and one per pair of image and text.
 
     Widths are the paper's from 64 pixels on: 1 2 4 8 (times `ndf`) down to 4 x 4 of 64; two more halvings each double
     them, and convolutions that keep the resolution bring them back to 8. Smaller images begin within this row, at 2
@@ -59,18 +59,18 @@ class Discriminator(nn.Module):
         self.names.append(name)
 
     def features(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c 4 4"]:
-        """What D sees of images in [-1, 1], whatever their sentences."""
+        """D's features of images in [-1, 1], which do not depend on sentences."""
         x = image.contiguous()  # G's are channels-last
         for name in self.names:
             x = self.get_submodule(name)(x)
         return x
 
     def image_logits(self, features: Float[Tensor, "b c 4 4"]) -> Float[Tensor, " b"]:
-        """How real the images are; above 0 is yes."""
+        """Logits of the images; above 0 is real."""
         return torch.flatten(self.UNCOND_DNET["outlogits"](features))
 
     def pair_logits(self, features: Float[Tensor, "b c 4 4"], sentence: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
-        """How real and matching the pairs are; above 0 is yes."""
+        """Logits of the pairs; above 0 is real and matching."""
         tiled = sentence[:, :, None, None].expand(-1, -1, 4, 4)
         joint = self.COND_DNET["jointConv"](torch.cat([features, tiled], dim=1))
         return torch.flatten(self.COND_DNET["outlogits"](joint))
@@ -84,7 +84,7 @@ def to_logit(num_in: int) -> nn.Sequential:
 def discriminators(
     first_layer: Layer, layer: Layer, *, image_size: int, num_stages: int, ndf: int, text_dim: int
 ) -> nn.ModuleList:
-    """One `Discriminator` a stage; in a state dict stage k's keys begin with "k.", from 0."""
+    """One `Discriminator` per stage; in a state dict stage k's keys begin with "k.", from 0."""
     sizes = stage_sizes(image_size, num_stages)
     return nn.ModuleList(
         Discriminator(first_layer, layer, image_size=size, ndf=ndf, text_dim=text_dim) for size in sizes
@@ -107,8 +107,7 @@ def discriminator_terms(
     Raises:
         ValueError: `only` names a term that is not in `DISCRIMINATOR_TERMS`.
     """
-    if unknown := set(only) - DISCRIMINATOR_TERMS:
-        raise ValueError(f"D has no terms {sorted(unknown)}, only {sorted(DISCRIMINATOR_TERMS)}")
+    refuse_unknown(only, DISCRIMINATOR_TERMS)
     sentence = sentence.detach()
     wrong = adversarial.mismatched_sentences(sentence) if "mismatched" in only else None
     reals = [real]

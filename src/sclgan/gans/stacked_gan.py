@@ -1,14 +1,16 @@
-"""What AttnGAN and DM-GAN have in common as GANs: stages of one generator, a discriminator for each, their objectives.
+"""The parts that AttnGAN and DM-GAN share as GANs: stages of one generator, a discriminator per stage, objectives.
 
 Zhang et al. 2018, "StackGAN++", section 4; Xu et al. 2018, "AttnGAN" (CVPR), section 3.1. The papers differ in how a
-later stage reads the words and in D's layers, which their own files say.
+later stage reads the words and in D's layers, which are in their own files.
 """
 
 import abc
 from collections.abc import Collection
 from functools import partial
+from typing import Annotated
 
 import torch
+from annotated_types import Ge, Gt
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
@@ -48,19 +50,19 @@ class StackedGAN(abc.ABC):
         self,
         encoders: Encoders,
         *,
-        ngf: int,
-        ndf: int,
+        ngf: Annotated[int, Ge(1)],
+        ndf: Annotated[int, Ge(1)],
         image_size: int = 256,
-        num_stages: int = 3,
-        z_dim: int = 100,
-        condition_dim: int = 100,
-        num_residual_blocks: int = 2,
+        num_stages: Annotated[int, Ge(1)] = 3,
+        z_dim: Annotated[int, Ge(1)] = 100,
+        condition_dim: Annotated[int, Ge(1)] = 100,
+        num_residual_blocks: Annotated[int, Ge(0)] = 2,
         mask_order: MaskOrder = "own",
-        damsm_gammas: tuple[float, float, float] = (4.0, 5.0, 10.0),
+        damsm_gammas: Annotated[tuple[float, float, float], Gt(0)] = (4.0, 5.0, 10.0),
     ) -> None:
         self.encoders, self.damsm_gammas = encoders, damsm_gammas
         self.noise_sizes, self.z_dim = [z_dim, condition_dim], z_dim + condition_dim
-        self.generator = Generator(
+        self.generator: nn.Module = Generator(
             partial(
                 self.later_stage,
                 ngf,
@@ -83,7 +85,7 @@ class StackedGAN(abc.ABC):
             ndf=ndf,
             text_dim=encoders.code_size,
         )
-        # The layout that G's convolutions are fastest in. D's large kernels on small maps are faster without it.
+        # G's convolutions are fastest in this layout. D's large kernels on small maps are faster without it.
         self.generator.to(memory_format=torch.channels_last)
 
     @abc.abstractmethod
@@ -99,7 +101,7 @@ class StackedGAN(abc.ABC):
         """D's other layers."""
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> Fake:
-        """An image a stage; `maps` are how much each pixel of the features before the later stages reads each word."""
+        """An image per stage; `maps` are each pixel's weights of the words, one map per later stage."""
         noise, eps = torch.split(z, self.noise_sizes, dim=1)
         fake: Fake = self.generator(noise, eps, text)
         return fake
@@ -136,5 +138,5 @@ class StackedGAN(abc.ABC):
         if "adv" in wanted:
             terms["adv"] = stacked_discriminators.adversarial_term(self.discriminator, fake, text.sentence)
         if "kl" in wanted:
-            terms["kl"] = kl_to_standard_normal(*self.generator.ca_net(text.sentence))
+            terms["kl"] = kl_to_standard_normal(*self.generator.get_submodule("ca_net")(text.sentence))
         return terms

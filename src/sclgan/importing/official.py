@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.sets import legacy_pickle
-from sclgan.encoders.base import Encoders, Tokenizer
+from sclgan.encoders.base import Tokenizer
 from sclgan.encoders.clip import CLIP, NO_WEIGHTS, openai_weights
 from sclgan.encoders.clip_tokens import CLIPTokenizer
 from sclgan.encoders.damsm import DAMSM
@@ -31,7 +31,7 @@ from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
 from sclgan.importing import sizes as official_sizes
-from sclgan.recipe import Recipe, construct
+from sclgan.recipe import Recipe, class_of
 from sclgan.recipes import RECIPES
 from sclgan.recipes import recipe as named
 from sclgan.runs import checkpoint
@@ -72,16 +72,18 @@ def import_files(
         ValueError: a file is damaged, wants more than plain tensors, or does not belong to the others; all tensors
             that are missing, unexpected or of another shape are named at once.
     """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty, and nothing in it is overwritten: give another --out")
     parts = _parts(kind, files)
     made, tokenizer = (
         _with_clip(parts, captions, recipe) if kind == "galip" else _with_words(kind, parts, captions, recipe)
     )
 
     with torch.device("meta"):  # no memory and no time for initial weights: all come from the files
-        encoders: Encoders = construct(made.encoders, tokenizer.num_tokens)
+        encoders = made.encoders(tokenizer.num_tokens)
         gan: TextToImageGAN | None = None
         if kind != "damsm":
-            gan = construct(made.gan, encoders, image_size=made.image_size)
+            gan = made.gan(encoders, image_size=made.image_size)
     filled: list[tuple[str, nn.Module, State]] = [("encoders", encoders, _encoder_state(parts))]
     if gan is not None:
         drawing = {name: x for name, x in parts["generator"][0].state.items() if not name.startswith(INSIDE)}
@@ -93,15 +95,16 @@ def import_files(
         given = ", ".join(str(path) for path in files)
         raise ValueError(f"{given} do not make up {kind} as published: {'; '.join(problems)}")
 
-    claim(out, made)
-    save_encoders(out, encoders, tokenizer)
-    if gan is not None:
-        with replaced(out / "checkpoints" / "step_00000000") as folder:
-            folder.mkdir()
-            checkpoint.save_weights(folder / "generator.safetensors", gan.generator)
-            checkpoint.save_weights(folder / "averaged_generator.safetensors", gan.generator)
+    with replaced(out) as folder:
+        claim(folder, made)
+        save_encoders(folder, encoders, tokenizer)
+        if gan is not None:
+            weights = folder / "checkpoints" / "step_00000000"
+            weights.mkdir(parents=True)
+            checkpoint.save_weights(weights / "generator.safetensors", gan.generator)
+            checkpoint.save_weights(weights / "averaged_generator.safetensors", gan.generator)
             if judges:
-                checkpoint.save_weights(folder / "discriminator.safetensors", gan.discriminator)
+                checkpoint.save_weights(weights / "discriminator.safetensors", gan.discriminator)
     return made
 
 
@@ -224,7 +227,7 @@ def _with_words(
             "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
         )
     made = _recipe(kind, parts, len(words) + 1, name)
-    return made, Vocabulary(words, max_words=made.max_words)
+    return made, Vocabulary(words, max_words=made.max_words, letters="ascii")
 
 
 def _with_clip(
@@ -245,14 +248,14 @@ def _with_clip(
             f"{len(inside)} tensors differ from those in there, such as {', '.join(others[:3])}"
         )
     base = named(name or "galip_coco")
-    if _makes(base) is not GALIP:
-        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is galip: give a recipe of galip")
+    if class_of(base.gan) is not GALIP:
+        raise ValueError(f"--recipe {name} is of {base.row.gan}, --kind is galip: give a recipe of galip")
     sizes = official_sizes.clip(clip.state)
     judges = [part.state for role in ("discriminator", "head") for part in parts.get(role, [])]
     of_gan = official_sizes.galip(generator.state, judges)
     made = replace(
         base,
-        name=f"{base.name}_official",
+        row=base.row.with_variant("official"),
         about=f"{base.about}: the weights of its authors",
         image_size=sizes.get("image_size", base.image_size),  # GALIP draws at CLIP's own size
         max_words=sizes.get("context_length", base.max_words),
@@ -272,19 +275,19 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
     """The recipe of the data, with networks of the sizes that the tensors have and the quirks of the kind."""
     if name is None:
         if num_words not in DATA:
-            of_kind = [one for one, make in RECIPES.items() if kind == "damsm" or _makes(make()) is GANS[kind]]
+            of_kind = [one for one, make in RECIPES.items() if kind == "damsm" or class_of(make().gan) is GANS[kind]]
             raise ValueError(
                 f"the vocabulary has {num_words} words with the end sign, neither the 5450 of CUB nor the 27297 of "
                 f"COCO, so the data are not known: give --recipe, one of {', '.join(of_kind)}"
             )
         name = f"{'attngan' if kind == 'damsm' else kind}_{DATA[num_words]}"
     base = named(name)
-    if kind != "damsm" and _makes(base) is not GANS[kind]:
-        raise ValueError(f"--recipe {name} is of {_makes(base).__name__}, --kind is {kind}: give a recipe of {kind}")
+    if kind != "damsm" and class_of(base.gan) is not GANS[kind]:
+        raise ValueError(f"--recipe {name} is of {base.row.gan}, --kind is {kind}: give a recipe of {kind}")
     text = parts["text_encoder"][0].state
     half, embedding_size = (official_sizes.size(text, name, 1) for name in ("rnn.weight_hh_l0", "encoder.weight"))
     # Reference quirk: AttnGAN and DM-GAN resize with align_corners, SSA-GAN without. Kept for released weights.
-    backbone: Any = partial(InceptionTrunk, weights=None, align_corners=_makes(base) is not SSAGAN)
+    backbone = partial(InceptionTrunk, weights=None, align_corners=class_of(base.gan) is not SSAGAN)
     encoders = partial(
         DAMSM,
         backbone=backbone,
@@ -293,7 +296,7 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         save_backbone=True,
         mask_same_label=getattr(base.encoders, "keywords", {}).get("mask_same_label", True),
     )
-    made = replace(base, name=f"{base.name}_official", encoders=encoders)
+    made = replace(base, row=base.row.with_variant("official"), encoders=encoders)
     if kind == "damsm":
         return replace(made, about=f"{base.about}: encoders with the weights of their authors")
     infer = official_sizes.ssagan if kind == "ssagan" else official_sizes.stacked
@@ -310,11 +313,6 @@ def _recipe(kind: Kind, parts: Mapping[str, Sequence[_Part]], num_words: int, na
         image_size=image_size or base.image_size,
         gan=gan,
     )
-
-
-def _makes(recipe: Recipe) -> Any:
-    """The class of a recipe's GAN."""
-    return recipe.gan.func if isinstance(recipe.gan, partial) else recipe.gan
 
 
 def _encoder_state(parts: Mapping[str, Sequence[_Part]]) -> State:

@@ -39,7 +39,7 @@ def hinge_generator(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 @in_float32
 def bce_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """`mean_b -log sigmoid(logits)`: what D should accept, and what G wants of its images.
+    """`mean_b -log sigmoid(logits)`: pairs and images that D should accept, and those of G in its own step.
 
     Differs from the code of AttnGAN and DM-GAN, which takes the clamped logarithm of a float32 sigmoid: there a very
     wrong logit (below -27 here, above 17 in `bce_fake`) has next to no gradient.
@@ -49,7 +49,7 @@ def bce_real(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 @in_float32
 def bce_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
-    """`mean_b -log(1 - sigmoid(logits))`: what D should reject; see `bce_real`."""
+    """`mean_b -log(1 - sigmoid(logits))`: pairs and images that D should reject; see `bce_real`."""
     return F.softplus(logits).mean()
 
 
@@ -61,7 +61,7 @@ def bce_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, 
 
 @in_float32
 def kl_to_standard_normal(mean: Float[Tensor, "b c"], log_variance: Float[Tensor, "b c"]) -> Float[Tensor, ""]:
-    """How far the Gaussians of conditioning augmentation are from N(0, I) (Zhang et al. 2017, Eq. 2).
+    """The KL divergence of the Gaussians of conditioning augmentation from N(0, I) (Zhang et al. 2017, Eq. 2).
 
         mean_{b, c}  (mean^2 + exp(log_variance) - 1 - log_variance) / 2
 
@@ -76,10 +76,10 @@ def mismatched_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "m d"]
 
     Image i goes with sentence i + 1: `logits(features[: len(wrong)], wrong)`. m = b, but b - 1 on the last rank.
 
-    Reference quirk: labels are not looked at, so a pair may be of one label. Kept: all released weights saw it.
+    Reference quirk: labels are ignored, so both halves of a pair may have one label. Kept: all released weights saw it.
 
     Raises:
-        ValueError: the global batch is a single row, which has no other to be mismatched with.
+        ValueError: the global batch is a single row, which has no other row to be mismatched with.
     """
     everyone = gather_rows(sentence)
     if len(everyone) < 2:
@@ -92,7 +92,7 @@ def next_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     """`mismatched_sentences` in a ring, as GALIP takes them: the last row of the global batch gets the first sentence.
 
     Raises:
-        ValueError: the global batch is a single row, which has no other to be mismatched with.
+        ValueError: the global batch is a single row, which has no other row to be mismatched with.
     """
     everyone = gather_rows(sentence)
     if len(everyone) < 2:
@@ -103,20 +103,9 @@ def next_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
 def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
     """This rank's share of the mean over all mismatched pairs, `num_rows` being the rows of this rank.
 
-    The average over ranks is `sum over all pairs / (ranks x num_rows - 1)`, though the last rank has a pair less.
+    The average over ranks is `sum over all pairs / (ranks x num_rows - 1)`, though the last rank has one pair less.
     """
     return values.sum() * (world_size() / (world_size() * num_rows - 1))
-
-
-def gradient_norms(
-    logits: Float[Tensor, " b"], image: Float[Tensor, "b ..."], sentence: Float[Tensor, "b d"]
-) -> Float[Tensor, " b"]:
-    """`|| [d logits / d image ; d logits / d sentence] ||_2` of each sample, differentiable in D's parameters.
-
-    `logits` must be computed from this `image` (or features of images) and this `sentence`, both with `requires_grad`,
-    sample by sample: a D with batch statistics has no gradient of one sample.
-    """
-    return _squared_gradient_norms(logits, image, sentence).sqrt()
 
 
 def matching_aware_gradient_penalty(
@@ -126,17 +115,22 @@ def matching_aware_gradient_penalty(
 
         mean_b  || [d logits / d image ; d logits / d sentence] ||_2 ^ 6
 
-    The paper's factor k = 2 is the recipe's weight of this term. Arguments as for `gradient_norms`.
+    The paper's factor k = 2 is the recipe's weight of this term. Arguments as for `squared_gradient_norms`.
 
     Differs from the paper, which adds the norms of the two gradients: its code, SSA-GAN's and this take the norm of
     both together.
     """
-    return (_squared_gradient_norms(logits, image, sentence) ** 3).mean()  # no root: smooth where a gradient is 0
+    return (squared_gradient_norms(logits, image, sentence) ** 3).mean()  # no root: smooth where a gradient is 0
 
 
-def _squared_gradient_norms(
+def squared_gradient_norms(
     logits: Float[Tensor, " b"], image: Float[Tensor, "b ..."], sentence: Float[Tensor, "b d"]
 ) -> Float[Tensor, " b"]:
+    """`|| [d logits / d image ; d logits / d sentence] ||_2 ^ 2` of each sample, differentiable in D's parameters.
+
+    `logits` must be computed from this `image` (or features of images) and this `sentence`, both with `requires_grad`,
+    sample by sample: a D with batch statistics has no gradient of one sample.
+    """
     # logits[b] depends on row b alone, so the gradient of the sum holds every sample's own gradient.
     by_image, by_sentence = torch.autograd.grad(logits.sum(), (image, sentence), create_graph=True)
     return by_image.square().flatten(1).sum(1) + by_sentence.square().sum(1)

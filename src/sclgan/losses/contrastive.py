@@ -48,7 +48,7 @@ def quadruple(
     The form of the paper's loss is not published; this one is our reconstruction. `pairs` restricts which rows are
     compared, as positives and in the denominator: "all"; "intra", text with text and image with image; "cross", text
     with image only, which is the loss of UniCL (Yang et al. 2022, "Unified Contrastive Learning in Image-Text-Label
-    Space"), both directions averaged: with a label for each row CLIP's symmetric InfoNCE.
+    Space"), both directions averaged: with a label of its own for each row it is CLIP's symmetric InfoNCE.
 
     With `label_sets`, the labels of each view's rows, an anchor has a term for every label of its own, averaged (after
     Zhang & Wu 2024, "Multi-Label Supervised Contrastive Learning"):
@@ -56,7 +56,7 @@ def quadruple(
         mean_i  1/|Y(i)|  sum_{y in Y(i)}  -1/|P(i, y)|  sum_{p in P(i, y)}  log( ... as above ... )
 
     P(i, y) are the other rows that have label y; a label without any adds 0 and counts. Rows without labels go by
-    `labels`. Every anchor counts the same, however many labels it has; with one label a row the loss is `supcon`.
+    `labels`. Every anchor counts the same, however many labels it has; with one label per row the loss is `supcon`.
 
     Raises:
         ValueError: `temperature` is not positive, or `pairs` has another value.
@@ -112,7 +112,7 @@ def _shares(
     own_sets: Float[Tensor, "m l"],
     sets: Float[Tensor, "n l"],
 ) -> Float[Tensor, "m n"]:
-    """How much the log probability of each row counts for each anchor: the mean over its labels of 1 / |P(i, y)|."""
+    """The factor of each row's log probability for each anchor: the mean over its labels of 1 / |P(i, y)|."""
     num_positives = compared.to(sets.dtype) @ sets  # [m l]
     num_labels = own_sets.sum(1, keepdim=True)
     by_sets = compared * ((own_sets / num_positives.clamp(min=1)) @ sets.T) / num_labels.clamp(min=1)

@@ -1,4 +1,4 @@
-"""The image-text matching losses: DAMSM's, words against regions and sentences against images, and CLIP's.
+"""Image-text matching losses: DAMSM's, words against regions and sentences against images, and CLIP's.
 
 Xu et al. 2018, "AttnGAN", section 3.2 (DAMSM); the values are those of the paper's code, see `word_scores`. Radford et
 al. 2021, "Learning Transferable Visual Models From Natural Language Supervision", figure 3 (`info_nce`).
@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from sclgan.distributed import gather_rows, own_rows
 from sclgan.losses.precision import in_float32
 
-EPSILON = 1e-8  # below this a product of two norms counts as this, as in torch.cosine_similarity of the time
+EPSILON = 1e-8  # the least product of two norms, as in torch.cosine_similarity of the time
 
 
 @in_float32
@@ -28,12 +28,12 @@ def words_loss(
     gamma3: float,
     max_elements: int = 2**25,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """How well each image finds its caption among all by their words, and each caption its image.
+    """The losses of finding each image's caption among all by its words, and each caption's image.
 
         w0, w1 = cross_entropies(gamma3 * word_scores(words, regions))
 
     Every rank scores its own images against every rank's captions, so all ranks pass captions padded to one length.
-    See `word_scores` for the arguments and `cross_entropies` for what labels do.
+    See `word_scores` for the arguments and `cross_entropies` for the effect of labels.
     """
     all_words, all_masks = gather_rows(words), gather_rows(mask.to(torch.uint8)).bool()
     scores = word_scores(all_words, all_masks, regions, gamma1=gamma1, gamma2=gamma2, max_elements=max_elements)
@@ -48,7 +48,7 @@ def sentence_loss(
     *,
     gamma3: float,
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """How well each image finds its caption among all by the sentence codes, and each caption its image.
+    """The losses of finding each image's caption among all by the sentence codes, and each caption's image.
 
         s0, s1 = cross_entropies(gamma3 * cos(image_j, sentence_i))
 
@@ -104,7 +104,7 @@ def word_scores(
     gamma2: float,
     max_elements: int = 2**25,
 ) -> Float[Tensor, "b n"]:
-    """How well image j matches caption i, word by word (AttnGAN, Eqs. 7-10).
+    """The match of image j and caption i, word by word (AttnGAN, Eqs. 7-10).
 
         similarity[t, r] = words_t . regions_r
         attention[t, :]  = softmax_r( gamma1 * softmax_t(similarity)[t, r] )
@@ -116,7 +116,7 @@ def word_scores(
 
     Differs from the paper: Eq. 10 ends with a power 1/gamma2, which the paper's code and this do not have.
     """
-    cost = words.shape[0] * words.shape[2] * regions.shape[2] * regions.shape[3]  # of one image
+    cost = words.shape[0] * words.shape[2] * regions.shape[2] * regions.shape[3]  # for one image
     pieces = torch.split(regions, max(1, max_elements // max(1, cost)))
     if len(pieces) == 1:
         return _word_scores(words, mask, regions, gamma1, gamma2)
@@ -128,16 +128,7 @@ def word_scores(
     )
 
 
-def attention_maps(
-    words: Float[Tensor, "b d t"], mask: Bool[Tensor, "b t"], regions: Float[Tensor, "b d r s"], *, gamma1: float
-) -> Float[Tensor, "b t r s"]:
-    """Where in its own image each word looks: `attention` of `word_scores` for the true pairs, zero at padding."""
-    similarity = torch.einsum("bdt,bdk->btk", words, regions.flatten(2))
-    attention = _attention(similarity, mask, gamma1) * mask[:, :, None]
-    return attention.view(*attention.shape[:2], *regions.shape[2:])
-
-
-def _attention(
+def attention_weights(
     similarity: Float[Tensor, "*b t k"], mask: Bool[Tensor, "*#b t"], gamma1: float
 ) -> Float[Tensor, "*b t k"]:
     """Softmax over the words of a caption, then over the regions of an image (Eqs. 8-9)."""
@@ -154,9 +145,9 @@ def _word_scores(
 ) -> Float[Tensor, "b n"]:
     regions = regions.flatten(2)  # [b d k]
     num_texts, _, num_words = words.shape
-    each_word = words.transpose(1, 2).flatten(0, 1)  # [(n t) d]: both products below are one matmul an image
+    each_word = words.transpose(1, 2).flatten(0, 1)  # [(n t) d]: both products below are one matmul per image
     similarity = (each_word @ regions).view(len(regions), num_texts, num_words, -1)  # [b n t k]
-    attention = _attention(similarity, mask, gamma1)
+    attention = attention_weights(similarity, mask, gamma1)
     context = attention.flatten(1, 2) @ regions.transpose(1, 2)  # [b (n t) d]
     # words_t . context_t = sum_r attention[t, r] similarity[t, r] would read the larger tensors again.
     dot = (context * each_word).sum(2)

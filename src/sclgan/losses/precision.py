@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Within it there is no autocast."""
+    """Switches autocast off within it."""
     device = "cuda" if torch.is_autocast_enabled("cuda") else "cpu"
     with torch.autocast(device, enabled=False):
         yield
@@ -26,16 +26,16 @@ def in_float32(loss: Callable[P, T]) -> Callable[P, T]:
     @wraps(loss)
     def run(*args: P.args, **keywords: P.kwargs) -> T:
         with full_precision():
-            given = {name: _widened(value) for name, value in keywords.items()}
-            return cast(Callable[..., T], loss)(*map(_widened, args), **given)
+            given = {name: _as_float32(value) for name, value in keywords.items()}
+            return cast(Callable[..., T], loss)(*map(_as_float32, args), **given)
 
     return run
 
 
-def widened(x: Tensor) -> Tensor:
+def as_float32(x: Tensor) -> Tensor:
     """A tensor of half precision as float32; others stay as they are."""
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
-def _widened(value: Any) -> Any:
-    return widened(value) if isinstance(value, Tensor) else value
+def _as_float32(value: Any) -> Any:
+    return as_float32(value) if isinstance(value, Tensor) else value

@@ -15,7 +15,7 @@ from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.frechet import frechet_distances
 from sclgan.metrics.gaussian import Gaussian
 from sclgan.metrics.statistics import FeatureStatistics
-from sclgan.random import integer_seed
+from sclgan.random import Stream, integer_seed
 
 NUM_POINTS = 8
 SMALLEST_SHARE = 0.2  # of the samples: below, the bias is not linear any more
@@ -54,7 +54,7 @@ def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0
     numbers = sorted({round(1 / x) for x in inverse.tolist()})
 
     def subset(number: int) -> Gaussian:
-        generator = torch.Generator().manual_seed(integer_seed(seed, number))
+        generator = torch.Generator().manual_seed(integer_seed(Stream.SUBSET, seed, number))
         statistics = FeatureStatistics(features.shape[1])
         statistics.update(features[torch.randperm(n, generator=generator)[:number]])
         return statistics.gaussian

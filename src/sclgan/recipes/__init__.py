@@ -1,9 +1,10 @@
-"""The recipes by name, in the order of the experiment tables: data set, GAN, and of each GAN plain and its variants."""
+"""The recipes by name, in the order of the experiment tables: data set, GAN, the plain row and its variants."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
+from sclgan.names import nearest
 from sclgan.recipe import Recipe
 from sclgan.recipes import coco, cub, emoji, folder, scenes
 from sclgan.recipes.ablations import ABLATIONS
@@ -17,7 +18,10 @@ PLAIN: tuple[Callable[[], Recipe], ...] = (
     *(coco.attngan_coco, coco.dmgan_coco, coco.ssagan_coco, coco.galip_coco),
     *(folder.attngan_folder, folder.dmgan_folder, folder.ssagan_folder, folder.galip_folder),
 )
-"""The base methods: one function a row, named GAN_DATA."""
+"""The base methods: one function per row, named GAN_DATA."""
+
+TITLES = {"attngan": "AttnGAN", "dmgan": "DM-GAN", "ssagan": "SSA-GAN", "galip": "GALIP"}
+"""The GANs as their papers write them."""
 
 FINE_TUNING_STEPS = {
     # 20 and 5 epochs of batches of 64
@@ -27,7 +31,7 @@ FINE_TUNING_STEPS = {
 }
 """GALIP pre-trains nothing, so its plain rows on OpenAI's CLIP do not; the ways to use the label fine-tune that CLIP.
 
-What fine-tuning alone does is the plain row with these `pretraining.steps`. None of the numbers was tuned.
+The plain row with these `pretraining.steps` shows the effect of fine-tuning alone. None of the numbers was tuned.
 """
 
 RECIPES = {
@@ -38,24 +42,20 @@ RECIPES = {
 """Name -> the function that makes the recipe."""
 
 
-def _small(plain: Callable[[], Recipe]) -> Callable[[], Recipe]:
-    """The `_small` row of a published one: GAN_DATA_small."""
-
-    def make() -> Recipe:
-        base = plain()
-        made = for_small_data(base, feature_discriminator=not base.name.startswith("galip"))
-        return replace(made, name=make.__name__, about=f"{base.about}, with the settings for small data")
-
-    make.__name__ = f"{plain.__name__}_small"
-    return make
+def _small(plain: Callable[[], Recipe]) -> Recipe:
+    """The `small` row of a published one."""
+    base = plain()
+    made = for_small_data(base, feature_discriminator=base.row.gan != "galip")
+    about = f"{base.about}, with the settings for small data"
+    return replace(made, row=base.row.with_variant("small"), about=about)
 
 
 SMALL_DATA = {
     name: make
     for plain in PLAIN
-    if plain.__module__ in (cub.__name__, coco.__name__)
-    for name, make in rows(_small(plain), fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
-    if name.endswith(("_small", "_2x", "_scl"))
+    if plain().row.data in ("cub", "coco")
+    for name, make in rows(partial(_small, plain), fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
+    if make().row.variant in ("small", "small_2x", "small_scl")
 }
 """The rows on CUB and COCO with the settings for small data, which those on the other data sets have anyway."""
 
@@ -71,24 +71,25 @@ def recipe(name: str) -> Recipe:
         ValueError: there is none; the nearest name is given.
     """
     if name not in KNOWN:
-        nearest = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0)[0]
-        raise ValueError(f"no recipe '{name}': did you mean '{nearest}'? `sclgan recipes` lists them")
+        raise ValueError(f"no recipe '{name}': did you mean '{nearest(name, KNOWN)}'? `sclgan recipes` lists them")
     return KNOWN[name]()
 
 
 def table() -> str:
     """The recipes as the experiment table: GANs and their variants in rows, data sets in columns."""
-    parts = {name: name.split("_") for name in RECIPES}
-    columns = list(dict.fromkeys(data for _, data, *_ in parts.values()))
-    rows: dict[tuple[str, ...], dict[str, str]] = {}
-    for name, (gan, data, *variant) in parts.items():
-        rows.setdefault((gan, *variant), {})[data] = name
+    all_rows = {name: make().row for name, make in RECIPES.items()}
+    columns = list(dict.fromkeys(row.data for row in all_rows.values()))
+    cells: dict[tuple[str, str], dict[str, str]] = {}
+    for name, row in all_rows.items():
+        cells.setdefault((row.gan, row.variant), {})[row.data] = name
     lines = [f"{'':<24}" + "".join(f"{data:<22}" for data in columns)]
-    for (_, *variant), cells in rows.items():
-        title = VARIANTS[variant[0]] if variant else RECIPES[next(iter(cells.values()))]().about.partition(" on ")[0]
-        lines.append(f"{title:<24}" + "".join(f"{cells.get(data, ''):<22}" for data in columns))
-    plain = [name for name in SMALL_DATA if name.endswith("_small")]
-    small = [" ".join(f"{name:<28}" for name in SMALL_DATA if name.startswith(first)) for first in plain]
-    lines += ["", "With the settings for small data", *(f"  {row}" for row in small)]
+    for (gan, variant), names in cells.items():
+        title = f"  {VARIANTS[variant][0]}" if variant else TITLES[gan]
+        lines.append(f"{title:<24}" + "".join(f"{names.get(data, ''):<22}" for data in columns))
+    small: dict[tuple[str, str], list[str]] = {}
+    for name, make in SMALL_DATA.items():
+        small.setdefault((make().row.gan, make().row.data), []).append(name)
+    listed = ("".join(f"{name:<29}" for name in names) for names in small.values())
+    lines += ["", "With the settings for small data", *(f"  {names}" for names in listed)]
     lines += ["", "Ablations", *(f"  {name}" for name in ABLATIONS)]
     return "\n".join(line.rstrip() for line in lines)

@@ -1,38 +1,43 @@
 """The ablations: SSA-GAN on the embedded data with the method, one choice changed at a time.
 
-A name is that of the method's row and what differs from it: `ssagan_emoji_scl-temperature0.5`. Differences that both
-phases have are made in both.
+A name is that of the method's row and the difference from it: `ssagan_emoji_scl-temperature0.5`. A field that both
+phases have is changed in both.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
-from sclgan.data.labels import RULES
+from sclgan.data.labels import RULES, LabelRule
+from sclgan.losses.contrastive import Pairs
 from sclgan.recipe import Recipe
 from sclgan.recipes import emoji, scenes
 from sclgan.recipes.variants import with_contrast
 
 
 def pretraining_only() -> Recipe:
-    """The contrast in pre-training alone; the GAN phase is the plain row's."""
+    """The contrast in pre-training alone, with the GAN phase of the plain row."""
     return _named(replace(_method(), training=emoji.ssagan_emoji().training), "pretraining-only")
 
 
 def gan_only() -> Recipe:
-    """The contrast in the GAN phase alone; the encoders are the plain row's."""
+    """The contrast in the GAN phase alone, with the encoders of the plain row."""
     return _named(replace(_method(), pretraining=emoji.ssagan_emoji().pretraining), "gan-only")
 
 
-def with_pairs(pairs: str) -> Recipe:
+def with_pairs(pairs: Pairs) -> Recipe:
     """Texts with texts and images with images alone ("intra"), or texts with images alone ("cross", UniCL)."""
-    return _named(_in_both_phases(pairs=pairs), f"pairs-{pairs}")
+    made = _method()
+    first, second = replace(made.pretraining, pairs=pairs), replace(made.training, pairs=pairs)
+    return _named(replace(made, pretraining=first, training=second), f"pairs-{pairs}")
 
 
 def with_temperature(temperature: float) -> Recipe:
     """Another temperature of the contrast."""
-    return _named(_in_both_phases(temperature=temperature), f"temperature{temperature}")
+    made = _method()
+    first, second = made.pretraining, made.training
+    first, second = replace(first, temperature=temperature), replace(second, temperature=temperature)
+    return _named(replace(made, pretraining=first, training=second), f"temperature{temperature}")
 
 
 def with_weight(factor: float) -> Recipe:
@@ -60,13 +65,13 @@ def with_shared_noise() -> Recipe:
 
 
 def with_batch(batch_size: int) -> Recipe:
-    """Another number of anchors a step in the GAN phase, and so of rivals in the contrast."""
+    """Another number of anchors per step in the GAN phase, and so of rivals in the contrast."""
     made = _method()
     return _named(replace(made, training=replace(made.training, batch_size=batch_size)), f"batch{batch_size}")
 
 
-def with_label_rule(rule: Any) -> Recipe:
-    """Another rule of what a pair shares, on scenes, whose pictures have several labels."""
+def with_label_rule(rule: LabelRule) -> Recipe:
+    """Another rule for the labels that a pair shares, on scenes, whose pictures have several labels."""
     return _named(replace(with_contrast(scenes.ssagan_scenes()), label_rule=rule), f"rule-{rule}")
 
 
@@ -74,19 +79,15 @@ def _method() -> Recipe:
     return with_contrast(emoji.ssagan_emoji())
 
 
-def _in_both_phases(**fields: Any) -> Recipe:
-    made = _method()
-    return replace(made, pretraining=replace(made.pretraining, **fields), training=replace(made.training, **fields))
-
-
 def _named(made: Recipe, difference: str) -> Recipe:
-    return replace(made, name=f"{made.name}-{difference}", about=f"{made.about}; {difference}")
+    return replace(made, row=replace(made.row, difference=difference), about=f"{made.about}; {difference}")
 
 
 _ALL: tuple[Callable[[], Recipe], ...] = (
     pretraining_only,
     gan_only,
-    *(partial(with_pairs, pairs) for pairs in ("intra", "cross")),
+    partial(with_pairs, "intra"),
+    partial(with_pairs, "cross"),
     *(partial(with_temperature, temperature) for temperature in (0.07, 0.2, 0.5)),
     *(partial(with_weight, factor) for factor in (0.25, 4.0)),
     partial(with_projection, 128),

@@ -1,9 +1,10 @@
 """The GANs on COCO 2014 at 256 pixels, with the settings of the authors' codes.
 
-Epochs are converted to steps: an epoch is 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
+Epochs are converted to steps: an epoch has 82,783 / batch steps, rounded once for all epochs together. The `_2x` rows
 keep the number of steps.
 
-The labels of an image are the categories of its things; `label_rule` says which of them pairs the views of the method.
+The labels of an image are the categories of its objects; `label_rule` decides which of them pair the views of the
+method.
 In DAMSM's losses every other pair is a rival, whatever its labels, as in the authors' codes, which have no labels on
 COCO.
 
@@ -19,7 +20,7 @@ from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.recipe import Recipe
+from sclgan.recipe import Recipe, Row
 from sclgan.recipes import published
 
 TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
@@ -28,11 +29,11 @@ TRAINING_IMAGES = NUM_IMAGES[2014]["train"]
 def attngan_coco() -> Recipe:
     """AttnGAN (Xu et al. 2018): three stages of 64, 128 and 256 pixels, 120 epochs.
 
-    Its encoders are pre-trained for 100 epochs, by their name those of the released ones; the code's limit is 600. The
+    Its encoders are pre-trained for 100 epochs, as the name of the released ones says; the code's limit is 600. The
     code pre-trains them on 15 words and trains the GAN on 12; here both phases read 12.
     """
     return Recipe(
-        name="attngan_coco",
+        row=Row("attngan", "coco"),
         about="AttnGAN on COCO",
         source=partial(Coco, root=ROOT),
         image_size=256,
@@ -53,7 +54,7 @@ def dmgan_coco() -> Recipe:
     """
     return replace(
         attngan_coco(),
-        name="dmgan_coco",
+        row=Row("dmgan", "coco"),
         about="DM-GAN on COCO",
         gan=partial(DMGAN, num_stages=3, ngf=64, ndf=32, num_residual_blocks=3),
         # 200 epochs of batches of 16: 1,034,787 steps
@@ -69,7 +70,7 @@ def ssagan_coco() -> Recipe:
     """
     return replace(
         attngan_coco(),
-        name="ssagan_coco",
+        row=Row("ssagan", "coco"),
         about="SSA-GAN on COCO",
         max_words=18,
         encoders=published.damsm(align_corners=False, mask_same_label=False),
@@ -88,7 +89,7 @@ def galip_coco() -> Recipe:
     are normalised once; the code takes the nearest pixels of 256 and normalises twice.
     """
     return Recipe(
-        name="galip_coco",
+        row=Row("galip", "coco"),
         about="GALIP on COCO",
         source=attngan_coco().source,
         image_size=224,

@@ -1,7 +1,7 @@
-"""The GANs on the birds of CUB-200-2011 at 256 pixels, one label an image, with the settings of the authors' codes.
+"""The GANs on the birds of CUB-200-2011 at 256 pixels, one label per image, with the settings of the authors' codes.
 
-Epochs are converted to steps: an epoch is 8,855 / batch steps, rounded once for all epochs together; the codes drop the
-last batch of an epoch, which is 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
+Epochs are converted to steps: an epoch has 8,855 / batch steps, rounded once for all epochs together; the codes drop
+the last batch of an epoch, which makes 0.2 % fewer steps at most. The `_2x` rows keep the number of steps.
 
 As in the codes, longer training captions are a random subset of `max_words` words. Attention masks its own padding
 (`mask_order="own"`), which differs from the codes.
@@ -15,7 +15,7 @@ from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.recipe import Recipe
+from sclgan.recipe import Recipe, Row
 from sclgan.recipes import published
 
 TRAINING_IMAGES = NUM_IMAGES["train"]
@@ -24,10 +24,10 @@ TRAINING_IMAGES = NUM_IMAGES["train"]
 def attngan_cub() -> Recipe:
     """AttnGAN (Xu et al. 2018): three stages of 64, 128 and 256 pixels, 600 epochs.
 
-    Its encoders are pre-trained for 200 epochs, by their name those of the released ones; the code's limit is 600.
+    Its encoders are pre-trained for 200 epochs, as the name of the released ones says; the code's limit is 600.
     """
     return Recipe(
-        name="attngan_cub",
+        row=Row("attngan", "cub"),
         about="AttnGAN on CUB",
         source=partial(Cub, root=ROOT),
         image_size=256,
@@ -48,7 +48,7 @@ def dmgan_cub() -> Recipe:
     """
     return replace(
         attngan_cub(),
-        name="dmgan_cub",
+        row=Row("dmgan", "cub"),
         about="DM-GAN on CUB",
         gan=partial(DMGAN, num_stages=3, ngf=64, ndf=32, num_residual_blocks=2),
         # 800 epochs of batches of 10: 708,400 steps
@@ -60,7 +60,7 @@ def ssagan_cub() -> Recipe:
     """SSA-GAN (Liao et al. 2022): one stage, 600 epochs; its encoders are pre-trained as in AttnGAN."""
     return replace(
         attngan_cub(),
-        name="ssagan_cub",
+        row=Row("ssagan", "cub"),
         about="SSA-GAN on CUB",
         encoders=published.damsm(align_corners=False),
         gan=partial(SSAGAN, nf=64, z_dim=100),
@@ -76,7 +76,7 @@ def galip_cub() -> Recipe:
     are normalised once; the code takes the nearest pixels of 256 and normalises twice.
     """
     return Recipe(
-        name="galip_cub",
+        row=Row("galip", "cub"),
         about="GALIP on CUB",
         source=partial(Cub, root=ROOT),
         image_size=224,

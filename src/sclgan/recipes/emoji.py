@@ -1,12 +1,11 @@
 """The GANs on the embedded emoji: 64 pixels, one label per image, with the settings for small data.
 
-Networks, objectives and optimizers are the published ones; `recipes.small_data` says what is added to them, in every
-row alike.
+Networks, objectives and optimizers are the published ones; `recipes.small_data` describes the additions, which are the
+same in every row.
 """
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from sclgan.data.sets.emoji import Emoji
 from sclgan.encoders.clip import CLIP
@@ -16,7 +15,7 @@ from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.galip import GALIP
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.recipe import Pretraining, Recipe, Training
+from sclgan.recipe import GANConstructor, Pretraining, Recipe, Row, Training
 from sclgan.recipes import published
 from sclgan.recipes.small_data import for_small_data, with_matching
 
@@ -28,7 +27,7 @@ def attngan_emoji() -> Recipe:
     """
     return for_small_data(
         _damsm_row(
-            name="attngan_emoji",
+            gan_name="attngan",
             about="AttnGAN on emoji",
             gan=partial(AttnGAN, num_stages=2, ngf=32, ndf=64),
             training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
@@ -43,7 +42,7 @@ def dmgan_emoji() -> Recipe:
     """
     return for_small_data(
         _damsm_row(
-            name="dmgan_emoji",
+            gan_name="dmgan",
             about="DM-GAN on emoji",
             gan=partial(DMGAN, num_stages=2, ngf=64, ndf=32),
             training=published.stacked_training(steps=40_000, batch_size=32, matching=5.0),
@@ -54,8 +53,8 @@ def dmgan_emoji() -> Recipe:
 def ssagan_emoji() -> Recipe:
     """SSA-GAN (Liao et al. 2022) at 64 pixels; its encoders are pre-trained as in AttnGAN.
 
-    Batch, optimizer and the weight of the matching terms (0.05 as published) are those of the model that ships. In
-    minutes the published weight draws better: `docs/small-data.md`.
+    Batch, optimizer and the weight of the matching terms (published: 0.05) are those of the model that comes with the
+    package. Within minutes of training the published weight draws better: `docs/small-data.md`.
     """
     training = published.ssagan_training(steps=40_000, batch_size=64)
     training = replace(
@@ -66,7 +65,7 @@ def ssagan_emoji() -> Recipe:
     )
     return for_small_data(
         _damsm_row(
-            name="ssagan_emoji",
+            gan_name="ssagan",
             about="SSA-GAN on emoji",
             gan=partial(SSAGAN, nf=64, z_dim=100),
             training=training,
@@ -75,30 +74,18 @@ def ssagan_emoji() -> Recipe:
 
 
 def galip_emoji() -> Recipe:
-    """GALIP (Tao et al. 2023) at 64 pixels, on a small CLIP that is trained here, from random weights, in every row.
+    """GALIP (Tao et al. 2023) at 64 pixels, on a small CLIP that every row trains from random weights.
 
-    It has half as many blocks as ViT-B/32, of a sixth of the width, and 8 x 8 patches where that has 7 x 7. Prompts and
-    D's features are at about the same parts of its depth as in GALIP.
+    That CLIP has half as many blocks as ViT-B/32, a sixth of its width, and 8 x 8 patches where that has 7 x 7. Prompts
+    and D's features are at about the same parts of its depth as in GALIP.
     """
     recipe = Recipe(
-        name="galip_emoji",
+        row=Row("galip", "emoji"),
         about="GALIP on emoji",
         source=partial(Emoji),
         image_size=64,
         max_words=24,  # tokens; the longest caption has 23
-        encoders=partial(
-            CLIP,
-            weights=None,
-            code_size=128,
-            context_length=24,
-            num_text_blocks=4,
-            num_text_heads=4,
-            image_size=64,
-            patch_size=8,
-            image_width=128,
-            num_image_blocks=6,
-            num_image_heads=4,
-        ),
+        encoders=small_clip(context_length=24),
         pretraining=Pretraining(
             steps=4000,
             weights={"infonce": 1.0},
@@ -116,16 +103,32 @@ def galip_emoji() -> Recipe:
     return for_small_data(recipe, feature_discriminator=False)
 
 
-def _damsm_row(*, name: str, about: str, gan: partial[Any], training: Training) -> Recipe:
-    """What the rows on DAMSM share."""
-    backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
+def small_clip(*, context_length: int) -> partial[CLIP]:
+    """A CLIP for 64 pixels, from random weights."""
+    return partial(
+        CLIP,
+        weights=None,
+        code_size=128,
+        context_length=context_length,
+        num_text_blocks=4,
+        num_text_heads=4,
+        image_size=64,
+        patch_size=8,
+        image_width=128,
+        num_image_blocks=6,
+        num_image_heads=4,
+    )
+
+
+def _damsm_row(*, gan_name: str, about: str, gan: GANConstructor, training: Training) -> Recipe:
+    """The parts that the rows on DAMSM share."""
     return Recipe(
-        name=name,
+        row=Row(gan_name, "emoji"),
         about=about,
         source=partial(Emoji),
         image_size=64,
         max_words=20,
-        encoders=partial(DAMSM, backbone=backbone, code_size=256),
+        encoders=partial(DAMSM, backbone=partial(Lite0, image_size=128), code_size=256),
         pretraining=Pretraining(steps=4000),
         gan=gan,
         training=training,

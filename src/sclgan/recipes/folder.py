@@ -1,14 +1,13 @@
 """The GANs on pictures of your own, at 256 pixels: `sclgan train ssagan_folder --out RUN source.root=DIR`.
 
 Networks, objectives and optimizers are those of the published rows of CUB, with the settings for small data
-(`recipes.small_data`). Differs from them besides:
-the encoders stand on Lite0, which comes with the package, and the number of steps is ours, since it must fit the data:
-set `pretraining.steps` and `training.steps`. `docs/your-own-data.md` shows the way.
+(`recipes.small_data`). Two more things differ: the encoders stand on Lite0, which comes with the package, and the
+number of steps is ours, since it must fit the data: set `pretraining.steps` and `training.steps`.
+`docs/your-own-data.md` shows the way.
 """
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from sclgan.data.sets.own.source import ROOT, Folder
 from sclgan.encoders.damsm import DAMSM
@@ -37,14 +36,13 @@ def ssagan_folder() -> Recipe:
 
 
 def on_folder(base: Recipe) -> Recipe:
-    """A row on CUB moved to a folder; one pre-training serves all GANs."""
-    backbone: Any = partial(Lite0, image_size=128)  # its constructor here, the network in a run
+    """A row on CUB moved to the user's folder; one pre-training serves all GANs."""
     moved = replace(
         base,
-        name=base.name.replace("cub", "folder"),
+        row=replace(base.row, data="folder"),
         about=base.about.replace("CUB", "your own folder"),
         source=partial(Folder, root=ROOT),
-        encoders=partial(DAMSM, backbone=backbone, code_size=256),
+        encoders=partial(DAMSM, backbone=partial(Lite0, image_size=128), code_size=256),
         pretraining=Pretraining(steps=PRETRAINING_STEPS),
         training=replace(base.training, steps=TRAINING_STEPS),
         long_captions="truncate",
@@ -57,7 +55,7 @@ def galip_folder() -> Recipe:
     base = cub.galip_cub()
     moved = replace(
         base,
-        name="galip_folder",
+        row=replace(base.row, data="folder"),
         about="GALIP on your own folder",
         source=partial(Folder, root=ROOT),
         training=published.galip_training(steps=TRAINING_STEPS, batch_size=32),

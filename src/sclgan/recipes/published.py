@@ -1,10 +1,9 @@
-"""What the published rows share on every data set: encoders, objectives, optimizers.
+"""Encoders, objectives and optimizers that the published rows share on every data set.
 
-The values are those of the authors' codes; where a paper says otherwise, the recipe says so.
+The values are those of the authors' codes; recipes name those that differ from the paper.
 """
 
 from functools import partial
-from typing import Any
 
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.damsm import DAMSM
@@ -19,7 +18,7 @@ def damsm(*, align_corners: bool, mask_same_label: bool = True) -> partial[DAMSM
     SSA-GAN's. Pre-training is at 299 pixels, so that one folder of pre-trained encoders serves all three.
     `mask_same_label` is True on CUB and False on COCO, see `DAMSM`.
     """
-    backbone: Any = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
+    backbone = partial(InceptionTrunk, weights="imagenet", align_corners=align_corners)
     return partial(DAMSM, backbone=backbone, code_size=256, mask_same_label=mask_same_label)
 
 
@@ -67,13 +66,13 @@ def ssagan_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> T
 def clip() -> partial[CLIP]:
     """OpenAI's ViT-B/32 from a library's cache; encoders.weights=FILE takes a file. Its other arguments are CLIP's own.
 
-    Where it is fine-tuned, gains and biases are what trains, 0.2 of 151 million numbers, since birds are few.
+    Fine-tuning trains gains and biases alone, 0.2 of 151 million numbers, since there are few birds.
     """
     return partial(CLIP, weights="openai", trained="norms_and_biases")
 
 
 def clip_fine_tuning(*, epochs: int, num_images: int) -> Pretraining:
-    """Fine-tuning of a published CLIP. GALIP has none, so all of it is ours, and no value was tuned."""
+    """Fine-tuning of a published CLIP. GALIP has none, so all values are ours, and none was tuned."""
     return Pretraining(
         steps=epochs * num_images // 64,
         weights={"infonce": 1.0},

@@ -1,4 +1,4 @@
-"""The GANs on the embedded scenes: 64 pixels, several labels an image, as on COCO.
+"""The GANs on the embedded scenes: 64 pixels, several labels per image, as on COCO.
 
 As on COCO every other pair is a rival in DAMSM's losses. Networks, optimizers and steps are those of the emoji rows.
 """
@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 
 from sclgan.data.sets.scenes import Scenes
+from sclgan.encoders.damsm import DAMSM
+from sclgan.encoders.lite0 import Lite0
 from sclgan.recipe import Recipe
 from sclgan.recipes import emoji
 from sclgan.recipes.small_data import with_matching
@@ -31,10 +33,10 @@ def on_scenes(base: Recipe) -> Recipe:
     """A row on emoji moved to scenes; one pre-training serves all GANs."""
     return replace(
         base,
-        name=base.name.replace("emoji", "scenes"),
+        row=replace(base.row, data="scenes"),
         about=base.about.replace("emoji", "scenes"),
         source=partial(Scenes),
-        encoders=partial(base.encoders, mask_same_label=False),
+        encoders=partial(DAMSM, backbone=partial(Lite0, image_size=128), code_size=256, mask_same_label=False),
     )
 
 
@@ -48,9 +50,9 @@ def galip_scenes() -> Recipe:
     base = emoji.galip_emoji()
     return replace(
         base,
-        name="galip_scenes",
+        row=replace(base.row, data="scenes"),
         about="GALIP on scenes",
         source=partial(Scenes),
         max_words=48,
-        encoders=partial(base.encoders, context_length=48),
+        encoders=emoji.small_clip(context_length=48),
     )

@@ -1,6 +1,6 @@
 """Settings for small data: some thousands of pictures instead of COCO's 83,000, and minutes to days on a CPU.
 
-None of it is in the four papers. What each part is worth was measured: `docs/small-data.md`.
+None of it is in the four papers. `docs/small-data.md` measures the worth of each part.
 """
 
 from dataclasses import replace
@@ -13,8 +13,8 @@ from sclgan.recipe import Recipe, Training
 def for_small_data(base: Recipe, *, feature_discriminator: bool = True) -> Recipe:
     """The recipe with a feature discriminator, augmentation, a lazy penalty and averaging by pictures.
 
-    The networks stay what they are, and the method's rows are made from the result as from any other. GALIP goes
-    without the feature discriminator: its own D is one.
+    The networks do not change, and the method's rows are made from the result as from any other. GALIP takes no
+    feature discriminator, because its own D is one.
     """
     training = with_averaging(with_lazy_penalty(with_augmentation(base.training)))
     if not feature_discriminator:
@@ -44,12 +44,12 @@ def with_averaging(training: Training) -> Training:
 
 
 def with_matching(training: Training, weight: float) -> Training:
-    """Another weight of DAMSM's two terms."""
+    """Another weight for DAMSM's two terms."""
     return replace(training, generator_weights={**training.generator_weights, "words": weight, "sentence": weight})
 
 
 def with_lazy_penalty(training: Training) -> Training:
-    """The gradient penalty every fourth step, where there is one, in D's only optimizer step."""
+    """The gradient penalty, where there is one, in every fourth step, and one optimizer step for all terms of D."""
     merged = {name: weight for table in training.discriminator_weights for name, weight in table.items()}
     every = {"magp": 4} if "magp" in merged else {}
     return replace(training, discriminator_weights=(merged,), every={**training.every, **every})

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from sclgan.recipe import Training, Weights
+from sclgan.recipe import TermWeights, Training
 
 
-def weights_at(step: int, weights: Weights, recipe: Training) -> dict[str, float]:
+def weights_at(step: int, weights: TermWeights, recipe: Training) -> dict[str, float]:
     """The terms that are due at this step (from 1 on), with what they weigh.
 
         weight * k * clamp((step - start) / rise, 0, 1)          k of `every`, start and rise of `ramps`

@@ -1,26 +1,24 @@
-"""Which rows the tables have, made from the recipes that exist.
+"""The rows of the tables, made from the recipes that exist.
 
 Liu et al. 2024 compare each GAN with and without the method on each data set, the method with other ways to use the
-label, and the parts of the method with each other. The paper's tables are not at hand: the rows are ours.
+label, and the parts of the method with each other. The paper's tables were not available: the rows are ours.
 """
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sclgan.recipe import Recipe
+from sclgan.names import nearest
+from sclgan.recipe import Recipe, Row
 from sclgan.recipe_fields import override, value_at
-from sclgan.recipes import RECIPES
+from sclgan.recipes import RECIPES, TITLES
 from sclgan.recipes.ablations import ABLATIONS
 from sclgan.recipes.variants import VARIANTS
 
 KNOWN = RECIPES | ABLATIONS
-"""The recipes that a table can name; those of ablations are named PLAIN_scl-DIFFERENCE."""
+"""The recipes that a table can name."""
 
-
-def variant(name: str) -> str:
-    """The ending of a recipe's name: "" of a plain row, else such as "scl" or "scl-temperature0.5"."""
-    return "_".join(name.split("_")[2:])
+ROW_OF: Mapping[str, Row] = {name: make().row for name, make in KNOWN.items()}
+"""Their rows, by name."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class Group:
     @property
     def title(self) -> str:
         """As the GAN's paper writes it."""
-        return KNOWN[f"{self.gan}_{self.data}"]().about.partition(" on ")[0]
+        return TITLES[self.gan]
 
 
 @dataclass(frozen=True)
@@ -45,16 +43,16 @@ class Table:
     name: str
     title: str
     compared_with: Mapping[str, str]
-    """Variants that the other rows of a group are tested against, and what they are called."""
+    """Endings of the rows that the other rows of a group are tested against, and their titles."""
     groups: tuple[Group, ...]
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a table is before its groups are known. `variants` are endings of names, "" is the plain row."""
+    """A table before its groups are known. `endings` are those of its rows, "" for the plain row."""
 
     title: str
-    variants: tuple[str, ...]
+    endings: tuple[str, ...]
     compared_with: Mapping[str, str]
 
 
@@ -65,7 +63,7 @@ KINDS = {
     ),
     "ablation": Kind(
         "The parts of the method",
-        ("", "scl", *(variant(name) for name in KNOWN if "-" in name)),
+        ("", "scl", *dict.fromkeys(row.ending for row in ROW_OF.values() if row.difference)),
         {"": "plain", "scl": "the method"},
     ),
 }  # fmt: skip
@@ -80,59 +78,62 @@ def table(name: str, *, data: Sequence[str] = (), gans: Sequence[str] = (), rows
         ValueError: there is no such table, or none of its rows is on such data, of such a GAN or of such an ending.
     """
     if name not in KINDS:
-        raise ValueError(f"no table '{name}': {_nearest(name, KINDS)}")
+        raise ValueError(f"no table '{name}': {_suggested(name, KINDS)}")
     kind = KINDS[name]
     found: dict[tuple[str, str], list[str]] = {}
-    for recipe in KNOWN:
-        gan, of_data, *_ = recipe.split("_")
-        if variant(recipe) in kind.variants and (not rows or variant(recipe) in (*rows, *kind.compared_with)):
-            found.setdefault((gan, of_data), []).append(recipe)
+    for recipe, row in ROW_OF.items():
+        if row.ending in kind.endings and (not rows or row.ending in (*rows, *kind.compared_with)):
+            found.setdefault((row.gan, row.data), []).append(recipe)
     # A plain row that nothing is compared with is no group; ablations are made of one GAN.
     groups = [
-        Group(gan, of_data, tuple(sorted(names, key=lambda one: kind.variants.index(variant(one)))))
+        Group(gan, of_data, tuple(sorted(names, key=lambda one: kind.endings.index(ROW_OF[one].ending))))
         for (gan, of_data), names in found.items()
-        if len(names) > 1 and (name != "ablation" or any("-" in one for one in names))
+        if len(names) > 1 and (name != "ablation" or any(ROW_OF[one].difference for one in names))
     ]
     for what, named, there in (
-        ("row", rows, [one for one in kind.variants if one]),
+        ("row", rows, [one for one in kind.endings if one]),
         ("data set", data, [group.data for group in groups]),
         ("GAN", gans, [group.gan for group in groups]),
     ):
         for one in named:
             if one not in there:
-                raise ValueError(f"table {name} has no {what} '{one}': {_nearest(one, there)}")
+                raise ValueError(f"table {name} has no {what} '{one}': {_suggested(one, there)}")
     chosen = [one for one in groups if (not data or one.data in data) and (not gans or one.gan in gans)]
     if not chosen:
         raise ValueError(f"table {name} has no rows with --data {' '.join(data)} --gans {' '.join(gans)}")
     return Table(name, kind.title, kind.compared_with, tuple(chosen))
 
 
-def _nearest(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
-    return f"did you mean '{near[0]}'? It has {', '.join(dict.fromkeys(known))}" if near else "it has none"
+def _suggested(name: str, known: Sequence[str] | Mapping[str, object]) -> str:
+    if not known:
+        return "it has none"
+    return f"did you mean '{nearest(name, known)}'? It has {', '.join(dict.fromkeys(known))}"
 
 
 def title(name: str) -> str:
-    """What a row is called within its group."""
-    return called(variant(name))
+    """The title of a recipe's row within its group."""
+    return _title(ROW_OF[name])
 
 
-def called(ending: str) -> str:
-    """What rows with this ending of their names are called."""
-    of_plain, _, difference = ending.partition("-")
-    words = VARIANTS[of_plain].strip() if of_plain else "plain"
-    return f"{words}: {difference}" if difference else words
+def ending_title(ending: str) -> str:
+    """The title of all rows with this ending."""
+    return _title(next(row for row in ROW_OF.values() if row.ending == ending))
+
+
+def _title(row: Row) -> str:
+    words = VARIANTS[row.variant][0] if row.variant else "plain"
+    return f"{words}: {row.difference}" if row.difference else words
 
 
 def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: int | None = None) -> Recipe:
     """The recipe of a row and a seed, with the assignments that concern it, its GAN trained on `budget` images.
 
-    An image counts once for each time that it is seen: views x batch x steps.
+    An image counts each time that it is seen: views x batch x steps.
 
     Raises:
         ValueError: a value does not fit its field, or the budget is less than a step.
     """
-    made = replace(override(KNOWN[name](), fitting(name, assignments)), seed=seed)
+    made = replace(override(KNOWN[name](), assignments_for(name, assignments)), seed=seed)
     if budget is None:
         return made
     a_step = made.training.num_views * made.training.batch_size
@@ -141,17 +142,17 @@ def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: in
     return replace(made, training=replace(made.training, steps=-(-budget // a_step)))
 
 
-def fitting(name: str, assignments: Sequence[str]) -> list[str]:
-    """What assignments to the fields of all rows mean for the recipe of this name.
+def assignments_for(name: str, assignments: Sequence[str]) -> list[str]:
+    """The assignments that concern the recipe of this name, with the values that they mean for it.
 
     FIELD=VALUE concerns every recipe, NAME:FIELD=VALUE those of that GAN or on these data. It is left out where the
     recipe has no such field, and where it would undo what makes the row: a field in which it differs from the row that
-    it is made of stays as it is, but a batch stays twice the batch, and 0 steps of pre-training stay 0.
+    it is made from stays as it is, but a batch stays twice the batch, and 0 steps of pre-training stay 0.
     """
     own, base = KNOWN[name](), KNOWN[_made_of(name)]()
     meant = []
     for of, one in map(_addressed, assignments):
-        if of and of not in _gan_and_data(name):
+        if of and not _is_of(name, of):
             continue
         path, _, value = one.partition("=")
         try:
@@ -172,19 +173,20 @@ def fitting(name: str, assignments: Sequence[str]) -> list[str]:
 
 
 def _addressed(assignment: str) -> tuple[str, str]:
-    """Whom an assignment concerns, "" for all, and the rest of it."""
+    """The GAN or data set that an assignment concerns, "" for all, and the rest of it."""
     of, colon, rest = assignment.partition(":")
     return (of, rest) if colon and "=" not in of else ("", assignment)
 
 
-def _gan_and_data(name: str) -> list[str]:
-    return name.split("_")[:2]
+def _is_of(name: str, gan_or_data: str) -> bool:
+    return gan_or_data in (ROW_OF[name].gan, ROW_OF[name].data)
 
 
 def _made_of(name: str) -> str:
-    """The row that a row is made of: of an ablation the method's, of any other the plain one."""
-    method, _, difference = name.partition("-")
-    return method if difference else "_".join(_gan_and_data(name))
+    """The row that a row is made from: the method's for an ablation, the plain one for any other."""
+    row = ROW_OF[name]
+    base = replace(row, difference="") if row.difference else replace(row, variant="")
+    return base.name
 
 
 def check(names: Sequence[str], assignments: Sequence[str]) -> None:
@@ -195,9 +197,9 @@ def check(names: Sequence[str], assignments: Sequence[str]) -> None:
     """
     for one in assignments:
         of, rest = _addressed(one)
-        there = [name for name in names if not of or of in _gan_and_data(name)]
+        there = [name for name in names if not of or _is_of(name, of)]
         if not there:
-            known = dict.fromkeys(part for name in names for part in _gan_and_data(name))
-            raise ValueError(f"'{one}' is of no row: no GAN or data set '{of}': {_nearest(of, known)}")
-        if not any(fitting(name, [one]) for name in there):
+            known = dict.fromkeys(part for name in names for part in (ROW_OF[name].gan, ROW_OF[name].data))
+            raise ValueError(f"'{one}' is of no row: no GAN or data set '{of}': {_suggested(of, known)}")
+        if not any(assignments_for(name, [one]) for name in there):
             override(KNOWN[there[0]](), [rest])  # says what is wrong with it

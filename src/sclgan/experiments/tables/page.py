@@ -1,4 +1,4 @@
-"""A table from its runs to its files: what is missing is run, and NAME.md, NAME.csv and NAME.html are written."""
+"""A table from its runs to its files: missing runs are made, and NAME.md, NAME.csv and NAME.html are written."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -6,22 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sclgan import distributed
-from sclgan.data.types import Source
 from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.compare import (
     LOSSES,
     PRETRAINING,
+    DrawnCaption,
     History,
-    Row,
-    credits_of,
-    differences,
+    differing_fields,
     panels,
     rendered,
     sample_rows,
 )
 from sclgan.experiments.curves import svg
-from sclgan.experiments.tables.definitions import Table, called, table, title
-from sclgan.experiments.tables.report import GroupResults, Report, report
+from sclgan.experiments.tables.definitions import Table, ending_title, table, title
+from sclgan.experiments.tables.report import GroupResults, TableReport, report
 from sclgan.experiments.tables.runs import missing_data, plan, run_missing, say
 from sclgan.experiments.tables.text import (
     OVERALL_NOTE,
@@ -35,7 +33,6 @@ from sclgan.experiments.tables.text import (
     value_text,
 )
 from sclgan.files import write_atomically
-from sclgan.recipe import construct
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import open_run
 
@@ -56,16 +53,17 @@ def make_table(
     jobs: int | None = None,
     num_workers: int = 0,
 ) -> Path:
-    """Runs what a table lacks, grades it, and writes it into `out`; returns the page.
+    """Makes and grades the runs that a table lacks, and writes it into `out`; returns the page.
 
-    Tables may share a folder: what is a row of both is run once.
+    Tables may share a folder: a row of both is run once.
 
-    Data sets that are not named and whose files are not here are left out, with a word why. Markdown and CSV are
-    written after each run, the page at the end. A run that fails is named in the table, and does not stop the others.
+    Data sets that are not named and whose files are missing are left out, and the reason is logged. Markdown and CSV
+    are written after each run, the page at the end. A run that fails is named in the table, and does not stop the
+    others.
 
     Raises:
         ValueError: no such table, data set, GAN, row or field; a budget below one step; a run failed.
-        FileNotFoundError: the files of a data set that is named are not here.
+        FileNotFoundError: the files of a data set that is named are missing.
         KeyboardInterrupt: it was interrupted; calling again continues.
     """
     wanted = table(name, data=data, gans=gans, rows=rows)
@@ -78,7 +76,7 @@ def make_table(
     if absent:
         here = [group.data for group in wanted.groups if group.data not in absent]
         wanted = table(name, data=here or data, gans=gans, rows=rows)
-        runs = [run for run in runs if run.name.split("_")[1] not in absent]
+        runs = [run for run in runs if run.recipe.row.data not in absent]
     options = {"data": data, "gans": gans, "rows": rows, "set": assignments}
     notes = _notes(wanted, num_seeds=num_seeds, budget=budget, options=options, num_images=num_images)
 
@@ -100,7 +98,7 @@ def make_table(
     return path
 
 
-def _write(made: Report, out: Path) -> None:
+def _write(made: TableReport, out: Path) -> None:
     write_atomically(out / f"{made.table.name}.md", markdown(made).encode())
     write_atomically(out / f"{made.table.name}.csv", table_csv(made).encode())
 
@@ -108,7 +106,7 @@ def _write(made: Report, out: Path) -> None:
 def _notes(
     wanted: Table, *, num_seeds: int, budget: int | None, options: Mapping[str, Sequence[str]], num_images: int | None
 ) -> list[str]:
-    """How the table was made."""
+    """The command and the lengths of the runs, as sentences."""
     if budget is None:
         length = (
             "Every row takes its recipe's number of steps: rows with two views or twice the batch see twice as many "
@@ -128,34 +126,34 @@ def _notes(
 
 @dataclass(frozen=True)
 class GroupPart:
-    """What the page shows of one group beside its numbers. `seed` is that of the samples."""
+    """The parts of the page about one group beside its numbers. `seed` is that of the samples."""
 
     results: GroupResults
     names: list[str]
     seed: int
-    rows: list[Row]
+    rows: list[DrawnCaption]
     pretraining: str
     training: str
     differences: list[tuple[str, list[str]]]
 
 
-def page(made: Report) -> str:
+def page(made: TableReport) -> str:
     """The whole report as one page that needs no other file."""
-    parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.entries))]
-    sources = {run.name.split("_")[1]: run.recipe for run in made.runs}
-    credited = [credit for recipe in sources.values() for credit in credits_of(construct(recipe.source, SPLIT))]
+    parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.scores))]
+    sources = {run.recipe.row.data: run.recipe for run in made.runs}
+    credited = dict.fromkeys(credit for recipe in sources.values() for credit in recipe.source(SPLIT).credits)
     spent = costs(made)
     return rendered(
-        "table.html.jinja",
+        "tables/table.html.jinja",
         report=made,
         notes=[*made.notes, seeds_note(made)],
         parts_of_groups=parts,
         costs=spent,
         memory=any(cost["memory"] for cost in spent),
-        credits=credited,
+        credits=list(credited),
         side=2 * max(run.recipe.image_size for run in made.runs),
         title=title,
-        called=called,
+        ending_title=ending_title,
         overall_note=OVERALL_NOTE,
         overall_text=overall_text,
         value_text=value_text,
@@ -164,14 +162,14 @@ def page(made: Report) -> str:
     )
 
 
-def _part(made: Report, results: GroupResults) -> GroupPart:
+def _part(made: TableReport, results: GroupResults) -> GroupPart:
     """Samples of the first seed that all rows have, so that they share their captions and noise; curves of all."""
-    runs = {name: graded for name in results.entries if (graded := made.runs_of(name))}
+    runs = {name: graded for name in results.scores if (graded := made.runs_of(name))}
     seed = runs[next(iter(runs))][0].seed
     shown = [
         open_run(next((run for run in of_name if run.seed == seed), of_name[0]).folder) for of_name in runs.values()
     ]
-    source: Source = construct(shown[0].recipe.source, SPLIT)
+    source = shown[0].recipe.source(SPLIT)
     names = [title(name) for name in runs]
     histories: dict[str, list[History]] = {"pretraining": [], "training": []}
     for name, of_name in runs.items():
@@ -187,5 +185,5 @@ def _part(made: Report, results: GroupResults) -> GroupPart:
         rows=sample_rows(shown, source, 0, num_captions=NUM_CAPTIONS, num_noises=NUM_NOISES),
         pretraining=svg(panels(histories["pretraining"], PRETRAINING)),
         training=svg(panels(histories["training"], LOSSES)),
-        differences=differences([resolved(run.recipe) for run in shown]),
+        differences=differing_fields([resolved(run.recipe) for run in shown]),
     )

@@ -1,4 +1,4 @@
-"""What a table says: statistics over seeds for each row and protocol, gathered from its runs."""
+"""The report of a table: statistics over seeds for each row and protocol, gathered from its runs."""
 
 import math
 import statistics
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sclgan.experiments.published import PUBLISHED, Published
-from sclgan.experiments.tables.definitions import Group, Table, variant
+from sclgan.experiments.tables.definitions import ROW_OF, Group, Table
 from sclgan.experiments.tables.runs import TableRun
 from sclgan.experiments.tables.seeds import CONFIDENCE, interval, paired_test
 from sclgan.runs.records import read_metrics
@@ -15,7 +15,7 @@ from sclgan.runs.records import read_metrics
 SIGNIFICANT = 1 - CONFIDENCE
 
 RECALL = "encoders_recall"
-"""Of the encoders, not of the GAN: the mean of R@1 and R@5, image to text and text to image, at the epoch kept."""
+"""A score of the encoders alone: the mean of R@1 and R@5, image to text and text to image, at the epoch kept."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A row under one protocol: a value for each seed, and what they say together."""
+class Score:
+    """A row under one protocol: a value for each seed, and their statistics."""
 
     values: Mapping[int, float]
     comparisons: Mapping[str, Comparison]
-    """By the variant that it is compared with."""
+    """By the ending of the row that it is compared with."""
     better: str
 
     @property
@@ -50,14 +50,14 @@ class Entry:
         return interval(list(self.values.values()))
 
     def verdict(self, than: str) -> str:
-        """ "better" or "worse" where the test against that variant says so, else ""."""
+        """ "better" or "worse" where the test against the row of that ending says so, else ""."""
         found = self.comparisons.get(than)
         return found.verdict(self.better) if found else ""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A protocol of a data set: its label, which way is better, what real pictures score."""
+    """A protocol of a data set: its label, which way is better, and the value of real pictures."""
 
     label: str
     better: str
@@ -67,31 +67,31 @@ class Column:
 
 @dataclass(frozen=True)
 class GroupResults:
-    """The rows of a group: entries by recipe and by protocol label; what is not measured yet is left out."""
+    """The rows of a group: scores by recipe and by protocol label, without those that are not measured yet."""
 
     group: Group
-    entries: Mapping[str, Mapping[str, Entry]]
+    scores: Mapping[str, Mapping[str, Score]]
 
     def number(self, name: str) -> int:
-        """The colour of a row: its place among those that are measured."""
-        return list(self.entries).index(name)
+        """The number of a row's colour: its place among those that are measured."""
+        return list(self.scores).index(name)
 
-    def of_variant(self, ending: str) -> Mapping[str, Entry]:
-        """The entries of the row with this ending of its name, by protocol label."""
-        return next((entries for name, entries in self.entries.items() if variant(name) == ending), {})
+    def of_ending(self, ending: str) -> Mapping[str, Score]:
+        """The scores of the row with this ending of its name, by protocol label."""
+        return next((scores for name, scores in self.scores.items() if ROW_OF[name].ending == ending), {})
 
 
 @dataclass(frozen=True)
 class Overall:
-    """A variant beside another one over all GANs of a data set, by protocol."""
+    """The rows of one ending beside those of another over all GANs of a data set, by protocol."""
 
-    variant: str
+    ending: str
     than: str
     comparisons: Mapping[str, Comparison]
 
 
 @dataclass(frozen=True)
-class Report:
+class TableReport:
     """A table with its results so far."""
 
     table: Table
@@ -108,15 +108,15 @@ class Report:
         return list(self.columns)
 
     def overall(self, data: str) -> list[Overall]:
-        """What the GANs of a data set say together of the rows that are not plain; nothing of fewer than two GANs."""
-        groups = [results for results in self.groups if results.group.data == data and results.entries]
+        """The GANs of a data set together, for the rows that are not plain; nothing for fewer than two GANs."""
+        groups = [results for results in self.groups if results.group.data == data and results.scores]
         if len(groups) < 2:
             return []
         found = []
-        endings = list(dict.fromkeys(variant(name) for results in groups for name in results.group.names))
+        endings = list(dict.fromkeys(ROW_OF[name].ending for results in groups for name in results.group.names))
         for than in self.table.compared_with:
             for one in (ending for ending in endings if ending not in ("", than)):
-                pairs = [(results.of_variant(one), results.of_variant(than)) for results in groups]
+                pairs = [(results.of_ending(one), results.of_ending(than)) for results in groups]
                 together = {column.label: compare_together(pairs, column.label) for column in self.columns[data]}
                 if comparisons := {label: made for label, made in together.items() if made is not None}:
                     found.append(Overall(one, than, comparisons))
@@ -133,8 +133,8 @@ class Report:
 
 def report(
     table: Table, runs: Sequence[TableRun], *, notes: Sequence[str] = (), failed: Mapping[str, str] | None = None
-) -> Report:
-    """Gathers what the runs have measured."""
+) -> TableReport:
+    """Gathers the results of the runs so far."""
     records = {
         (run.name, run.seed): (run.evaluations() if run.is_trained() else {}) | encoders_recall(run) for run in runs
     }
@@ -147,17 +147,17 @@ def report(
                 values.setdefault(name, {}).setdefault(label, {})[seed] = record["value"]
                 known = Column(label, record["better"], record["floor"], record["extractor"])
                 columns[group.data].setdefault(label, known)
-        entries = {
+        scores = {
             name: {
-                label: _entry(table, group, values, name, label, columns[group.data][label].better)
+                label: _score(table, group, values, name, label, columns[group.data][label].better)
                 for label in values[name]
             }
             for name in group.names
             if name in values
         }
-        groups.append(GroupResults(group, entries))
+        groups.append(GroupResults(group, scores))
     in_order = {data: list(of_data.values()) for data, of_data in columns.items()}
-    return Report(table, runs, in_order, groups, [*notes, *_where_measured(records.values())], failed or {})
+    return TableReport(table, runs, in_order, groups, [*notes, *_where_measured(records.values())], failed or {})
 
 
 def _where_measured(records: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[str]:
@@ -175,18 +175,18 @@ def encoders_recall(run: TableRun) -> dict[str, dict[str, Any]]:
     return {RECALL: {"value": max(scores), "better": "higher", "floor": None, "extractor": None}} if scores else {}
 
 
-def _entry(
+def _score(
     table: Table,
     group: Group,
     values: Mapping[str, Mapping[str, Mapping[int, float]]],
     name: str,
     label: str,
     better: str,
-) -> Entry:
+) -> Score:
     own = values[name][label]
-    others = {variant(other): values.get(other, {}).get(label, {}) for other in group.names if other != name}
+    others = {ROW_OF[other].ending: values.get(other, {}).get(label, {}) for other in group.names if other != name}
     comparisons = {than: compare(own, others[than]) for than in table.compared_with if others.get(than)}
-    return Entry(own, comparisons, better)
+    return Score(own, comparisons, better)
 
 
 def compare(own: Mapping[int, float], others: Mapping[int, float]) -> Comparison:
@@ -199,11 +199,11 @@ def compare(own: Mapping[int, float], others: Mapping[int, float]) -> Comparison
     return Comparison((statistics.fmean(mine) - base) / abs(base) if base else None, paired_test(mine, theirs))
 
 
-def compare_together(pairs: Sequence[tuple[Mapping[str, Entry], Mapping[str, Entry]]], label: str) -> Comparison | None:
+def compare_together(pairs: Sequence[tuple[Mapping[str, Score], Mapping[str, Score]]], label: str) -> Comparison | None:
     """Rows beside other ones, each of a GAN, under one protocol: the geometric mean of the ratios, less 1.
 
     The logarithms of the ratios are averaged over the GANs of a seed, and the test is on these means: the GANs of a
-    seed share encoders and the order of the data, so they are no independent trials. Seeds that a GAN lacks are left
+    seed share encoders and the order of the data, so they are not independent trials. Seeds that a GAN lacks are left
     out; None where none is left, or where a value is not positive.
     """
     values = [(own[label].values, other[label].values) for own, other in pairs if label in own and label in other]

@@ -1,7 +1,7 @@
-"""The runs behind a table: pre-train, train and grade what is missing, side by side where there is room.
+"""The runs behind a table: pre-train, train and grade those that are missing, side by side where there is room.
 
 encoders/DATA_seed0_0123456789/    one pre-training for all rows that agree in it
-runs/NAME_seed0/                   a run folder for each row and seed
+runs/NAME_seed0/                   a run folder per row and seed
 """
 
 import hashlib
@@ -17,20 +17,21 @@ from typing import Any
 from sclgan import distributed
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import SPLIT, evaluate_run
-from sclgan.experiments.tables.definitions import Table, check, fitting, resolve
-from sclgan.experiments.workers import Command, FolderLock, Workers, devices
-from sclgan.recipe import Recipe, construct
+from sclgan.experiments.tables.definitions import Table, assignments_for, check, resolve
+from sclgan.experiments.workers import Command, CommandPool, FolderLock, devices
+from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import ENCODERS, pretraining_parts, resolved, saved_recipe
-from sclgan.train.session import pretrain, train
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class TableRun:
-    """A row of a table with one seed. `fields` make the recipe of its name to this one, on the command line."""
+    """A row of a table with one seed. `fields` turn the recipe of its name into this one, on the command line."""
 
     name: str
     seed: int
@@ -39,14 +40,14 @@ class TableRun:
     folder: Path
     encoders: Path
     num_images: int | None
-    """Pictures that are graded; None for each protocol's number."""
+    """Pictures that are graded; None takes each protocol's own number."""
 
     @property
     def title(self) -> str:
         return f"{self.name}, seed {self.seed}"
 
     def evaluations(self) -> dict[str, dict[str, Any]]:
-        """The records of the finished run, by protocol; those of fewer steps or of another number of images are not."""
+        """The records of the finished run, by protocol, without those of fewer steps or of another number of images."""
         return {
             label: record
             for label, record in read_evaluations(self.folder).items()
@@ -91,14 +92,18 @@ def plan(
         for group in table.groups:
             for name in group.names:
                 recipe = resolve(name, seed=seed, assignments=assignments, budget=budget)
-                fields = [*fitting(name, assignments), f"seed={seed}", f"training.steps={recipe.training.steps}"]
+                fields = [
+                    *assignments_for(name, assignments),
+                    f"seed={seed}",
+                    f"training.steps={recipe.training.steps}",
+                ]
                 folder, encoders = out / "runs" / f"{name}_seed{seed}", out / "encoders" / _key(group.data, recipe)
                 runs.append(TableRun(name, seed, recipe, tuple(fields), folder, encoders, num_images))
     return runs
 
 
 def _key(data: str, recipe: Recipe) -> str:
-    """Names a pre-training by what decides it; how often it writes checkpoints does not."""
+    """The name of a pre-training, made from what decides it; how often it writes checkpoints does not."""
     parts = pretraining_parts(recipe)
     parts["pretraining"] = {name: v for name, v in parts["pretraining"].items() if not name.endswith("_every")}
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -106,15 +111,15 @@ def _key(data: str, recipe: Recipe) -> str:
 
 
 def missing_data(runs: Sequence[TableRun]) -> dict[str, str]:
-    """What keeps a data set from being opened, by its name in recipes; nothing where all is there."""
+    """Data set -> the reason why it cannot be opened; empty where all of them can."""
     reasons: dict[str, str] = {}
     firsts: dict[str, TableRun] = {}
     for run in runs:
-        firsts.setdefault(run.name.split("_")[1], run)
+        firsts.setdefault(run.recipe.row.data, run)
     for data, run in firsts.items():
         try:
             for split in ("train", SPLIT):
-                construct(run.recipe.source, split)
+                run.recipe.source(split)
         except (OSError, ValueError) as error:
             reasons[data] = str(error)
     return reasons
@@ -131,10 +136,10 @@ class Job:
 def run_missing(
     runs: Sequence[TableRun], out: Path, *, jobs: int | None, num_workers: int, graded: Callable[[], None]
 ) -> dict[str, str]:
-    """Runs what is missing and returns the titles of the runs that failed, with what they said.
+    """Makes the missing runs and returns the titles of those that failed, with their errors.
 
     Under torchrun, and with one job, everything runs in this process, one run after the other; else as `jobs`
-    processes, each on a GPU or a CPU thread of its own. None is a job for each GPU. `graded` is called after every run.
+    processes, each on a GPU or a CPU thread of its own. None runs one job per GPU. `graded` is called after every run.
 
     Raises:
         KeyboardInterrupt: it was interrupted; calling again continues.
@@ -146,7 +151,7 @@ def run_missing(
         raise ValueError(f"--jobs {jobs}: at least 1, and under torchrun, where all ranks train one run, no more")
     failed: dict[str, str] = {}
     with FolderLock(out) if distributed.rank() == 0 else nullcontext() as lock:
-        workers = Workers(num_jobs, held=lock.descriptor) if lock is not None and num_jobs > 1 else None
+        workers = CommandPool(num_jobs, held=lock.descriptor) if lock is not None and num_jobs > 1 else None
         missing = {run.encoders: run for run in reversed(runs) if not run.is_pretrained()}  # the first of each
         missing = dict(reversed(missing.items()))
         _run_all([_pretraining(run, num_workers) for run in _agreed(list(missing.values()))], workers, failed)
@@ -160,7 +165,7 @@ def run_missing(
 
 
 def _agreed(runs: list[TableRun]) -> list[TableRun]:
-    """What rank 0 found: files that it writes must not change the plans of others."""
+    """The runs that rank 0 found: files that it writes must not change the plans of others."""
     found: list[TableRun] = distributed.gather_objects(runs)[0]
     return found
 
@@ -185,11 +190,11 @@ def _training(run: TableRun, num_workers: int) -> Job:
 
 def _run_all(
     jobs: Sequence[Job],
-    workers: Workers | None,
+    workers: CommandPool | None,
     failed: dict[str, str],
     graded: Callable[[], None] = lambda: None,
 ) -> None:
-    """Runs the jobs, here or by the workers; a failed one is noted, and the others go on."""
+    """Runs the jobs, in this process or by the workers; a failed one is noted, and the others go on."""
 
     def note(title: str, error: Exception | None) -> None:
         if error is not None:
@@ -217,7 +222,7 @@ def _run_all(
 
 @contextmanager
 def said_once(logger: logging.Logger) -> Iterator[None]:
-    """Within it the logger does not repeat itself, such as on protocols that do not fit any of the runs."""
+    """Keeps a logger from repeating itself within it, such as on protocols that do not fit any of the runs."""
     said: set[str] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
@@ -233,6 +238,6 @@ def said_once(logger: logging.Logger) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """A line of progress, once."""
+    """Logs a line of progress, on rank 0 alone."""
     if distributed.rank() == 0:
         log.info("%s", text)

@@ -1,4 +1,4 @@
-"""A table's report as text: the words for its numbers, Markdown and CSV."""
+"""The report of a table as text: the words for its numbers, Markdown and CSV."""
 
 import csv
 import io
@@ -6,17 +6,17 @@ import statistics
 from typing import Any
 
 from sclgan.experiments.compare import cost_of
-from sclgan.experiments.tables.definitions import called, title
-from sclgan.experiments.tables.report import RECALL, SIGNIFICANT, Comparison, Entry, GroupResults, Report
+from sclgan.experiments.tables.definitions import ending_title, title
+from sclgan.experiments.tables.report import RECALL, SIGNIFICANT, Comparison, GroupResults, Score, TableReport
 from sclgan.experiments.tables.seeds import CONFIDENCE, FEWEST
 
 OVERALL_NOTE = "All GANs together: the geometric mean of the ratios less 1, with the test over seeds."
 
 
-def value_text(entry: Entry) -> str:
-    """The mean, and half of its interval to two digits."""
-    ends = entry.interval
-    return f"{entry.mean:.4g}" + (f" ± {float(f'{(ends[1] - ends[0]) / 2:.2g}'):g}" if ends else "")
+def value_text(score: Score) -> str:
+    """The mean, and half the width of its interval to two digits."""
+    ends = score.interval
+    return f"{score.mean:.4g}" + (f" ± {float(f'{(ends[1] - ends[0]) / 2:.2g}'):g}" if ends else "")
 
 
 def change_text(found: Comparison | None) -> str:
@@ -31,7 +31,7 @@ def p_text(found: Comparison | None) -> str:
     return "too few seeds" if found.p is None else f"{found.p:.2g}" if found.p >= 0.001 else "< 0.001"
 
 
-def seeds_note(made: Report) -> str:
+def seeds_note(made: TableReport) -> str:
     """How to read means, intervals and tests."""
     num_seeds = len({run.seed for run in made.runs})
     few = f" With fewer than {FEWEST} seeds there is no test." if num_seeds < FEWEST else ""
@@ -43,8 +43,8 @@ def seeds_note(made: Report) -> str:
     )
 
 
-def costs(made: Report) -> list[dict[str, Any]]:
-    """A row for each recipe: means over its seeds of images and seconds of both phases, and the largest memory."""
+def costs(made: TableReport) -> list[dict[str, Any]]:
+    """A row per recipe: means over its seeds of images and seconds of both phases, and the largest memory."""
     rows = []
     for group in made.table.groups:
         for name in group.names:
@@ -62,14 +62,14 @@ def costs(made: Report) -> list[dict[str, Any]]:
     return rows
 
 
-def markdown(made: Report) -> str:
-    """The whole report but curves and samples."""
+def markdown(made: TableReport) -> str:
+    """The whole report without curves and samples."""
     lines = [f"# {made.table.title}", "", *(f"- {note}" for note in [*made.notes, seeds_note(made)])]
     lines += [f"- failed: {who}: {why}" for who, why in made.failed.items()]
     for data in made.data():
         lines += ["", f"## {data}", "", *_summary(made, data)]
     for results in made.groups:
-        if results.entries:
+        if results.scores:
             lines += ["", f"## {results.group.title} on {results.group.data}, in detail", "", *_detail(made, results)]
     lines += ["", "## Cost", "", *_cost_table(made)]
     if made.published():
@@ -81,7 +81,7 @@ def markdown(made: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _summary(made: Report, data: str) -> list[str]:
+def _summary(made: TableReport, data: str) -> list[str]:
     columns = made.columns[data]
     if not columns:
         return ["Nothing is graded yet."]
@@ -91,14 +91,14 @@ def _summary(made: Report, data: str) -> list[str]:
     ]
     for results in made.groups:
         for name in results.group.names if results.group.data == data else ():
-            entries = results.entries.get(name, {})
-            cells = [summary_text(entries[c.label]) if c.label in entries else "not yet" for c in columns]
+            scores = results.scores.get(name, {})
+            cells = [summary_text(scores[c.label]) if c.label in scores else "not yet" for c in columns]
             lines.append(f"| {results.group.title} | {title(name)} | {' | '.join(cells)} |")
     floors = ["" if column.floor is None else f"{column.floor:.4g}" for column in columns]
     return [*lines, f"| real pictures | | {' | '.join(floors)} |", *_overall_table(made, data)]
 
 
-def _overall_table(made: Report, data: str) -> list[str]:
+def _overall_table(made: TableReport, data: str) -> list[str]:
     rows, columns = made.overall(data), made.columns[data]
     if not rows:
         return []
@@ -109,7 +109,7 @@ def _overall_table(made: Report, data: str) -> list[str]:
     ]
     for row in rows:
         cells = [overall_text(row.comparisons.get(column.label), column.better) for column in columns]
-        lines.append(f"| {called(row.variant)} | {made.table.compared_with[row.than]} | {' | '.join(cells)} |")
+        lines.append(f"| {ending_title(row.ending)} | {made.table.compared_with[row.than]} | {' | '.join(cells)} |")
     return lines
 
 
@@ -122,31 +122,31 @@ def overall_text(found: Comparison | None, better: str) -> str:
     )
 
 
-def summary_text(entry: Entry) -> str:
+def summary_text(score: Score) -> str:
     """The cell of the summary: value, change against the plain row, star."""
-    change = change_text(entry.comparisons.get(""))
-    return value_text(entry) + (f" ({change}){'*' if entry.verdict('') else ''}" if change else "")
+    change = change_text(score.comparisons.get(""))
+    return value_text(score) + (f" ({change}){'*' if score.verdict('') else ''}" if change else "")
 
 
-def _detail(made: Report, results: GroupResults) -> list[str]:
+def _detail(made: TableReport, results: GroupResults) -> list[str]:
     than = made.table.compared_with
     heads = ["protocol", "row", "mean", f"{CONFIDENCE:.0%} interval", "by seed"]
-    heads += [part for called in than.values() for part in (f"against {called}", "p")]
+    heads += [part for other in than.values() for part in (f"against {other}", "p")]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
     for column in made.columns[results.group.data]:
-        for name, entries in results.entries.items():
-            if column.label in entries:
-                entry = entries[column.label]
-                ends = "one seed" if entry.interval is None else "{:.4g} to {:.4g}".format(*entry.interval)
-                by_seed = ", ".join(f"{value:.4g}" for value in entry.values.values())
-                cells = [f"`{column.label}`", title(name), f"{entry.mean:.4g}", ends, by_seed]
+        for name, scores in results.scores.items():
+            if column.label in scores:
+                score = scores[column.label]
+                ends = "one seed" if score.interval is None else "{:.4g} to {:.4g}".format(*score.interval)
+                by_seed = ", ".join(f"{value:.4g}" for value in score.values.values())
+                cells = [f"`{column.label}`", title(name), f"{score.mean:.4g}", ends, by_seed]
                 for one in than:
-                    cells += [change_text(entry.comparisons.get(one)), p_text(entry.comparisons.get(one))]
+                    cells += [change_text(score.comparisons.get(one)), p_text(score.comparisons.get(one))]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _cost_table(made: Report) -> list[str]:
+def _cost_table(made: TableReport) -> list[str]:
     rows = costs(made)
     memory = any(row["memory"] for row in rows)
     heads = ["recipe", "pre-training images", "seconds", "GAN training images", "seconds", *["GiB"] * memory]
@@ -159,24 +159,24 @@ def _cost_table(made: Report) -> list[str]:
     return [*lines, "", "Means over seeds. Rows that agree in the pre-training share it: its cost is paid once."]
 
 
-def table_csv(made: Report) -> str:
-    """A line for each row and protocol."""
+def table_csv(made: TableReport) -> str:
+    """A line per row and protocol."""
     than, seeds = made.table.compared_with, sorted({run.seed for run in made.runs})
     heads = ["data", "gan", "recipe", "protocol", "better", "real_pictures", "mean", "low", "high"]
     heads += [
-        f"{what}_{called.replace(' ', '_')}" for called in than.values() for what in ("change_against", "p_against")
+        f"{what}_{other.replace(' ', '_')}" for other in than.values() for what in ("change_against", "p_against")
     ]
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow([*heads, *(f"seed{seed}" for seed in seeds)])
     for results in made.groups:
         columns = {column.label: column for column in made.columns[results.group.data]}
-        for name, entries in results.entries.items():
-            for label, entry in entries.items():
+        for name, scores in results.scores.items():
+            for label, score in scores.items():
                 column = columns[label]
-                found = [entry.comparisons.get(one) for one in than]
+                found = [score.comparisons.get(one) for one in than]
                 numbers = [value for one in found for value in ((one.change, one.p) if one else (None, None))]
                 about = [results.group.data, results.group.gan, name, label, column.better, column.floor]
-                by_seed = [entry.values.get(seed) for seed in seeds]
-                writer.writerow([*about, entry.mean, *(entry.interval or (None, None)), *numbers, *by_seed])
+                by_seed = [score.values.get(seed) for seed in seeds]
+                writer.writerow([*about, score.mean, *(score.interval or (None, None)), *numbers, *by_seed])
     return buffer.getvalue()

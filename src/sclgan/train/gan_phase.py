@@ -15,9 +15,9 @@ from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
 from sclgan.gans.base import Fake, TextToImageGAN
-from sclgan.losses.precision import widened
+from sclgan.losses.precision import as_float32
 from sclgan.losses.terms import sum_over_views
-from sclgan.random import normal, uniform
+from sclgan.random import Stream, normal, uniform
 from sclgan.recipe import Training
 from sclgan.train.ema import AveragedModel, decay_of
 from sclgan.train.label_terms import LABEL_TERMS, label_terms
@@ -60,7 +60,7 @@ class GANPhase:
                         for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
-            values = descend(self.discriminator_optimizer, terms, weights)
+            values = descend(self.discriminator_optimizer, terms, weights, network="discriminator")
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         weights = weights_at(step, recipe.generator_weights, recipe)
@@ -76,9 +76,9 @@ class GANPhase:
                     ]
                 )
             sentences = [text.sentence for text in texts]
-            images = [widened(code.image) for code in codes if code is not None]
+            images = [as_float32(code.image) for code in codes if code is not None]
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
-            values = descend(self.generator_optimizer, terms, weights)
+            values = descend(self.generator_optimizer, terms, weights, network="generator")
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
@@ -94,7 +94,9 @@ class GANPhase:
         num_rows = len(batch.labels) * distributed.world_size()
         mine = distributed.own_rows(num_rows)
         return [
-            Augmentation(self.recipe.augment, uniform(num_rows, NUM_DRAWS, self.seed, step, view, AUGMENTATION)[mine])
+            Augmentation(
+                self.recipe.augment, uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
+            )
             for view in range(len(batch.views))
         ]
 
@@ -104,7 +106,7 @@ class GANPhase:
         mine, device = distributed.own_rows(num_rows), batch.labels.device
         shared = self.recipe.noise == "shared"
         return [
-            normal(num_rows, self.gan.z_dim, self.seed, step, 0 if shared else view)[mine].to(device)
+            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine].to(device)
             for view in range(len(batch.views))
         ]
 
@@ -123,9 +125,6 @@ class GANPhase:
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
 
 
-AUGMENTATION = 1  # ends the key of its random numbers, which are then not those of the noise
-
-
 def as_judged(fake: Fake, augment: Augment) -> Fake:
     """The fake as D and the frozen encoder see it, in both steps: in float32, augmented."""
-    return replace(fake, images=tuple(augment(widened(image)) for image in fake.images))
+    return replace(fake, images=tuple(augment(as_float32(image)) for image in fake.images))
