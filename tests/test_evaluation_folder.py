@@ -159,7 +159,7 @@ def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: 
         ("diversity_lite0", "folder", "needs several pictures of a label"),
         ("ground", "folder", "is for the emoji source alone"),
         ("fd_lite0", "emoji", "generated pictures have sizes"),
-        ("fd_lite0", "none", "no folder, no .npz file and no data set"),
+        ("fd_lite0", "none", "is not a folder, an .npz file or a data set"),
         ("fd_lite0", "wide", "wide.npz has 3 features, fd_lite0 has 1280"),
         ("fd_lite0", "other", "other.npz was made with inception@tf1"),
     ],

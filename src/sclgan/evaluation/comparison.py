@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 def kind_of_reals(given: str | None) -> RealsAre:
-    """What `--reals` names.
+    """The kind of real pictures that `--reals` names.
 
     Raises:
-        FileNotFoundError: nothing that `given_reals` could read.
+        FileNotFoundError: `given_reals` could not read it.
         ValueError: the folder of a run.
     """
     if given is None:
@@ -37,7 +37,7 @@ def kind_of_reals(given: str | None) -> RealsAre:
         return "statistics"
     if path.suffix != ".npz" or not path.is_file():
         known = ", ".join([*sources.SOURCES, packaged.NAME])
-        raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
+        raise FileNotFoundError(f"--reals {given} is not a folder, an .npz file or a data set ({known})")
     return "statistics"
 
 

@@ -91,7 +91,7 @@ def evaluate_run(
 def _offer(
     run: Run, source: Source, named: Sequence[EvaluationProtocol], options: EvaluationOptions
 ) -> tuple[Offer, Source | None]:
-    """What is known of the pictures, and the training split where a protocol may fit a classifier to it."""
+    """Known facts about the pictures, and the training split if a protocol may fit a classifier to it."""
     own_photographs = options.reals is None and not source.composes
     offer = Offer(
         reals="pictures" if options.reals is None else kind_of_reals(options.reals),
