@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -111,6 +112,16 @@ def test_inception_score_equals_that_of_torch_fidelity() -> None:
     mean, deviation = theirs["inception_score_mean"], theirs["inception_score_std"]
     assert ours.value == pytest.approx(mean, rel=1e-6)
     assert ours.interval == pytest.approx((mean - deviation, mean + deviation), rel=1e-6)
+
+
+def test_the_difference_to_torch_fidelity_on_few_pictures_is_that_of_the_order() -> None:
+    logits = normal(40, 100)
+    theirs = isc_features_to_metric(logits, splits=10)["inception_score_mean"]
+    order = torch.from_numpy(np.random.RandomState(2020).permutation(40))  # the order of torch-fidelity
+    ours, own_order = torch.randperm(40, generator=torch.Generator().manual_seed(0)), torch.empty(40, 100)
+    own_order[ours] = logits[order]
+    assert inception_score(own_order.double().softmax(1)).value == pytest.approx(theirs, rel=1e-6)
+    assert inception_score(logits.softmax(1)).value == pytest.approx(theirs, rel=2e-2)
 
 
 def test_sorted_classes_are_shuffled_before_splitting() -> None:
