@@ -32,7 +32,7 @@ def test_sample_names_words_it_does_not_know_and_draws_the_rest(plain, tmp_path)
     [
         ([""], "caption 1 of 1 is empty: ''; write one with words of the training captions, such as"),
         ([APPLE, "  "], "caption 2 of 2 is empty"),
-        (["!?"], "caption 1 of 1 is empty: '!?'"),
+        (["!?"], "caption 1 of 1 holds no word: '!?'"),
         (["zyxxy wvut"], "caption 1 of 1 holds no known word: 'zyxxy wvut'"),
     ],
 )
