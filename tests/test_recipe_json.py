@@ -63,6 +63,12 @@ def test_a_saved_recipe_names_classes_only_in_their_places(place, call):
     assert str(caught.value).isprintable()
 
 
+def test_a_run_of_before_fields_had_ranges_still_opens():
+    content = saved()
+    content["seed"], content["training"]["log_every"] = -1, 0
+    assert from_json(json.dumps(content)).seed == -1
+
+
 def change(path: str, value: object) -> str:
     content = saved()
     *folders, name = path.split(".")
@@ -97,6 +103,8 @@ def change(path: str, value: object) -> str:
         (change("name", 3), ""),
         (change("gan", "SSAGAN"), ""),
         (change("gan.nf", [64]), "gan.nf must be a whole number"),
+        (change("gan.nf", 0), "gan.nf must be at least 1, not 0"),
+        (change("encoders.code_size", -2), "encoders.code_size must be at least 2, not -2"),
         (change("gan.layers", 3), "gan is not a SSAGAN: got an unexpected keyword argument 'layers'"),
         (change("encoders", {"call": "sclgan.encoders.clip.CLIP"}), "encoders is not a CLIP: missing a required"),
         (change("encoders.backbone", 3), ""),
