@@ -190,7 +190,7 @@ class Recipe:
     label_rule: LabelRule = "shared"
     """Which rows are pairs of one label, where rows have several; see `sclgan.data.labels`."""
     long_captions: Literal["thin", "truncate"] = "truncate"
-    """The words that training reads of longer captions than `max_words`: a random subset in order, or the first ones."""
+    """The words that training reads of captions with more than `max_words`: a random subset in order, or the first."""
 
     @property
     def name(self) -> str:
