@@ -28,13 +28,15 @@ from torch import Tensor, nn
 from torchvision.models import Inception3
 
 from sclgan.data.picture_files import PictureFolder
-from sclgan.evaluation.engine import grade, measure_fakes
-from sclgan.evaluation.grading import pictures_of
+from sclgan.evaluation.batches import pictures_of
+from sclgan.evaluation.measured import measure
 from sclgan.evaluation.reals import known_statistics
+from sclgan.evaluation.results import results_of
 from sclgan.features.inception_tf import Inception
 from sclgan.features.networks import prepare_tf1
 from sclgan.metrics.frechet import frechet_distance, frechet_estimate
-from sclgan.metrics.statistics import BlockStatistics, FeatureStatistics, Gaussian
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import BlockStatistics, FeatureStatistics
 
 NUM_FEATURES = 2048
 SIZE = 299  # no resize: pytorch-fid's differs from TensorFlow's, and both networks are to see the same
@@ -133,9 +135,9 @@ def folders(num_pictures: int) -> None:
 
         def ours() -> float:
             pictures = PictureFolder(folder)
-            batches = pictures_of(pictures, range(len(pictures)), title="sclgan")
-            measured = measure_fakes(["fid"], batches, extractors={extractor.name: extractor})
-            (result,) = grade(
+            batches = pictures_of(pictures, range(len(pictures)))
+            measured = measure(["fid"], batches, extractors={extractor.name: extractor})
+            (result,) = results_of(
                 measured, known_statistics(measured.protocols, saved, Gaussian.load(saved), measured.extractors)
             )
             return result.value

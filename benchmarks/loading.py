@@ -49,6 +49,7 @@ class Photographs:
     """Made photographs, a `Source` without `picture`: eight of a label, five captions each."""
 
     name, split = "photographs", "train"
+    composes, credits = False, ()
 
     def __init__(self, *, with_boxes: bool) -> None:
         emoji = Emoji("train")

@@ -21,7 +21,7 @@ from PIL import Image
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.write import pack
 from sclgan.data.types import Sample
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 NUM_LABELS, NUM_READS = 1000, 2000
 
@@ -64,7 +64,7 @@ def measure(root: Path) -> None:
     packed = Packed("train", root=root)
     opened = (time.perf_counter() - began) * 1000
     after_opening = memory()
-    rng = numpy_generator(0)
+    rng = numpy_generator(Stream.CHOICE, 0)
     rows = rng.integers(len(packed), size=NUM_READS).tolist()
     began = time.perf_counter()
     for row in rows:

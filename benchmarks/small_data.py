@@ -17,11 +17,12 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
+from sclgan.train.gan import GANPhase
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
-from sclgan.evaluation.grading import machine
-from sclgan.evaluation.run import evaluate_run, read_evaluations
+from sclgan.evaluation.engine import EvaluationOptions
+from sclgan.evaluation.run import evaluate_run
 from sclgan.experiments.compare import compare_runs
 from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
@@ -37,9 +38,10 @@ from sclgan.recipes.small_data import (
     with_lazy_penalty,
     with_matching,
 )
+from sclgan.runs.evaluations import machine, read_evaluations
 from sclgan.runs.opened import open_run
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import pretrain, train, with_feature_discriminator
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train, with_feature_discriminator
 
 SIZES = (
     "image_size=32",
@@ -129,7 +131,7 @@ def main() -> None:
             encoders=encoders,
         )
         if not read_evaluations(folder):
-            evaluate_run(folder, PROTOCOLS, num_images=NUM_IMAGES)
+            evaluate_run(folder, EvaluationOptions(PROTOCOLS, num_images=NUM_IMAGES))
         found = dict(read_evaluations(folder))
         table.append(
             {

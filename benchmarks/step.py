@@ -11,6 +11,7 @@ import sys
 import time
 
 import torch
+from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.captions import Vocabulary
@@ -19,8 +20,7 @@ from sclgan.experiments.demo import SMALL
 from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train.training import with_feature_discriminator
 
 NUM_TURNS = 20
 BATCH = 32  # images per step: 32 anchors with one view, 16 with two

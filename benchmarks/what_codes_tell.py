@@ -26,7 +26,7 @@ from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.experiments.tables.definitions import called, variant
 from sclgan.experiments.tables.seeds import interval, paired_test
 from sclgan.files import write_atomically
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.records import read_metrics
@@ -64,7 +64,10 @@ def ground_accuracy(encoders: Encoders, tokenizer: Tokenizer, size: int) -> tupl
 def class_accuracy(encoders: Encoders, size: int) -> tuple[float, float]:
     """The share of pictures whose nearest other is of their class, and the share that chance would give."""
     source = Emoji("unseen")
-    pictures = [source.picture(row, size, numpy_generator(0, row), augment=False).pixels for row in range(len(source))]
+    pictures = [
+        source.picture(row, size, numpy_generator(Stream.SCORED_PICTURE, 0, row), augment=False).pixels
+        for row in range(len(source))
+    ]
     codes, labels = image_codes(encoders, pictures), torch.tensor(source.labels).flatten()
     same = labels[:, None] == labels[None, :]
     nearest = (codes @ codes.T).fill_diagonal_(-2).argmax(1)

@@ -22,13 +22,13 @@ from torch import Tensor
 from sclgan import models
 from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.sets.scenes import Scenes
-from sclgan.evaluation.grading import RECORDS
 from sclgan.files import replaced
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
 from sclgan.runs import checkpoint
+from sclgan.runs.evaluations import evaluation_records
 from sclgan.runs.folder import RECIPE, resolved, saved_recipe
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics
@@ -133,15 +133,9 @@ def _checked(folder: Path, name: str) -> Recipe:
 
 def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
     """The newest evaluation under each protocol of the checkpoint that ships."""
-    path = folder / RECORDS
-    try:
-        found = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        fitting = [record for record in found if (record["recipe"], record["step"]) == (run.recipe.name, run.step)]
-        newest = {record["label"]: record for record in fitting}
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{path} holds something other than evaluations ({error!r}): evaluate the run again"
-        ) from error
+    found = evaluation_records(folder)
+    own = [record for record in found if (record.get("recipe"), record["step"]) == (run.recipe.name, run.step)]
+    newest = {record["label"]: record for record in own}
     if not newest:
         others = ", ".join(sorted({str(record["step"]) for record in found})) or "none"
         raise ValueError(
@@ -176,9 +170,12 @@ def _share_of_noise(run: Run) -> float:
     caption always gives the same picture.
     """
     source = run.recipe.source("test")
-    rows = numpy_generator(2).permutation(len(source))[:NUM_COMPARED]
+    rows = numpy_generator(Stream.CHOICE, 2).permutation(len(source))[:NUM_COMPARED]
     size = run.recipe.image_size
-    captions = [source.picture(int(row), size, numpy_generator(2, int(row)), augment=False).caption for row in rows]
+    captions = [
+        source.picture(int(row), size, numpy_generator(Stream.SCORED_PICTURE, 2, int(row)), augment=False).caption
+        for row in rows
+    ]
     drawn = run.sample(captions, num_images=2, seed=2).float().unflatten(0, (-1, 2))  # [captions 2 3 h w]
     within = (drawn[:, 0] - drawn[:, 1]).abs().mean()
     return float(within / (drawn[:, 0] - drawn.roll(1, 0)[:, 0]).abs().mean())
@@ -195,9 +192,11 @@ class Rounding:
 def _rounding(run: Run, model: Run) -> Rounding:
     """Of pictures of held-out captions, each with its own noise."""
     source = run.recipe.source("test")
-    rows = numpy_generator(0).permutation(len(source))[:NUM_COMPARED].tolist()
+    rows = numpy_generator(Stream.CHOICE, 0).permutation(len(source))[:NUM_COMPARED].tolist()
     size = run.recipe.image_size
-    captions = [source.picture(row, size, numpy_generator(0, row), augment=False).caption for row in rows]
+    captions = [
+        source.picture(row, size, numpy_generator(Stream.SCORED_PICTURE, 0, row), augment=False).caption for row in rows
+    ]
     pictures = [opened.sample(captions, num_images=1, seed=0).short() for opened in (run, model)]
     difference = torch.sub(*pictures).abs()
     return Rounding(int(difference.max()), float(difference.double().mean()))

@@ -14,7 +14,8 @@ from sclgan.data.sets.emoji import Emoji
 from sclgan.evaluation.packaged_statistics import NAME, PATH, pack
 from sclgan.evaluation.reals import composition
 from sclgan.features.registry import EXTRACTORS
-from sclgan.metrics.statistics import FeatureStatistics, Gaussian
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import FeatureStatistics
 from sclgan.progress import ProgressLine
 
 NUM_SAMPLES, SIZE, BATCH = 10_000, 64, 100

@@ -29,13 +29,14 @@ import photos_on_disk
 from runs import final_weights, small
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.lite0 import Lite0
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.folder import evaluate_folder
 from sclgan.evaluation.run import evaluate_run
 from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import KNOWN
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train.training import train
 
 THREE_STEPS = ["pretraining.steps=3", "training.steps=3", "pretraining.batch_size=4", "training.batch_size=4"]
 SEEDED = {"emoji": [], "scenes": ["source.num_scenes=60"]}
@@ -68,7 +69,7 @@ def of_recipe(name: str, data: Path) -> tuple[str, object]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        session.train(fixed_size(name, data), run)
+        train(fixed_size(name, data), run)
         weights = hashlib.sha256()
         for key, tensor in sorted(final_weights(run).items()):
             weights.update(key.encode() + tensor.contiguous().numpy().tobytes())
@@ -81,9 +82,9 @@ def of_protocols(data: Path) -> dict[str, object]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         run, pictures = Path(folder) / "run", Path(folder) / "pictures"
-        session.train(fixed_size(FIXED, data), run)
-        of_run = evaluate_run(run, num_images=64, save_pictures=pictures)
-        of_folder = evaluate_folder(pictures, reals="emoji", encoders=run, num_workers=1)
+        train(fixed_size(FIXED, data), run)
+        of_run = evaluate_run(run, EvaluationOptions(num_images=64), save_pictures=pictures)
+        of_folder = evaluate_folder(pictures, EvaluationOptions(reals="emoji", num_workers=1), encoders=run)
         graded = {"run": of_run, "folder": of_folder}
         return {
             f"{kind}/{one.label}": [one.value, one.floor, list(one.interval or ())]

@@ -14,6 +14,8 @@ import statistics
 from pathlib import Path
 from typing import Any
 
+from sclgan.runs.evaluations import read_evaluations
+
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "docs" / "results.md", ROOT / "docs" / "small-data.md")
 
@@ -23,7 +25,6 @@ def gather(out: Path, command: str, runs: list[Path]) -> None:
     rows = []
     for run in runs:
         recipe = json.loads((run / "recipe.json").read_text())
-        records = [json.loads(line) for line in (run / "evaluations.jsonl").read_text().splitlines()]
         timed = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
         cost = next(record for record in reversed(timed) if "seconds" in record)
         rows.append(
@@ -31,7 +32,7 @@ def gather(out: Path, command: str, runs: list[Path]) -> None:
                 "recipe": recipe,
                 "images": cost["images"],
                 "seconds": cost["seconds"],
-                "evaluations": list({record["label"]: record for record in records}.values()),
+                "evaluations": list(read_evaluations(run).values()),
             }
         )
     out.write_text(json.dumps({"command": command, "runs": rows}, indent=1) + "\n")

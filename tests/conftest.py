@@ -23,26 +23,42 @@ def cache(tmp_path_factory) -> None:
 
 
 @pytest.fixture(scope="session")
+def plain(tmp_path_factory) -> Path:
+    """A tiny run of the baseline, made by the commands; its encoders are beside it in "encoders"."""
+    from command_line import PLAIN, done
+    from runs import small_fields
+
+    folder = tmp_path_factory.mktemp("plain")
+    ended = done("pretrain", PLAIN, *small_fields(PLAIN), "--out", folder / "encoders")
+    assert ended.out == f"encoders in {folder / 'encoders'}\n"
+    encoders = ("--encoders", folder / "encoders")
+    ended = done("train", PLAIN, *small_fields(PLAIN), "--out", folder / "run", *encoders)
+    assert ended.out == f"run in {folder / 'run'}\n"
+    return folder / "run"
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
     """A tiny run of the method, six steps of each phase, never interrupted; tests read it and copy it."""
     from runs import SCL, SIX_STEPS, small
-    from sclgan.train import session
+    from sclgan.train import training
 
     folder = tmp_path_factory.mktemp("trained") / "run"
-    session.train(small(SCL, *SIX_STEPS), folder)
+    training.train(small(SCL, *SIX_STEPS), folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def evaluated(trained, tmp_path_factory) -> Path:
     """The trained run with two evaluations of its last step, and one of another."""
+    from sclgan.evaluation.engine import EvaluationOptions
     from sclgan.evaluation.run import evaluate_run
 
     run = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(trained, run)
     for num_images in (4, 6):
-        evaluate_run(run, ["ground"], num_images=num_images)
-    evaluate_run(run, ["ground"], num_images=5, checkpoint="5")
+        evaluate_run(run, EvaluationOptions(["ground"], num_images=num_images))
+    evaluate_run(run, EvaluationOptions(["ground"], num_images=5), checkpoint="5")
     return run
 
 
@@ -50,7 +66,7 @@ def evaluated(trained, tmp_path_factory) -> Path:
 def script():
     """`scripts/build_model.py` as a module."""
     sys.path.insert(0, str(SCRIPTS))
-    import build_model
+    import build_model  # type: ignore[import-not-found]
 
     sys.path.remove(str(SCRIPTS))
     return build_model

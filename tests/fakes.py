@@ -1,14 +1,16 @@
 """Small stand-ins: a labelled source of coloured squares, and a backbone that averages pixels."""
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor, nn
 
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 COLOURS = {"red": (230, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220), "white": (250, 250, 250)}
 
@@ -17,13 +19,19 @@ class Squares:
     """`per_label` squares of each colour, on a dark ground; the caption names the colour and the row."""
 
     name = "squares"
+    composes = False
+    credits = ()
 
     def __init__(self, split: str = "train", *, per_label: int = 4, labelled: bool = True) -> None:
         self.split = split
         names = list(COLOURS)
-        self.label_names = names if labelled else []
-        self.labels = [(label,) if labelled else () for label in range(len(names)) for _ in range(per_label)]
-        self.keys = [f"{names[row // per_label]}_{row % per_label}" for row in range(len(names) * per_label)]
+        self.label_names: Sequence[str] = names if labelled else []
+        self.labels: Sequence[tuple[int, ...]] = [
+            (label,) if labelled else () for label in range(len(names)) for _ in range(per_label)
+        ]
+        self.keys: Sequence[str] = [
+            f"{names[row // per_label]}_{row % per_label}" for row in range(len(names) * per_label)
+        ]
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -38,6 +46,13 @@ class Squares:
 
     def captions(self) -> Iterable[str]:
         return [f"a {key.split('_')[0]} square number{key.split('_')[1]}" for key in self.keys]
+
+    def sample(self, index: int) -> Sample:
+        file = io.BytesIO()
+        picture = self.picture(index, 64, np.random.default_rng(0), augment=False)
+        Image.fromarray(picture.pixels).save(file, "PNG")
+        caption = list(self.captions())[index]
+        return Sample(file.getvalue(), (caption,), self.labels[index], self.split, self.keys[index])
 
 
 class PixelBackbone(nn.Module):

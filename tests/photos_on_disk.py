@@ -1,7 +1,7 @@
 """Small copies of the published data sets, in their exact layouts: tiny photographs, lists, metadata."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +124,6 @@ def own_pictures(root: Path, per_label: int = 6) -> Path:
     return root
 
 
-def table(path: Path, rows: Sequence[dict[str, object]]) -> None:
+def table(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """A metadata.jsonl."""
     write(path, "".join(json.dumps(row) + "\n" for row in rows))

@@ -23,7 +23,8 @@ def small(name: str = SCL, *assignments: str) -> Recipe:
 def small_fields(name: str = SCL, *assignments: str) -> list[str]:
     """What `small` sets, as the command line takes it."""
     made = small(name, *assignments)
-    given = dict(assignment.split("=") for assignment in tiny_assignments(recipe(name)))
+    given: dict[str, object] = {}
+    given |= dict(assignment.split("=") for assignment in tiny_assignments(recipe(name)))
     given |= {"pretraining.batch_size": made.pretraining.batch_size, "training.batch_size": made.training.batch_size}
     given |= {"pretraining.checkpoint_every": 1, "training.checkpoint_every": 1}
     given |= dict(assignment.split("=") for assignment in assignments)

@@ -7,13 +7,14 @@ import pytest
 from PIL import Image
 
 from sclgan.data.contact_sheet import contact_sheet
-from sclgan.data.types import Picture
+from sclgan.data.types import Picture, Sample
 
 
 class Squares:
     """Gray squares with a long caption and, on every other row, two labels."""
 
     name, split = "squares", "train"
+    composes, credits = False, ()
     label_names = ("left", "right")
     labels = ((0, 1), (), (0, 1), (), (0,))
     keys = ("a", "b", "c", "d", "e")
@@ -27,6 +28,9 @@ class Squares:
 
     def captions(self) -> list[str]:
         return ["a square"]
+
+    def sample(self, index: int) -> Sample:
+        raise NotImplementedError
 
 
 @pytest.mark.parametrize(("rows", "columns", "shown"), [(2, 2, 4), (1, 3, 3), (4, 4, 5)])

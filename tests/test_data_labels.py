@@ -2,6 +2,7 @@
 
 from collections import Counter
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def draws(rule, anchor, times=4000):
     return found
 
 
-def near(counts: Counter, expected: dict, times: int) -> bool:
+def near(counts: Counter[Any], expected: dict[Any, float], times: int) -> bool:
     """Within 5 standard deviations of each expected share, and nothing else."""
     assert set(counts) == {key for key, share in expected.items() if share}
     return all(abs(counts[k] - times * p) <= 5 * (times * p * (1 - p)) ** 0.5 + 1e-9 for k, p in expected.items())
@@ -47,8 +48,8 @@ def test_shared_draws_a_label_by_inverse_frequency_and_a_uniform_row_that_has_it
 
 
 def test_shared_draws_no_label_that_only_the_anchor_has():
-    rows = ((0, 1), (1,))
-    partners = Partners(rows, 2, "shared")
+    rows = ((0, 1), (1,), (2,))
+    partners = Partners(rows, 3, "shared")
     assert {partners.label(0, np.random.default_rng(i)) for i in range(50)} == {1}
 
 
@@ -101,7 +102,7 @@ def test_with_one_label_a_row_all_rules_draw_the_same(rule):
 
 def test_an_unknown_rule_is_refused():
     with pytest.raises((ValueError, TypeError), match=r"rule|share"):
-        Partners(ROWS, NUM_LABELS, "share")
+        Partners(ROWS, NUM_LABELS, "share")  # type: ignore[arg-type]
 
 
 class ManyLabels(Squares):
@@ -162,6 +163,7 @@ def test_the_report_counts_what_the_rule_draws(rule):
     shares = sorted(count / (9 * times) for count in counts.values())
     drawn = sorted([*report.drawn.values(), 1 / 9])  # and the row without a label
     np.testing.assert_allclose(shares, drawn, atol=0.01)
+    np.testing.assert_allclose(np.sort(partners.shares[partners.shares > 0]), sorted(report.drawn.values()), rtol=1e-12)
     assert 0 < report.entropy <= np.log2(len(report.drawn)) + 1e-12
     assert report.fall_back == (pytest.approx(6 / 9) if rule == "exact" else report.fall_back)
     assert rule in report.lines()[0]

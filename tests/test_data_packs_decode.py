@@ -4,11 +4,12 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
+from sclgan.data.images import decode as decode_picture
 from sclgan.data.packs import decode
 from sclgan.data.packs.decode import open_jpeg, training_pixels
-from sclgan.data.sets.photographs import decoded_bytes, framed, margin
+from sclgan.data.sets.photographs import decoded, framed, margin
 
 SIZE = 32
 
@@ -41,18 +42,34 @@ def jpeg(width: int, height: int, **options: object) -> bytearray:
 def test_a_crop_is_that_of_the_whole_picture_bit_for_bit(options):
     for width, height in ((38, 38), (38, 90), (61, 38)):
         content = jpeg(width, height, **options)
-        image = decoded_bytes(bytes(content), name="whole")
+        image = decoded(bytes(content), name="whole")
         for draws in (None, (0.0, 0.0, 0.0), (0.9, 0.999, 0.999), (0.4, 0.3, 0.1), (0.6, 0.5, 0.7)):
             found = training_pixels(content, SIZE, draws, name="fast")
             np.testing.assert_array_equal(found, framed(image, SIZE, draws))
+
+
+@pytest.mark.parametrize("kind", ["turned", "turned by XMP", "profile"])
+def test_metadata_of_others_shards_are_obeyed(kind):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {
+        "turned": {"exif": exif},
+        "turned by XMP": {"xmp": b'<x:xmpmeta tiff:Orientation="6"/>'},
+        "profile": {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()},
+    }[kind]
+    content = jpeg(38, 38, **options)
+    assert open_jpeg(content) is None
+    found = training_pixels(content, SIZE, None, name="fast")
+    np.testing.assert_array_equal(found, framed(decode_picture(bytes(content)), SIZE, None))
+    plain = training_pixels(jpeg(38, 38), SIZE, None, name="plain")
+    assert kind == "profile" or np.array_equal(found, np.rot90(plain, -1))
 
 
 def test_rows_below_the_crop_are_not_decoded():
     opened = open_jpeg(jpeg(38, 200))
     assert opened is not None
     assert (opened.height, opened.width) == (200, 38)
-    assert len(opened.pixels(33)) == 48
-    assert len(opened.pixels(199)) == 200
+    assert [None if rows is None else len(rows) for rows in map(opened.pixels, (33, 199))] == [48, 200]
 
 
 @pytest.mark.parametrize("kind", ["cut", "progressive", "PNG", "empty", "CMYK", "huge", "half a header"])
@@ -73,7 +90,7 @@ def test_what_is_not_plain_is_left_to_pillow(kind):
 def test_damage_is_an_error_with_and_without_simplejpeg(monkeypatch):
     content = jpeg(38, 38)[:-300]
     for _ in range(2):
-        with pytest.raises(ValueError, match="some row is truncated or no picture"):
+        with pytest.raises(ValueError, match="some row is truncated or not a picture"):
             training_pixels(content, SIZE, None, name="some row")
         monkeypatch.setattr(decode, "simplejpeg", None)
     assert min(Image.open(io.BytesIO(jpeg(38, 38))).size) == margin(SIZE)

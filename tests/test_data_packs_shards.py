@@ -3,17 +3,21 @@
 import io
 import json
 import logging
+import os
+import re
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from sclgan.data.packs.folder import index_folder, verify
+from sclgan.data.packs.folder import index_folder
+from sclgan.data.packs.members import LIMIT
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
-from sclgan.random import numpy_generator
+from sclgan.data.packs.verify import verify
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
 
@@ -24,7 +28,7 @@ def picture(number: int, ending: str = "JPEG", mode: str = "RGB", size: tuple[in
     return file.getvalue()
 
 
-def write(path: Path, files: dict[str, bytes | tarfile.TarInfo]) -> Path:
+def write(path: Path, files: Mapping[str, bytes | tarfile.TarInfo]) -> Path:
     """A tar file of these members."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w") as tar:
@@ -67,7 +71,7 @@ def test_a_folder_of_img2dataset_is_indexed_in_place(tmp_path):
     assert list(train.keys[4:6]) == ["000000010", "000000011"]
     assert (list(train.labels), train.label_names) == ([()] * 8, [])
     for row, number in enumerate((0, 1, 2, 3, 10, 11, 12, 13)):
-        drawn = train.picture(row, 32, numpy_generator(row))
+        drawn = train.picture(row, 32, np.random.default_rng(row))
         assert drawn.caption == f"a plain picture {number}"
         assert np.abs(drawn.pixels.astype(int) - COLOURS[number % 3]).max() < 8
     assert list(verify(tmp_path)) == []
@@ -90,31 +94,35 @@ def test_labels_and_pictures_of_every_kind(tmp_path):
     }
     write(tmp_path / "val" / "0.tar", files)
     write(tmp_path / "0.tar", files)
-    assert index_folder(tmp_path, name="mixed") == []
+    left_out = index_folder(tmp_path, name="mixed")
+    assert len(left_out) == 4  # in both shards, and nothing fails
+    assert left_out[0] == "0.tar: 1 captions without a word"
+    assert left_out[1].startswith("0.tar: 1 files are not read, with no ending (1): names end at their first dot")
     train = Packed("train", root=tmp_path)
     assert train.label_names == ["3", "7", "cat"]  # numbers in order, then names
     assert list(train.labels) == [(1,), (2, 0), (0,), ()]
     assert train.rows_of_label(0).tolist() == [1, 2]
     assert list(train.keys) == ["a/1", "a/2", "x/y", "a/4"]
     assert list(train.captions()) == ["one", "two", "three", "été trois", "four"]
-    assert {train.picture(2, 16, numpy_generator(seed)).caption for seed in range(20)} == {"three", "été trois"}
+    assert {train.picture(2, 16, np.random.default_rng(seed)).caption for seed in range(20)} == {"three", "été trois"}
     for row, expected in ((0, COLOURS[0]), (2, COLOURS[2]), (3, COLOURS[0])):
-        assert np.abs(train.picture(row, 16, numpy_generator(0)).pixels.astype(int) - expected).max() < 12
-    assert np.ptp(train.picture(1, 16, numpy_generator(0)).pixels, axis=-1).max() == 0  # gray
+        assert np.abs(train.picture(row, 16, np.random.default_rng(0)).pixels.astype(int) - expected).max() < 12
+    assert np.ptp(train.picture(1, 16, np.random.default_rng(0)).pixels, axis=-1).max() == 0  # gray
     assert len(Packed("test", root=tmp_path)) == 4
 
 
-BAD = {
+BAD: dict[str, dict[str, bytes | tarfile.TarInfo]] = {
     "no picture beside": {"1.txt": b"one"},
     "it has no caption with a word": {"1.jpg": picture(0), "1.txt": b" ... \n"},
-    "its texts are not JSON in UTF-8": {"1.jpg": picture(0), "1.json": b"{'caption': 1}"},
-    "its .json holds no object": {"1.jpg": picture(0), "1.json": b"[1]"},
+    "its .json is not JSON in UTF-8": {"1.jpg": picture(0), "1.json": b"{'caption': 1}"},
+    "its .json holds '[1]'; expected an object": {"1.jpg": picture(0), "1.json": b"[1]"},
+    "its .txt is not text in UTF-8": {"1.jpg": picture(0), "1.txt": "a red kite at a café".encode("latin-1")},
     "its caption is '5'": {"1.jpg": picture(0), "1.json": b'{"caption": 5}'},
     "its labels are": {"1.jpg": picture(0), "1.json": b'{"caption": "one", "labels": [-1]}'},
     "its texts hold half a character": {"1.jpg": picture(0), "1.json": b'{"caption": "one \\ud800"}'},
     "at most 1,048,576 are read": {"1.jpg": picture(0), "1.txt": b"a" * (2**20 + 1)},
-    "its texts are not": {"1.jpg": picture(0), "1.json": b"[" * 100_000},
-    "is no plain file": {"1.jpg": member("1.jpg"), "1.txt": b"one"},
+    "its .json is not JSON": {"1.jpg": picture(0), "1.json": b"[" * 100_000},
+    "is not a plain file": {"1.jpg": member("1.jpg"), "1.txt": b"one"},
     "1.TXT is there twice": {"1.jpg": picture(0), "1.txt": b"one", "1.TXT": b"other"},
 }
 
@@ -123,7 +131,7 @@ BAD = {
 def test_a_bad_sample_is_named_and_fails_or_is_left_out(tmp_path, told):
     files = {"0.jpg": picture(0), "0.txt": b"zero", **BAD[told], "2.jpg": picture(2), "2.txt": b"two"}
     write(tmp_path / "0.tar", files)
-    with pytest.raises(ValueError, match=told.replace(".", r"\.")):
+    with pytest.raises(ValueError, match=re.escape(told)):
         index_folder(tmp_path, name="bad")
     assert not (tmp_path / "dataset.json").exists()
     left_out = index_folder(tmp_path, name="bad", damaged="skip")
@@ -135,7 +143,7 @@ def test_a_bad_sample_is_named_and_fails_or_is_left_out(tmp_path, told):
 
 def test_names_that_climb_links_and_devices_are_never_followed(tmp_path):
     inside = tmp_path / "shards"
-    files = {
+    files: dict[str, bytes | tarfile.TarInfo] = {
         "../../escape.jpg": picture(0),
         "../../escape.txt": b"out",
         "/absolute.jpg": picture(1),
@@ -147,10 +155,10 @@ def test_names_that_climb_links_and_devices_are_never_followed(tmp_path):
     }
     write(inside / "0.tar", files)
     left_out = index_folder(inside, name="hostile", damaged="skip")
-    assert sum("no plain file" in line for line in left_out) == 4
+    assert sum("is not a plain file" in line for line in left_out) == 3
     packed = Packed("train", root=inside)
     assert list(packed.keys) == ["../../escape", "/absolute"]  # names, and no more than names
-    assert packed.picture(0, 16, numpy_generator(0)).pixels.shape == (16, 16, 3)
+    assert packed.picture(0, 16, np.random.default_rng(0)).pixels.shape == (16, 16, 3)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shards"]
     assert sorted(path.name for path in inside.iterdir()) == ["0.tar", "dataset.json", "index"]
 
@@ -173,7 +181,7 @@ def resized(content: bytes, name: bytes, size: bytes) -> bytes:
 def test_a_member_that_claims_more_than_there_is_costs_nothing(tmp_path, size):
     shard = write(tmp_path / "0.tar", {**sample(0), **sample(1)})
     shard.write_bytes(resized(shard.read_bytes(), b"000000001.jpg", size))
-    with pytest.raises(ValueError, match=r"0\.tar is damaged or no tar file: .*; get or pack it again"):
+    with pytest.raises(ValueError, match=r"0\.tar is damaged or not a tar file: .*; get or pack it again"):
         index_folder(tmp_path, name="hostile", damaged="skip")
 
 
@@ -193,7 +201,7 @@ def test_a_damaged_shard_is_an_error_and_never_taken_for_a_short_one(tmp_path, d
     else:
         content = b"" if damage == "nothing" else b"This is a page that says 404.\n" * 50
     shard.write_bytes(content)
-    with pytest.raises(ValueError, match="is damaged or no tar file"):
+    with pytest.raises(ValueError, match="is damaged or not a tar file"):
         scan(shard)
 
 
@@ -203,8 +211,136 @@ def test_a_picture_that_claims_a_billion_pixels_is_not_decoded(tmp_path):
     content[place : place + 4] = b"\xff\xff\xff\xff"
     write(tmp_path / "0.tar", {"0.jpg": bytes(content), "0.txt": b"huge"})
     index_folder(tmp_path, name="hostile")
-    with pytest.raises(ValueError, match=r"row 0 of train in .* is truncated or no picture \(Image size"):
-        Packed("train", root=tmp_path).picture(0, 16, numpy_generator(0))
+    with pytest.raises(ValueError, match=r"row 0 of train in .* is too large .*at most 67,108,864 pixels"):
+        Packed("train", root=tmp_path).picture(0, 16, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    ["index/notes.txt", "index/1.tar", "index/train/notes.txt", "index/train/labels.npy", "index", "dataset.json"],
+)
+def test_an_index_never_replaces_what_a_user_keeps_under_its_name(tmp_path, kept):
+    write(tmp_path / "0.tar", sample(0))
+    (tmp_path / kept).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / kept).write_bytes(b"years of work")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match=f"{kept.partition('/')[0]} (holds what is|is damaged, or) not .*: .*move it"):
+        index_folder(tmp_path, name="mine", damaged="skip")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_link_in_place_of_the_index_is_not_followed(tmp_path):
+    write(tmp_path / "shards" / "0.tar", sample(0))
+    index_folder(tmp_path / "shards", name="mine")
+    (tmp_path / "shards" / "index").rename(tmp_path / "elsewhere")
+    (tmp_path / "shards" / "index").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ValueError, match="holds what is not an index"):
+        index_folder(tmp_path / "shards", name="mine")
+    assert len(list((tmp_path / "elsewhere" / "train").iterdir())) == 10
+
+
+def test_an_index_is_written_again_after_a_kill_or_damage(tmp_path):
+    write(tmp_path / "0.tar", sample(0))
+    index_folder(tmp_path, name="mine")
+    (tmp_path / "dataset.json").unlink()  # as a kill before it was written leaves the folder
+    index_folder(tmp_path, name="mine")
+    (tmp_path / "index" / "train" / "keys.bin").write_bytes(b"")
+    index_folder(tmp_path, name="mine")
+    assert list(Packed("train", root=tmp_path).keys) == ["000000000"]
+
+
+def test_an_unfinished_pack_is_not_indexed_in_place(tmp_path):
+    write(tmp_path / "train-000000.tar", sample(0))
+    (tmp_path / "packing").mkdir()
+    (tmp_path / "packing" / "plan.json").write_text("[]")
+    with pytest.raises(ValueError, match="is an unfinished pack: repeat `sclgan data pack`"):
+        index_folder(tmp_path, name="mine")
+
+
+def test_names_with_dots_are_samples_of_their_own_and_extra_files_are_counted(tmp_path):
+    said = b'{"caption": "a red kite", "label": "kite"}'
+    files: dict[str, bytes] = {}
+    for name in ("22", "22.05", "22.06", "v1.2/cat.01", "v1.2/cat.02"):
+        files |= {f"{name}.jpg": picture(0), f"{name}.json": said}
+    files |= {"9.jpg": picture(0), "9.seg.png": picture(1, "PNG"), "9.seg.json": b'{"classes": 5}', "9.json": said}
+    files |= {"10.JPG": picture(0), "10.json": said, "10.npy": b"", "10.webp": b""}
+    write(tmp_path / "0.tar", dict(files))
+    (line,) = index_folder(tmp_path, name="dots")
+    names = {"22", "22.05", "22.06", "v1.2/cat.01", "v1.2/cat.02", "9", "10"}
+    assert (set(Packed("train", root=tmp_path).keys), len(Packed("train", root=tmp_path))) == (names, 7)
+    for counted in (".seg.png (1)", ".seg.json (1)", ".npy (1)", "a second picture (.webp) (1)", "first dot"):
+        assert counted in line
+
+
+def test_an_absent_value_does_not_hide_the_one_beside_it(tmp_path):
+    files: dict[str, bytes] = {}
+    for number, (content, text, label) in enumerate([
+        (b'{"caption": null, "label": "kite"}', b"a red kite", b""),
+        (b'{"caption": NaN, "label": "kite "}', b"a blue kite", b""),
+        (b'{"captions": [], "caption": " ", "label": null}', b"\xef\xbb\xbfa green kite", b"kite"),
+        (b'{"captions": [null, "a grey kite", "..."], "labels": []}', b"", b"nan"),
+        (b'{"caption": "nan", "label": 3}', b"None", b""),
+        (b'{"text": "three", "label": "3"}', b"", b""),
+        (b'{"text": "three", "labels": [3.0, " 3", "None", "caf\\u00e9", "cafe\\u0301"]}', b"", b""),
+    ]):  # fmt: skip
+        files |= {f"{number}.jpg": picture(0), f"{number}.json": content, f"{number}.txt": text, f"{number}.cls": label}
+    write(tmp_path / "0.tar", dict(files))
+    left_out = index_folder(tmp_path, name="absent", damaged="skip")
+    packed = Packed("train", root=tmp_path)
+    captions = ["a red kite", "a blue kite", "a green kite", "a grey kite", "three", "three"]
+    assert list(packed.captions()) == captions
+    assert packed.label_names == ["3", "café", "kite"]
+    assert list(packed.labels) == [(2,), (2,), (2,), (), (0,), (0, 1)]
+    assert "0.tar: 4: it has no caption with a word" in left_out
+    assert "0.tar: 2 captions without a word" in left_out
+    assert sum("labels that say none" in line for line in left_out) == 1
+
+
+def long_header(size: bytes, kind: bytes) -> bytes:
+    """A header for a long name that claims to have that size, in octal digits."""
+    header = bytearray(tarfile.TarInfo("././@LongLink").tobuf())
+    header[156:157] = kind
+    return resized(bytes(header), b"././@LongLink", size)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_headers_claim_no_memory(tmp_path, kind):
+    content = long_header(b"77777777777\0", kind) + write(tmp_path / "0.tar", sample(0)).read_bytes()
+    (tmp_path / "0.tar").write_bytes(content)
+    with (tmp_path / "0.tar").open("r+b") as file:
+        file.truncate(2**33)  # with holes, so that there is something to read
+    with pytest.raises(ValueError, match=r"0\.tar is damaged .*: a header claims 8,589,934,591 bytes"):
+        scan(tmp_path / "0.tar")
+
+
+def test_a_picture_above_the_limit_is_left_out_and_the_limit_can_be_raised(tmp_path, monkeypatch):
+    write(tmp_path / "0.tar", {**sample(0), **sample(1)})
+    monkeypatch.setenv(LIMIT, "100")
+    with pytest.raises(ValueError, match=r"at most 100 are read .SCLGAN_MAX_FILE_BYTES raises the limit"):
+        index_folder(tmp_path, name="large")
+    monkeypatch.setenv(LIMIT, "much")
+    with pytest.raises(ValueError, match=r"SCLGAN_MAX_FILE_BYTES is 'much': expected a number of bytes"):
+        index_folder(tmp_path, name="large")
+    monkeypatch.delenv(LIMIT)
+    assert index_folder(tmp_path, name="large") == []
+
+
+def test_compressed_hidden_and_linked_shards_are_named(tmp_path):
+    write(tmp_path / "shards" / "0.tar", sample(0))
+    write(tmp_path / "elsewhere" / "1.tar", sample(1))
+    for name in ("1.tar.gz", "2.TGZ", "._0.tar"):
+        (tmp_path / "shards" / name).write_bytes(b"")
+    os.mkfifo(tmp_path / "shards" / "3.tar")
+    (tmp_path / "shards" / "linked").symlink_to(tmp_path / "elsewhere")
+    left_out = index_folder(tmp_path / "shards", name="some")
+    assert [line.partition(":")[0] for line in left_out] == ["._0.tar", "1.tar.gz", "2.TGZ", "3.tar", "linked"]
+
+
+def test_names_in_messages_cannot_command_a_terminal(tmp_path):
+    write(tmp_path / "0.tar", {**sample(0), "\x1b[2Jall is well\n.txt": b"one", "\x1b]0;.jpg": member("\x1b]0;.jpg")})
+    left_out = index_folder(tmp_path, name="hostile", damaged="skip")
+    assert len(left_out) == 2
+    assert all(line.isprintable() for line in left_out)
 
 
 def test_folders_without_shards_or_tests_say_so(tmp_path, caplog):

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_data_packs_write import Few
-from test_data_packs_shards import picture
 from torch.utils.data import DataLoader
 
 from ranks import run_on_ranks
@@ -24,7 +22,9 @@ from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Batch, Sample
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import pretraining, training
+from test_data_packs_shards import picture, resized
+from test_data_packs_write import Few
 
 SIZE, NUM_ROWS, PER_SHARD = 32, 120, 10
 SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)  # of the labels
@@ -115,7 +115,7 @@ def test_labels_are_distributed_as_in_random_access(root):
 
 
 def test_partners_are_uniform_over_the_buffer():
-    items = [Item(number, b"", ["a"], [number % 2]) for number in range(8)]
+    items = [Item(number, ("0.tar", number), b"", ["a"], [number % 2]) for number in range(8)]
     buffer = PairBuffer(iter(items * 2), 16)
     counts: Counter[int] = Counter()
     anchor = buffer.anchor(np.random.default_rng(0))
@@ -127,9 +127,22 @@ def test_partners_are_uniform_over_the_buffer():
     assert max(counts.values()) - min(counts.values()) < 150
 
 
+def test_a_picture_is_never_its_own_partner_at_the_end_of_an_epoch():
+    data = [("0.tar", place) for place in range(12)]
+    epochs = (Item(n, data[n % 12], b"", ["a"], [n % 3, 3]) for n in range(10**6))
+    buffer, rng = PairBuffer(epochs, 24), np.random.default_rng(0)  # holds two epochs at a time
+    for _ in range(300):
+        anchor = buffer.anchor(rng)
+        label, partners = buffer.partners(anchor, 2, rng)
+        assert all(partner.origin != anchor.origin and label in partner.labels for partner in partners)
+    alone = PairBuffer((Item(n, data[0], b"", ["a"], [0]) for n in range(8)), 4)
+    anchor = alone.anchor(rng)
+    assert alone.partners(anchor, 1, rng) == (0, [anchor])
+
+
 def test_rarer_labels_of_several_are_drawn_more_often_and_only_those_that_others_have():
     labels = [[0, 1, 2], *([0] for _ in range(8)), [1]]
-    buffer = PairBuffer(iter([Item(i, b"", ["a"], own) for i, own in enumerate(labels)]), 20)
+    buffer = PairBuffer(iter([Item(i, ("0.tar", i), b"", ["a"], own) for i, own in enumerate(labels)]), 20)
     rng = np.random.default_rng(0)
     while (anchor := buffer.anchor(rng)).number != 0:
         buffer._half -= 1  # no more samples come
@@ -140,7 +153,7 @@ def test_rarer_labels_of_several_are_drawn_more_often_and_only_those_that_others
 
 def test_the_buffer_stays_bounded_and_consistent():
     rng = np.random.default_rng(0)
-    endless = (Item(n, b"", ["a"], rng.choice(50, size=2, replace=False).tolist()) for n in range(10**6))
+    endless = (Item(n, ("0.tar", n), b"", ["a"], rng.choice(50, size=2, replace=False).tolist()) for n in range(10**6))
     buffer = PairBuffer(endless, 100)
     draw = np.random.default_rng(1)
     for turn in range(3000):
@@ -213,6 +226,27 @@ def test_damaged_shards_and_samples_are_named_and_left_out(root, tmp_path, caplo
         next(streamed(root, urls=f"{tmp_path}/0.tar").batches(0))
 
 
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (b"\x80" + b"\0" * 4 + b"\x04" + b"\0" * 6, "1,125,899,906,842,624 bytes"),
+        (b"77777777777\0", "8,589,934,591 bytes"),
+    ],
+    ids=["2^50", "8 GB"],
+)
+def test_a_member_that_claims_terabytes_ends_its_shard_at_once(root, tmp_path, caplog, size, told):
+    content = (root / "train-000000.tar").read_bytes()
+    (tmp_path / "0.tar").write_bytes(resized(content, b"000000004.jpg", size))
+    with (tmp_path / "0.tar").open("r+b") as file:
+        file.truncate(2**34)  # with holes, so that there is something to read
+    (tmp_path / "1.tar").write_bytes(content)
+    stream = streamed(root, urls=f"{tmp_path}/{{0..1}}.tar", buffer_size=16)
+    with caplog.at_level(logging.WARNING):
+        found = rows(stream, list(islice(stream.batches(0), 4)))
+    assert {first for first, *_ in found} == set(range(10))
+    assert f"0.tar: '000000004.jpg' claims {told}; at most 268,435,456 are read" in caplog.text
+
+
 def test_what_is_missing_is_said_at_the_start(root, monkeypatch):
     with pytest.raises(ValueError, match="buffer_size at least 2, not 2, 8 and 1"):
         streamed(root, buffer_size=1)
@@ -227,9 +261,9 @@ def test_both_phases_train_on_a_stream(tmp_path):
     urls = f"{root}/train-{{000000..000002}}.tar"
     made = small("ssagan_emoji_scl")
     with pytest.raises(ValueError, match="--stream needs a pack beside it"):
-        session.pretrain(made, tmp_path / "no", stream=urls)
+        pretraining.pretrain(made, tmp_path / "no", stream=urls)
     made = replace(made, source=partial(Packed, root=str(root)))
-    session.train(made, tmp_path / "run", stream=urls)
+    training.train(made, tmp_path / "run", stream=urls)
     records = read_metrics(tmp_path / "run")
     assert records[-1]["step"] == 2
     assert records[-1]["pairs/with_partner"] > 0

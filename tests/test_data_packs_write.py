@@ -24,18 +24,19 @@ import photos_on_disk
 from sclgan.data.captions import Vocabulary
 from sclgan.data.packs import decode
 from sclgan.data.packs import write as packing
-from sclgan.data.packs.folder import read_dataset, verify
+from sclgan.data.packs.folder import read_dataset
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.read import Packed
+from sclgan.data.packs.verify import verify
 from sclgan.data.packs.write import pack
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.backgrounds import ground_of, named_ground
 from sclgan.data.sets.coco import Coco
 from sclgan.data.sets.cub import Cub
 from sclgan.data.sets.emoji import Emoji
-from sclgan.data.sets.photographs import decoded_bytes, framed, margin
+from sclgan.data.sets.own.source import Folder
+from sclgan.data.sets.photographs import decoded, framed, margin
 from sclgan.data.types import Picture, Sample, Source
-from sclgan.random import numpy_generator
 
 SIZE = 32
 
@@ -46,6 +47,7 @@ class Few:
     def __init__(self, source: Source, num: int, damage: dict[int, bytes] | None = None) -> None:
         self.source, self.num, self.damage = source, num, damage or {}
         self.name, self.split, self.label_names = source.name, source.split, source.label_names
+        self.composes, self.credits = source.composes, source.credits
         self.labels, self.keys = source.labels[:num], source.keys[:num]
 
     def __len__(self) -> int:
@@ -58,7 +60,7 @@ class Few:
         return iter(self.source.captions())
 
     def sample(self, index: int) -> Sample:
-        sample = self.source.sample(index)
+        sample: Sample = self.source.sample(index)  # type: ignore[attr-defined]
         return replace(sample, image=self.damage.get(index, sample.image))
 
 
@@ -113,8 +115,8 @@ def test_pictures_are_the_originals_up_to_jpeg(birds, packed_birds, augment):
     original, packed = Cub("train", root=birds), Packed("train", root=packed_birds)
     for row in range(len(original)):
         for seed in range(4):
-            expected = original.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
-            found = packed.picture(row, SIZE, numpy_generator(seed, row), augment=augment)
+            expected = original.picture(row, SIZE, np.random.default_rng((seed, row)), augment=augment)
+            found = packed.picture(row, SIZE, np.random.default_rng((seed, row)), augment=augment)
             assert found.caption == expected.caption
             gaps = np.abs(found.pixels.astype(int) - expected.pixels)
             assert gaps.mean() < 3  # another flip or crop differs by ten times as much
@@ -123,9 +125,9 @@ def test_pictures_are_the_originals_up_to_jpeg(birds, packed_birds, augment):
 def test_other_sizes_are_resized_from_what_is_packed(packed_birds):
     packed = Packed("train", root=packed_birds)
     for size in (16, 48):
-        found = packed.picture(2, size, numpy_generator(5)).pixels
-        stored = decoded_bytes(packed.sample(2).image, name="stored")
-        np.testing.assert_array_equal(found, framed(stored, size, numpy_generator(5).random(4).tolist()[1:]))
+        found = packed.picture(2, size, np.random.default_rng(5)).pixels
+        stored = decoded(packed.sample(2).image, name="stored")
+        np.testing.assert_array_equal(found, framed(stored, size, np.random.default_rng(5).random(4).tolist()[1:]))
 
 
 def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(packed_birds, tmp_path):
@@ -136,7 +138,7 @@ def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(pack
     pack([original], tmp_path / "pack", size=256)
     packed = Packed("train", root=tmp_path / "pack")
     assert [packed.sample(row).image for row in range(8)] == [original.sample(row).image for row in range(8)]
-    same = [one.picture(3, 256, numpy_generator(1)).pixels for one in (original, packed)]
+    same = [one.picture(3, 256, np.random.default_rng(1)).pixels for one in (original, packed)]
     np.testing.assert_array_equal(*same)
 
 
@@ -158,10 +160,10 @@ def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
     for row in range(len(packed)):
         sample = packed.sample(row)
         assert sample.image == Emoji("test").sample(row).image
-        picture = packed.picture(row, 128, numpy_generator(row))
+        picture = packed.picture(row, 128, np.random.default_rng(row))
         grounds = {named_ground(caption) for caption in sample.captions} - {None}
         assert grounds == {ground_of(picture.pixels)}
-        whole = np.asarray(decoded_bytes(sample.image, name="whole"))
+        whole = np.asarray(decoded(sample.image, name="whole"))
         assert extent(picture.pixels, whole[0, 0]) == extent(whole, whole[0, 0])
 
 
@@ -220,6 +222,45 @@ def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_b
         pack(sources, out, size=64)
 
 
+def test_a_kill_or_a_full_disk_at_the_first_file_does_not_bar_the_folder(birds, tmp_path):
+    parts = tmp_path / "cub" / "packing"
+    parts.mkdir(parents=True)
+    pack([Few(Cub("test", root=birds), 1)], tmp_path / "cub", size=SIZE)  # a full disk leaves the folders
+    for name in (".plan.json.41.partial", ".index.42.partial"):
+        (tmp_path / "killed" / "packing").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "killed" / "packing" / name).write_bytes(b"[")
+    (tmp_path / "killed" / ".index.43.partial" / "train").mkdir(parents=True)  # killed while the index was written
+    pack([Few(Cub("test", root=birds), 1)], tmp_path / "killed", size=SIZE)
+    assert contents(tmp_path / "killed") == contents(tmp_path / "cub")
+    (tmp_path / "other" / "packing").mkdir(parents=True)
+    (tmp_path / "other" / "packing" / "list.txt").write_text("suitcase")
+    with pytest.raises(ValueError, match="is not empty and does not hold a pack"):
+        pack([Few(Cub("test", root=birds), 1)], tmp_path / "other", size=SIZE)
+
+
+def test_files_that_a_user_keeps_beside_the_records_of_a_packing_stay(birds, tmp_path, monkeypatch):
+    source = Few(Cub("test", root=birds), 2)
+    monkeypatch.setattr(packing, "write_folder", lambda *_: (tmp_path / "packing" / "mine.txt").write_text("mine"))
+    pack([source], tmp_path, size=SIZE)
+    assert contents(tmp_path / "packing") == {"mine.txt": b"mine"}
+
+
+def test_an_own_folder_is_packed_without_its_damaged_pictures(tmp_path):
+    rows = []
+    for number in range(6):
+        Image.new("RGB", (50, 40), (40 * number, 0, 0)).save(tmp_path / f"{number}.jpg")
+        rows.append({"file_name": f"{number}.jpg", "text": "a red kite", "split": "test" if number == 5 else "train"})
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "2.jpg").write_bytes((tmp_path / "2.jpg").read_bytes()[:200])
+    (tmp_path / "3.jpg").write_bytes(b"<html>404</html>")
+    source = Folder("train", root=tmp_path)
+    with pytest.raises(ValueError, match=r"2\.jpg .*--damaged skip"):
+        pack([source], tmp_path / "fails", size=SIZE)
+    left_out = pack([source], tmp_path / "pack", size=SIZE, damaged="skip")
+    assert [name in line for name, line in zip(("2.jpg", "3.jpg"), left_out, strict=True)] == [True, True]
+    assert list(Packed("train", root=tmp_path / "pack").keys) == ["0.jpg", "1.jpg", "4.jpg"]
+
+
 def test_processes_write_what_one_does(birds, packed_birds, tmp_path):
     sources = [Cub("train", root=birds), Cub("test", root=birds)]
     pack(sources, tmp_path / "cub", size=SIZE, samples_per_shard=3, num_workers=2)
@@ -254,7 +295,7 @@ def test_a_damaged_picture_ends_the_packing_or_is_named_and_left_out(birds, tmp_
 
 def test_strange_folders_are_not_written_to(birds, tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is not empty and holds no pack"):
+    with pytest.raises(ValueError, match="is not empty and does not hold a pack"):
         pack([Cub("train", root=birds)], tmp_path, size=SIZE)
     with pytest.raises(ValueError, match="quality 101"):
         pack([Cub("train", root=birds)], tmp_path / "new", size=SIZE, quality=101)
@@ -269,8 +310,8 @@ def test_verify_finds_each_kind_of_damage(copy):
     cut = copy / "train-000002.tar"
     cut.write_bytes(cut.read_bytes()[:-512])
     (copy / "test-000001.tar").unlink()
-    labels = copy / "index" / "test" / "labels.npy"
-    labels.write_bytes(labels.read_bytes()[:-1] + b"\x01")
+    keys = copy / "index" / "test" / "keys.bin"
+    keys.write_bytes(b"x" + keys.read_bytes()[1:])
     found = list(verify(copy))
     assert len(found) == 4
     told = ("its content has changed (sha256)", "had", "it is missing", "its content has changed; index or pack")
@@ -282,19 +323,71 @@ def test_reading_a_damaged_pack_says_what_to_do(copy):
     shard = copy / "train-000002.tar"
     shard.write_bytes(shard.read_bytes()[:600])
     with pytest.raises(ValueError, match=r"train-000002\.tar is cut off: `sclgan data verify"):
-        whole.picture(7, SIZE, numpy_generator(0))
+        whole.picture(7, SIZE, np.random.default_rng(0))
     (copy / "index" / "train" / "keys.bin").unlink()
-    with pytest.raises(ValueError, match=r"is no index of this version .* `sclgan data index` makes it"):
+    with pytest.raises(ValueError, match=r"is not an index of this version .*: copy the folder again"):
         Packed("train", root=copy)
     with pytest.raises(ValueError, match="has no split 'unseen'; it has train, test"):
         Packed("unseen", root=copy)
-    (copy / "dataset.json").write_text(json.dumps({"format": 1, "name": "x", "splits": {"train": {"shards": [5]}}}))
-    with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+
+
+def altered(content: dict, path: str, value: object) -> bytes:
+    """JSON with another value at a path such as splits/train/shards/0/file."""
+    changed = json.loads(json.dumps(content))
+    *parents, last = path.split("/")
+    place = changed
+    for name in parents:
+        place = place[int(name) if isinstance(place, list) else name]
+    place[int(last) if isinstance(place, list) else last] = value
+    return json.dumps(changed).encode()
+
+
+def test_a_damaged_or_foreign_dataset_file_is_an_error_that_names_it(copy):
+    content = read_dataset(copy)
+    files = [b"", b"\xff\xfe", b"[1]", b"{}", b"[" * 100_000, b'{"format": 1}', b'{"name": "my own notes"}']
+    for path, values in {
+        "format": (2, "1", None),
+        "name": (5, None),
+        "splits": ([], {}, "train"),
+        "splits/train": ([], None),
+        "splits/train/shards": ({}, [], [5], "all"),
+        "splits/train/shards/0/file": (5, "../../elsewhere.tar", "/etc/passwd"),
+        "splits/train/shards/0/num_samples": ("3", 2.5, True),
+        "splits/train/label_names": ({}, [5], None),
+        "splits/train/index_sha256": (None,),
+        "left_out": ("all", [5]),
+    }.items():
+        files += [altered(content, path, value) for value in values]
+    for file in files:
+        (copy / "dataset.json").write_bytes(file)
+        with pytest.raises(ValueError, match=r"dataset\.json is damaged, or not of sclgan: "):
+            Packed("train", root=copy)
+    (copy / "dataset.json").write_bytes(altered(content, "splits/train/shards/0/num_samples", 2))
+    with pytest.raises(ValueError, match=r"index/train has 8 rows and 2 labels, .*dataset\.json has 7 and 2"):
         Packed("train", root=copy)
-    outside = {"train": {"shards": [{"file": "../../elsewhere.tar"}]}}
-    (copy / "dataset.json").write_text(json.dumps({"format": 1, "name": "x", "splits": outside}))
-    with pytest.raises(ValueError, match="names files elsewhere"):
-        Packed("train", root=copy)
+
+
+def test_a_hostile_index_claims_no_memory_and_is_named(copy):
+    folder = copy / "index" / "train"
+    pictures = np.load(folder / "pictures.npy")
+    pictures["size"][:2], pictures["shard"][2] = (2**32 - 1, 2**27), 77
+    np.save(folder / "pictures.npy", pictures)
+    packed = Packed("train", root=copy)
+    for row, told in enumerate((r"claims 4,294,967,295 bytes; at most 268,435,456", "is cut off", "in shard 77")):
+        with pytest.raises(ValueError, match=told):
+            packed.picture(row, SIZE, np.random.default_rng(0))
+    for name, values in {
+        "labels": np.array([2**31 - 1] * 8, np.int32),  # a table of as many labels would take 16 GB
+        "label_starts": np.arange(8, dtype=np.uint64),
+        "caption_starts": np.array([0, 2**40], np.uint64),
+        "rows_of_label_starts": np.zeros((2, 2), np.uint64),
+        "key_starts": np.array(["a"] * 9),
+    }.items():
+        content = (folder / f"{name}.npy").read_bytes()
+        np.save(folder / f"{name}.npy", values)
+        with pytest.raises(ValueError, match=r"index/train is damaged \("):
+            Packed("train", root=copy)
+        (folder / f"{name}.npy").write_bytes(content)
 
 
 def batches(packed: Packed) -> PairedBatches:
@@ -331,10 +424,10 @@ def test_more_shards_than_are_kept_open(packed_birds, monkeypatch):
 
 def test_pixels_do_not_depend_on_the_decoder(packed_birds, monkeypatch):
     packed = Packed("train", root=packed_birds)
-    fast = [packed.picture(row, SIZE, numpy_generator(row)).pixels for row in range(8)]
+    fast = [packed.picture(row, SIZE, np.random.default_rng(row)).pixels for row in range(8)]
     monkeypatch.setattr(decode, "simplejpeg", None)
     for row, pixels in enumerate(fast):
-        np.testing.assert_array_equal(packed.picture(row, SIZE, numpy_generator(row)).pixels, pixels)
+        np.testing.assert_array_equal(packed.picture(row, SIZE, np.random.default_rng(row)).pixels, pixels)
 
 
 def test_progress_is_told(birds, tmp_path, caplog):

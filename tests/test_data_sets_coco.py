@@ -25,7 +25,8 @@ from sclgan.recipe_fields import override
 from sclgan.recipe_json import from_json, to_json
 from sclgan.recipes import RECIPES, recipe
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import training
+from sclgan.train.batches import training_batches
 from tiny import tiny
 
 PERSON, CAT, TOOTHBRUSH = range(3)
@@ -89,7 +90,7 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     made = override(tiny(recipe("attngan_coco")), [f"source.root={scenes}", "image_size=32", "max_words=4"])
     source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
-    batches = session._batches(made, source, vocabulary, made.training, 32, None)
+    batches = training_batches(made, source, vocabulary, made.training, None)
     read = []
     for step in range(12):
         captions = batches[step].views[0].captions
@@ -100,8 +101,8 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     assert all(any(is_subsequence(text.split(), words) for words in whole) for text in read)
     assert {len(text.split()) for text in read} == {4}
     assert len({text for text in read if not text.startswith("a photo number")}) > 5
-    assert not session._batches(
-        replace(made, long_captions="truncate"), source, vocabulary, made.training, 32, None
+    assert not training_batches(
+        replace(made, long_captions="truncate"), source, vocabulary, made.training, None
     ).thin_to
 
 
@@ -231,7 +232,7 @@ def test_the_method_trains_on_coco_with_pictures_that_have_no_label(rule, scenes
         [f"source.root={scenes}", "image_size=64", "pretraining.image_size=48", f"label_rule={rule}"],
     )
     encoders = partial(DAMSM, backbone=partial(Lite0, image_size=32), code_size=256)
-    session.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
+    training.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
     record = read_metrics(tmp_path / "run")[-1]
     assert {"g/contrast", "g/kl", "d/mismatched"} <= record.keys()
 

@@ -23,7 +23,7 @@ from sclgan.encoders.lite0 import Lite0
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import training
 from tiny import tiny
 
 KEY = "001.Black_footed_Albatross/Black_footed_Albatross_0002_2"
@@ -104,7 +104,7 @@ def replaced(path: str, old: str, new: str):
     return damage
 
 
-def pickled(path: str, values: object):
+def pickled(path: str, values: bytes | list[str] | list[int]):
     content = values if isinstance(values, bytes) else photos_on_disk.python2_pickle(values)
     return lambda root: (root / path).write_bytes(content)
 
@@ -178,7 +178,7 @@ def test_the_method_trains_on_birds_in_both_phases(birds, tmp_path):
         [f"source.root={birds}", "image_size=32", "pretraining.image_size=48"],
     )
     encoders = partial(DAMSM, backbone=partial(Lite0, image_size=32), code_size=256)
-    session.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
+    training.train(tiny(replace(made, encoders=encoders)), tmp_path / "run")
     records = [*read_metrics(tmp_path / "run" / "pretraining"), *read_metrics(tmp_path / "run")]
     assert records[0]["step"] == 0
     assert {"words", "contrast"} <= records[1].keys()

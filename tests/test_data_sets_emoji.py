@@ -2,6 +2,7 @@
 
 from collections import Counter
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 import pytest
@@ -145,7 +146,8 @@ def test_a_seed_names_a_picture(splits: dict[str, Emoji]) -> None:
 
 def test_augmenting_moves_the_drawing_and_never_cuts_it(splits: dict[str, Emoji]) -> None:
     source = splits["train"]
-    plain, moved = [], []
+    plain: list[Any] = []
+    moved: list[Any] = []
     for seed in range(40):
         for augment, found in ((False, plain), (True, moved)):
             picture = source.picture(100, 64, np.random.default_rng(seed), augment=augment)
@@ -246,5 +248,5 @@ def test_ground_of_survives_noise_and_a_touched_side() -> None:
 
 def test_lab_of_known_colors() -> None:
     found = lab(np.array([[255, 255, 255], [0, 0, 0], [255, 0, 0], [0, 0, 255]], np.float64))
-    expected = [[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]]
+    expected = np.array([[100, 0, 0], [0, 0, 0], [53.24, 80.09, 67.20], [32.30, 79.19, -107.86]])
     assert np.allclose(found, expected, atol=0.05)

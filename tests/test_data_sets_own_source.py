@@ -1,6 +1,5 @@
 """Pictures of your own: every layout, what is held out, turned and transparent pictures, and all that can be wrong."""
 
-import io
 import json
 import os
 import random
@@ -8,6 +7,7 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,9 +15,10 @@ from PIL import Image
 
 import photos_on_disk
 from photos_on_disk import OWN, table
+from sclgan.data.images import decode
 from sclgan.data.sets.own.check import check
 from sclgan.data.sets.own.files import read
-from sclgan.data.sets.own.source import Folder, upright
+from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.photographs import framed
 from sclgan.data.types import Source
 
@@ -33,7 +34,7 @@ def own(original, tmp_path) -> Path:
     return Path(shutil.copytree(original, tmp_path / "own"))
 
 
-def rows_of(root: Path) -> list[dict]:
+def rows_of(root: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (root / "metadata.jsonl").read_text().splitlines()]
 
 
@@ -62,17 +63,17 @@ def test_a_table_with_captions_and_labels(original):
             drawn = {source.picture(index, 8, np.random.default_rng(i)).caption for i in range(20)}
             assert drawn == set(captions)
     picture = train.picture(0, 32, np.random.default_rng(0), augment=False)
-    np.testing.assert_array_equal(picture.pixels, framed(upright(original / train.keys[0]), 32, None))
+    np.testing.assert_array_equal(picture.pixels, framed(decode(original / train.keys[0]), 32, None))
     assert sorted(train.captions()) == sorted(c for key in train.keys for c in OWN[key][1])
+    words = {word for caption in train.captions() for word in caption.split()}
     assert told(original)[-5:] == [
         f"metadata.jsonl: 18 usable pictures (train {len(train)}, test {len(test)}; "
         "a tenth held out by a hash of the file name)",
-        told(original)[-4],
+        "labels: 3 in training, of 5 to 6 pictures; 0 pictures have several: _scl recipes can be trained",
         "captions: 2.0 a picture, of 5 to 5 words (median 5); 0 have more than 18, of which the first 18 are read",
-        told(original)[-2],
+        f"words: {len(words)} in training captions; 0 more in test captions, which are left out",
         "0 errors, 0 notes: training reads this folder",
     ]
-    assert "3 in training" in told(original)[-4]
 
 
 def test_what_is_held_out_depends_on_the_name_alone(own):
@@ -160,7 +161,7 @@ def test_parquet_says_the_same_as_jsonl(own, original):
     assert (train.keys, train.labels) == (same.keys, same.labels)
     assert list(train.captions()) == list(same.captions())
     photos_on_disk.truncate(own / "metadata.parquet")
-    assert "metadata.parquet:1: error: the file is no parquet, or damaged" in told(own)[0]
+    assert "metadata.parquet:1: error: the file is not parquet, or is damaged" in told(own)[0]
 
 
 def test_without_pyarrow_parquet_says_what_to_install(own, monkeypatch):
@@ -184,7 +185,7 @@ def test_labels_are_names_or_numbers_one_or_several_the_first_being_dominant(own
 
 
 def test_pictures_are_read_as_a_viewer_shows_them(own):
-    """Turned by EXIF, transparent parts white; what is packed decodes to the same pixels."""
+    """Turned by EXIF, transparent parts white; what is packed is the file, and read in the same way."""
     wide = Image.new("RGB", (80, 40), "red")
     wide.paste("blue", (0, 0, 40, 40))
     exif = Image.Exif()
@@ -202,34 +203,35 @@ def test_pictures_are_read_as_a_viewer_shows_them(own):
             for n, s in zip(names, ("train",) * 3 + ("test",), strict=True)
         ],
     )
-    turned, clear_shown = upright(own / "turned.jpg"), np.array(upright(own / "clear.png"))
+    turned, clear_shown = decode(own / "turned.jpg"), np.array(decode(own / "clear.png"))
     assert turned.size == (40, 80)
-    assert turned.getpixel((20, 10))[2] > 200
-    assert turned.getpixel((20, 70))[0] > 200
+    assert np.array(turned)[10, 20, 2] > 200
+    assert np.array(turned)[70, 20, 0] > 200
     assert clear_shown[0, 0].tolist() == [0, 255, 0]
     assert clear_shown[0, 39].tolist() == [255, 255, 255]
     for source in both(own):
         for index, key in enumerate(source.keys):
             sample = source.sample(index)
-            with Image.open(io.BytesIO(sample.image)) as plain:
-                np.testing.assert_array_equal(np.array(plain.convert("RGB")), np.array(upright(own / key)))
+            assert sample.image == (own / key).read_bytes()
             assert (sample.key, sample.split, sample.captions) == (key, source.split, ("a thing",))
-    assert Folder("test", root=own).sample(0).image == (own / "kite/0.jpg").read_bytes()
+            assert not sample.as_stored
+            pixels = source.picture(index, 32, np.random.default_rng(0), augment=False).pixels
+            np.testing.assert_array_equal(pixels, framed(decode(sample.image), 32, None))
 
 
-@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "16 bit", "gone"])
+@pytest.mark.parametrize("damage", ["truncated", "text", "empty", "32 bit", "gone"])
 def test_a_damaged_picture_is_an_error_of_the_check_and_of_the_row_that_reads_it(damage, own):
     train = Folder("train", root=own)
     path = own / train.keys[0]
     if damage == "truncated":
         photos_on_disk.truncate(path)
-    elif damage == "16 bit":
-        Image.fromarray(np.full((40, 40), 40_000, np.uint16)).save(path, "PNG")
+    elif damage == "32 bit":
+        Image.fromarray(np.full((40, 40), 0.5, np.float32)).save(path, "TIFF")
     elif damage == "gone":
         path.unlink()
     else:
         path.write_bytes(b"text" if damage == "text" else b"")
-    expected = {"16 bit": "8 bits a channel", "gone": "there is no picture"}.get(damage, "cannot be read as a picture")
+    expected = {"32 bit": "pixels of 32 bits", "gone": "there is no picture"}.get(damage, "truncated or not a picture")
     (line,) = [line for line in told(own) if ": error: " in line]
     assert line.startswith("metadata.jsonl:")
     assert train.keys[0] in line
@@ -296,9 +298,25 @@ ERRORS = {
     "missing picture": (changed(file_name="kite/9.jpg"), "metadata.jsonl:4: error: there is no picture 'kite/9.jpg'"),
     "picture of another case": (changed(file_name="kite/3.JPG"), "4: error: .* did you mean 'kite/3.jpg'"),
     "picture without its folder": (changed(file_name="boat3.jpg"), "4: error: there is no picture 'boat3.jpg'"),
-    "no picture": (changed(file_name="kite/3.pdf"), "4: error: 'kite/3.pdf' is no picture: expected one of .jpg"),
+    "no picture": (
+        changed(file_name="kite/3.pdf"),
+        "4: error: 'kite/3.pdf' is not a picture that is read: expected an ending such as .jpg",
+    ),
     "empty caption": (changed(captions=[""]), r"4: error: captions \[''\] is empty: write what the picture shows"),
-    "no words": (changed(captions="鳥"), "4: error: captions '鳥' has no word of latin letters"),
+    "no words": (changed(captions="?!"), r"4: error: captions '\?!' has no word: write what the picture shows"),
+    "captions as NumPy prints them": (
+        changed(captions="['a' 'b']"),
+        "4: error: captions is .*, which looks like a list",
+    ),
+    "text that is half a list": (
+        changed(captions='["a", ' + "'b]"),
+        "4: error: captions is .*, which looks like a list",
+    ),
+    "label that is a list": (changed(label="[kite, boat]"), r"4: error: label is '\[kite, boat\]': expected a name"),
+    "two columns of one name": (
+        csv("file_name,text,text\nkite/1.jpg,a,b"),
+        "metadata.csv:1: error: several columns are called text: keep one",
+    ),
     "no caption": (changed(captions=None), '4: error: there is no caption: add "text" or "captions"'),
     "two captions": (changed(text="a kite"), "4: error: text and captions are both given: keep one"),
     "caption of a wrong type": (changed(captions=3), "4: error: captions is 3: expected a sentence, or a list"),
@@ -313,7 +331,6 @@ ERRORS = {
     "empty label": (changed(label=" "), "4: error: label is ' ': expected a name"),
     "labels of a wrong type": (changed(label=None, labels="kite, boat"), "4: error: labels is .* expected a list of"),
     "label and labels": (changed(labels=["kite"]), "4: error: label and labels are both given: keep one"),
-    "a label twice": (changed(label=None, labels=["kite", "kite"]), "4: error: labels .* name one label twice"),
     "names and numbers": (changed(label=3), "4: error: label 3 is a number, most are names: use one kind"),
     "duplicate": (changed(file_name="kite/2.jpg"), "4: error: 'kite/2.jpg' is named again, first in metadata.jsonl:3"),
     "no name": (changed(file_name=None), "4: error: there is no file_name: expected the picture's path"),
@@ -324,9 +341,12 @@ ERRORS = {
     "backslashes": (changed(file_name="kite\\3.jpg"), "4: error: file_name .* has backslashes: write 'kite/3.jpg'"),
     "outside": (changed(file_name="../own/kite/3.jpg"), "4: error: file_name '../own/kite/3.jpg' leaves the folder"),
     "not UTF-8": (line(b'{"file_name": "kite/3.jpg", "text": "caf\xe9"}'), "4: error: the line is not UTF-8 text"),
-    "no JSON": (line(b"{'file_name': 'kite/3.jpg'}"), "4: error: the line is no JSON .*: expected one object a line"),
-    "no object": (line(b'["kite/3.jpg", "a kite"]'), "4: error: the line holds no object"),
-    "bottomless": (line(b"[" * 100_000), "4: error: the line is no JSON"),
+    "no JSON": (
+        line(b"{'file_name': 'kite/3.jpg'}"),
+        "4: error: the line is not JSON .*: expected one object per line",
+    ),
+    "no object": (line(b'["kite/3.jpg", "a kite"]'), "4: error: the line is not an object"),
+    "bottomless": (line(b"[" * 100_000), "4: error: the line is not JSON"),
     "unknown split": (changed(split="val"), '4: error: split is \'val\': expected "train" or "test"'),
     "some split": (changed(split="test"), "metadata.jsonl:1: error: the row has no split, others have one"),
     "nothing held out": (every(split=lambda *_: "train"), "error: no usable picture is left for test: both splits"),
@@ -378,7 +398,10 @@ ERRORS = {
         csv("file_name,text\nkite/1.jpg,a kite, red"),
         'metadata.csv:2: error: 3 cells, the header has 2: put text with commas into "quotes"',
     ),
-    "csv with an open quote": (csv('file_name,text\nkite/1.jpg,"a kite'), "metadata.csv:.*: error: the line is no CSV"),
+    "csv with an open quote": (
+        csv('file_name,text\nkite/1.jpg,"a kite'),
+        "metadata.csv:.*: error: the line is not CSV",
+    ),
     "csv not UTF-8": (
         together(csv(""), lambda root: (root / "metadata.csv").write_bytes(b"file_name,text\nkite/1.jpg,caf\xe9\n")),
         "metadata.csv:2: error: the line is not UTF-8",
@@ -395,8 +418,17 @@ NOTES = {
     "unknown field": (changed(width=80), "metadata.jsonl:4: note: field 'width' is not read, here and below"),
     "picture in no row": (extra, "kite/extra.jpg: note: the picture is in no row of metadata.jsonl, and is not used"),
     "an empty caption of several": (changed(captions=["", "a kite"]), "4: note: 1 of 2 captions hold no word"),
+    "a label twice": (
+        changed(label=None, labels=["kite", "kite "]),
+        "4: note: labels .* name one label twice: it counts once",
+    ),
+    "a caption of two lines": (changed(captions="a kite\na boat"), "4: note: captions .* is read as one caption"),
+    "a caption in brackets": (changed(captions="[a kite, a boat]"), "4: note: captions .* is read as one caption"),
     "a label alone": (changed(label="glider"), "4: note: no other training picture has the label 'glider'"),
-    "a picture without a label": (changed(label=None), "note: 1 of 18 pictures have no label: the method pairs each"),
+    "a picture without a label": (
+        changed(label=None),
+        "note: 1 of 18 pictures have no label, such as kite/3.jpg: the method",
+    ),
     "too small": (
         lambda root: photos_on_disk.photograph(root / BAD, 40, 20),
         "4: note: kite/3.jpg has 40 x 20 pixels and is enlarged to 32",
@@ -476,3 +508,69 @@ def test_whatever_bytes_a_table_holds_it_is_read_or_refused_with_its_line(kind, 
         path.write_bytes(content)
         problems = read(own).problems
         assert all(problem.where.startswith((path.name, ".", *(name for name in OWN))) for problem in problems)
+
+
+# What is found and not used
+
+
+def notes(root: Path) -> list[str]:
+    return [line for line in told(root) if ": note: " in line]
+
+
+def test_files_that_are_not_read_are_counted_and_named(own):
+    for name in ("kite/1.json", "kite/2.json", "README.md", "kite/0.txt", "lamp/new.heic"):
+        (own / name).write_text("{}")
+    assert notes(own) == [
+        ".: note: files that are not read, .json: 2 (kite/1.json, ...), .md: 1 (README.md), "
+        ".txt: 1 (kite/0.txt), .heic: 1 (lamp/new.heic)"
+    ]
+
+
+def test_a_third_split_and_loose_pictures_beside_train_and_test_are_named(own):
+    for split, kind in (("train", "kite"), ("test", "boat"), ("validation", "lamp")):
+        (own / split).mkdir()
+        (own / kind).rename(own / split / kind)
+    for picture in own.rglob("*.jpg"):
+        picture.with_suffix(".txt").write_text("a thing")
+    shutil.copy(own / "train/kite/0.jpg", own / "loose.jpg")
+    (own / "metadata.jsonl").unlink()
+    said = notes(own)
+    assert (
+        ".: note: 1 pictures are not read, such as loose.jpg: where there are folders train and test, only" in said[0]
+    )
+    assert "validation/: note: 6 pictures are not read, such as validation/lamp/0.jpg" in said[1]
+    assert ".txt: 6 (validation/lamp/0.txt, ...)" in said[2]
+    (own / "test").rename(own / "testing")
+    assert "there is no folder test beside it: rename validation, or move the content of train" in "\n".join(told(own))
+
+
+def test_loose_pictures_beside_folders_of_classes_are_named(own):
+    for name in OWN:
+        (own / name).with_suffix(".txt").write_text("a thing")
+    (own / "metadata.jsonl").unlink()
+    for ending in ("jpg", "txt"):
+        (own / "kite" / f"0.{ending}").rename(own / f"loose.{ending}")
+    assert "1 of 18 pictures have no label, such as loose.jpg: the method pairs each with itself" in "\n".join(
+        notes(own)
+    )
+
+
+@pytest.mark.parametrize("with_table", [True, False])
+def test_a_class_that_is_a_link_is_read(with_table, own):
+    shutil.move(own / "boat", own.parent / "shared")
+    (own / "boat").symlink_to(own.parent / "shared")
+    (own / "boat" / "up").symlink_to(own)
+    if not with_table:
+        (own / "metadata.jsonl").unlink()
+        for name in OWN:
+            (own / name).with_suffix(".txt").write_text("a thing")
+    assert {key for source in both(own) for key in source.keys} == set(OWN)
+    (note,) = notes(own)
+    assert note.startswith("boat/up: note: the link leads to a folder that is read without it, or that holds this one")
+
+
+def test_pipes_never_hang(own):
+    os.mkfifo(own / "kite" / "pipe.jpg")
+    (own / "lamp" / "endless.png").symlink_to("/dev/zero")
+    assert [line.partition(":")[0] for line in notes(own)] == ["kite/pipe.jpg", "lamp/endless.png"]
+    assert len(both(own)[0]) > 10

@@ -1,5 +1,6 @@
 """Decoding, cropping, resizing and flipping photographs; captions without words; missing files."""
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 import photos_on_disk
+from sclgan.data.sets import photographs
 from sclgan.data.sets.photographs import Photo, around, decoded, framed, require, usable
 
 
@@ -75,10 +77,10 @@ def test_a_damaged_picture_is_named(tmp_path):
     path = tmp_path / "bird.jpg"
     photos_on_disk.photograph(path, 200, 200)
     photos_on_disk.truncate(path)
-    with pytest.raises(ValueError, match=r"bird\.jpg is truncated or no picture"):
+    with pytest.raises(ValueError, match=r"bird\.jpg is truncated or not a picture"):
         decoded(path)
     path.write_bytes(b"<html>not found</html>")
-    with pytest.raises(ValueError, match=r"bird\.jpg is truncated or no picture"):
+    with pytest.raises(ValueError, match=r"bird\.jpg is truncated or not a picture"):
         decoded(path)
     with pytest.raises(FileNotFoundError, match=r"other\.jpg"):
         decoded(tmp_path / "other.jpg")
@@ -131,3 +133,45 @@ def test_missing_files_are_counted_and_named(tmp_path):
     absent = [tmp_path / name for name in "abcd"]
     with pytest.raises(FileNotFoundError, match=r"birds lacks 4 of 5 files: .*a, .*b, .*c, \.\.\.; get it"):
         require("birds", [*absent, tmp_path / "there"], "get it")
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 3000), (3000, 1), (1, 60_000), (2, 2**25), (3, 1_000_000)])
+def test_thin_pictures_are_read_in_bounded_memory(width, height):
+    tracemalloc.start()  # counts NumPy's memory; Pillow's own is bounded by the assertion on its sizes
+    sizes = []
+    resize = Image.Image.resize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            Image.Image, "resize", lambda image, size, *more: sizes.append(size) or resize(image, size, *more)
+        )
+        image = Image.new("RGB", (width, height), "teal")
+        for draws in (None, (0.0, 0.0, 0.0), (0.9, 0.999999, 0.999999)):
+            pixels = framed(image, 256, draws)
+            assert pixels.shape == (256, 256, 3)
+            assert (pixels == (0, 128, 128)).all()
+    assert max(w * h for w, h in sizes) <= 2**24
+    assert tracemalloc.get_traced_memory()[1] < 2**24
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("draws", [None, (0.9, 0.0, 0.0), (0.1, 0.999999, 0.999999), (0.9, 0.37, 0.81)])
+@pytest.mark.parametrize("size", [(90, 40), (33, 700), (700, 500)])
+def test_a_part_that_is_resized_alone_is_that_of_the_whole(draws, size, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (*size[::-1], 3), dtype=np.uint8)
+    whole = framed(Image.fromarray(noise), 64, draws).astype(int)
+    monkeypatch.setattr(photographs, "_MAX_RESIZED", 0)
+    assert np.abs(framed(Image.fromarray(noise), 64, draws) - whole).max() <= 2
+
+
+def test_published_photographs_are_read_as_stored_with_and_without_a_box(tmp_path):
+    """As the reference codes read them: boxes are given in stored pixels."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "one.jpg"
+    ramp(90, 70).save(path, exif=exif, quality=95)
+    for box in (None, (20, 20, 40, 30)):
+        photo = Photo(path, ("a bird",), box)
+        expected = framed(decoded(path, box, as_stored=True), 32, None)
+        np.testing.assert_array_equal(photo.picture(32, np.random.default_rng(0), augment=False).pixels, expected)
+        assert photo.sample((), "train", "one").as_stored
+    assert decoded(path).size == (70, 90)

@@ -2,9 +2,10 @@
 
 import io
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,6 @@ from sclgan.data.sets import emoji
 from sclgan.data.sets.scene_places import CATEGORIES, LEFT_OUT, PLACES, SUPERCATEGORIES
 from sclgan.data.sets.scenes import Scene, Scenes, _sprites
 from sclgan.data.types import Source
-from sclgan.random import numpy_generator
 
 NAMES = {one.name: one for one in CATEGORIES}
 OF_PLURAL = {one.plural: one.name for one in CATEGORIES}
@@ -84,8 +84,7 @@ def is_true(scene: Scene, caption: str) -> bool:
         }
         if all(part in said for part in re.split(", | and ", caption)):
             return dict(said[part] for part in re.split(", | and ", caption)) == groups
-    found = phrases(caption)
-    return all(counts[name] == count for name, count in found.items())
+    return all(counts[name] == count for name, count in phrases(caption).items())
 
 
 @pytest.fixture(scope="module", params=["train", "test"])
@@ -94,7 +93,7 @@ def scenes(request) -> Scenes:
 
 
 def test_every_caption_is_true_of_the_layout(scenes):
-    forms = Counter()
+    forms: Counter[str] = Counter()
     for index in range(len(scenes)):
         scene = scenes.scene(index)
         assert len(set(scene.captions)) == 5
@@ -138,7 +137,7 @@ def test_things_stand_where_they_belong_and_hide_little_of_each_other(scenes):
         scene = scenes.scene(index)
         assert 1 <= len(scene.things) <= 4
         assert len(scene.things) == len(scene.sprites)
-        grounded = []
+        grounded: list[Any] = []
         for thing in scene.things:
             made = CATEGORIES[thing.category]
             assert scene.place.name in made.places
@@ -174,7 +173,7 @@ def test_labels_are_the_categories_by_drawn_area(scenes):
     assert len(scenes.labels) == len(scenes) == len(set(scenes.keys))
     for index in range(100):
         scene = scenes.scene(index)
-        areas = Counter()
+        areas: defaultdict[int, float] = defaultdict(float)
         for number, thing in enumerate(scene.things):
             areas[thing.category] += coverage(scene, number)
         assert set(scenes.labels[index]) == set(areas)
@@ -201,13 +200,21 @@ def test_every_category_occurs_and_no_test_drawing_is_trained_on():
     assert set(labels) == set(range(80))
 
 
+def test_scenes_credit_the_makers_of_their_drawings(scenes):
+    assert not scenes.composes
+    assert scenes.credits == emoji.Emoji("test").credits
+    assert any("CC-BY-4.0" in credit and "https://" in credit for credit in scenes.credits)
+
+
 def test_a_scene_is_a_function_of_seed_split_and_index(scenes):
     same, more = Scenes(scenes.split, num_scenes=600), Scenes(scenes.split)
     assert isinstance(same, Source)
     for index in (0, 17, 599):
         assert same.scene(index).captions == more.scene(index).captions
-        picture = scenes.picture(index, 64, numpy_generator(1))
-        np.testing.assert_array_equal(picture.pixels, more.picture(index, 64, numpy_generator(1), augment=False).pixels)
+        picture = scenes.picture(index, 64, np.random.default_rng(1))
+        np.testing.assert_array_equal(
+            picture.pixels, more.picture(index, 64, np.random.default_rng(1), augment=False).pixels
+        )
         assert picture.caption in more.scene(index).captions
     other = Scenes(scenes.split, num_scenes=600, seed=1)
     assert sum(other.scene(i).captions == same.scene(i).captions for i in range(100)) < 5

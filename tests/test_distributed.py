@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,16 @@ from runs import SCL, assert_identical, final_weights, small, small_fields
 from sclgan import distributed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch, View
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
-from sclgan.train.gan import GANPhase
-from sclgan.train.pretrain import PretrainingPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train import training
+from sclgan.train.gan_phase import GANPhase
+from sclgan.train.pretraining_phase import PretrainingPhase
+from sclgan.train.training import with_feature_discriminator
 
 # The parts, against plain arithmetic
 
@@ -196,7 +198,7 @@ def test_two_ranks_take_the_steps_of_one_process_in_both_phases(of):
     moved = [name for name in trained if not torch.equal(whole[name], start[name])]
     assert len(moved) > 0.9 * len(trained)
     for name in trained:
-        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-9, msg=partial("{}: {}".format, name))
 
 
 # Runs under torchrun
@@ -233,7 +235,7 @@ def on_two_ranks(trained, tmp_path_factory) -> Path:
 def in_one_process(trained, tmp_path_factory) -> Path:
     """The same run without torchrun."""
     folder = tmp_path_factory.mktemp("one") / "run"
-    session.train(small(SCL, *THREE), folder, encoders=trained)
+    training.train(small(SCL, *THREE), folder, encoders=trained)
     return folder
 
 
@@ -255,7 +257,7 @@ def test_torchrun_trains_the_weights_of_one_process(trained, in_one_process, on_
     """
     one, two = final_weights(in_one_process), final_weights(on_two_ranks)
     assert one.keys() == two.keys()
-    session.train(small(SCL, "training.steps=1"), tmp_path / "run", encoders=trained)
+    training.train(small(SCL, "training.steps=1"), tmp_path / "run", encoders=trained)
     start = final_weights(tmp_path / "run")
     for network in ("generator", "averaged_generator", "discriminator"):
         of_network = [name for name in one if name.startswith(f"{network}.") and not feeds_only_batch_norm(name)]
@@ -292,7 +294,7 @@ def test_the_records_of_two_ranks_are_those_of_one_process(in_one_process, on_tw
 
 def _train(folder: Path, encoders: Path, *assignments: str) -> str:
     try:
-        session.train(small(SCL, *assignments), folder, encoders=encoders)
+        training.train(small(SCL, *assignments), folder, encoders=encoders)
     except ValueError as error:
         return str(error)
     return ""
@@ -317,7 +319,9 @@ PROTOCOLS = ("fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground")
 
 
 def _evaluate(folder: Path, num_images: int) -> list[dict[str, Any]]:
-    return [result.to_json() for result in evaluate_run(folder, PROTOCOLS, num_images=num_images, seed=1)]
+    return [
+        result.to_json() for result in evaluate_run(folder, EvaluationOptions(PROTOCOLS, num_images=num_images, seed=1))
+    ]
 
 
 def test_two_ranks_evaluate_to_the_values_of_one_process(trained, tmp_path):
@@ -336,7 +340,7 @@ def test_two_ranks_evaluate_to_the_values_of_one_process(trained, tmp_path):
 
 def ranks_of(launcher: int) -> dict[int, int]:
     """The processes that torchrun started, by rank."""
-    found = {}
+    found: dict[int, int] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             parent = int((folder / "stat").read_text().rsplit(")", 1)[1].split()[1])

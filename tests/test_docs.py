@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import photos_on_disk
+from command_line import done
 from runs import small_fields
 from sclgan.data.sets.own.source import Folder
-from test_cli import done
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-data.md"
 pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="the documents are not installed")

@@ -1,5 +1,6 @@
 """CLIP: weights from files of every kind, its input, what trains, captions as if alone, the bridge."""
 
+import hashlib
 import io
 import math
 import warnings
@@ -15,10 +16,11 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_tensor
 
 from sclgan.data.types import Captions
-from sclgan.encoders import clip_library
 from sclgan.encoders.clip import CLIP, DEVIATION, MEAN
 from sclgan.runs.checkpoint import load_weights, save_weights
+from sclgan.weights import registry
 from sclgan.weights.readers import read_states
+from weight_files import put
 
 SIZES = {
     **{"code_size": 8, "context_length": 9, "num_text_blocks": 2, "num_text_heads": 2},
@@ -153,7 +155,7 @@ def test_only_what_is_asked_for_trains(trained: Any, some: list[str], none: list
     # A checkpoint holds these alone, and the public file gives the rest.
     with torch.no_grad():
         for p in clip.trainable_parameters():
-            p += 1
+            p.add_(1)
     save_weights(tmp_path / "encoders.safetensors", clip)
     assert {name.removeprefix("clip.") for name in load_file(tmp_path / "encoders.safetensors")} == names
     again = make(trained=trained, weights=str(tmp_path / "clip.safetensors"))
@@ -298,28 +300,35 @@ def test_all_that_does_not_fit_is_in_one_message(tmp_path: Path) -> None:
     state["visual.extra"] = torch.ones(1)
     state["logit_scale"] = torch.ones(2)
     torch.save(state, tmp_path / "clip.pt")
-    with pytest.raises(ValueError, match="does not hold this CLIP") as caught:
+    with pytest.raises(ValueError, match="does not fit this CLIP") as caught:
         make(weights=str(tmp_path / "clip.pt"))
-    for part in ("lacks visual.proj", "unknown visual.extra", "logit_scale (2,), not ()"):
+    for part in ("missing visual.proj", "unexpected visual.extra", "logit_scale is (2,), not ()"):
         assert part in str(caught.value)
     torch.save(make(image_width=24).clip.state_dict(), tmp_path / "clip.pt")
-    with pytest.raises(ValueError, match=r"of another shape .* and \d+ more\. Give"):
+    with pytest.raises(ValueError, match=r"\d+ tensors differ: .* Give"):
         make(weights=str(tmp_path / "clip.pt"))
 
 
-def test_the_caches_are_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_caches_are_looked_into_and_their_files_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    for name in ("HF_HOME", "HF_HUB_CACHE"):
+    for name in ("HF_HOME", "HF_HUB_CACHE", registry.ENVIRONMENT):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(FileNotFoundError, match=r"ViT-B-32\.pt nor in .* .encoders\.weights=FILE"):
+    with pytest.raises(FileNotFoundError, match=r"ViT-B-32\.pt is missing: .* encoders\.weights=FILE"):
         make(weights="openai")
-    hub = tmp_path / ".cache/huggingface/hub" / clip_library.REPOSITORY / "snapshots" / "0123"
-    hub.mkdir(parents=True)
-    save_file(make().clip.state_dict(), hub / clip_library.FILE)
-    assert clip_library.cached_weights() == hub / clip_library.FILE
-    own = tmp_path / ".cache/clip/ViT-B-32.pt"
-    own.parent.mkdir()
-    torch.save({name: x + 1 for name, x in make().clip.state_dict().items()}, own)
+    repository, name = registry.FILES["clip-vit-b-32"].hub or ("", "")
+    snapshot = tmp_path / ".cache/huggingface/hub" / repository / "snapshots" / "0123"
+    snapshot.mkdir(parents=True)
+    save_file(make().clip.state_dict(), tmp_path / "clip.safetensors")
+    sha256 = hashlib.sha256((tmp_path / "clip.safetensors").read_bytes()).hexdigest()
+    (tmp_path / "clip.safetensors").rename(tmp_path / sha256)  # the cache names its files by their SHA-256
+    (snapshot / name).symlink_to(tmp_path / sha256)
+    assert torch.equal(make(weights="openai").clip.visual.proj, make().clip.visual.proj)
+    (snapshot / name).unlink()
+    (tmp_path / sha256).rename(tmp_path / ("0" * 64))
+    (snapshot / name).symlink_to(tmp_path / ("0" * 64))
+    with pytest.raises(ValueError, match=rf"has SHA-256 {sha256}, expected 0000"):
+        make(weights="openai")
+    put(monkeypatch, tmp_path, "clip-vit-b-32", {name: x + 1 for name, x in make().clip.state_dict().items()})
     assert torch.equal(make(weights="openai").clip.visual.proj, make().clip.visual.proj + 1)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sclgan.data.captions import Reading
 from sclgan.encoders.clip_tokens import CLIPTokenizer
 
 
@@ -22,6 +23,13 @@ def test_tokens_and_lengths() -> None:
 def test_the_first_end_sign_ends_a_caption() -> None:
     """As in CLIP, which looks for the largest token."""
     assert CLIPTokenizer(context_length=8)(["a <end_of_text> dog"]).lengths.tolist() == [3]
+
+
+def test_words_beyond_the_context_are_named() -> None:
+    tokenizer = CLIPTokenizer(context_length=8)
+    assert tokenizer.read("a photo of a dog") == Reading(("a", "photo", "of", "a", "dog"))
+    reading = tokenizer.read("a photo of a red zyzzyva and a dog")
+    assert (reading.words, reading.beyond) == (("a", "photo", "of", "a", "red"), ("zyzzyva", "and", "a", "dog"))
 
 
 def test_what_is_no_caption_is_refused() -> None:

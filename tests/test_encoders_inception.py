@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torchvision.models import Inception3
 
 from sclgan.encoders.base import Backbone
-from sclgan.encoders.inception import FILE, InceptionTrunk, cached_weights
+from sclgan.encoders.inception import InceptionTrunk
+from sclgan.weights import registry
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +20,7 @@ def network() -> Inception3:
 
 @pytest.fixture(scope="module")
 def weights(network: Inception3, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("inception") / FILE
+    path = tmp_path_factory.mktemp("inception") / "inception.pth"
     torch.save(network.state_dict(), path)
     return path
 
@@ -47,16 +48,20 @@ def test_features_are_torchvisions(network: Inception3, weights: Path, align_cor
 
 def test_another_network_is_refused(tmp_path: Path) -> None:
     torch.save({"fc.weight": torch.zeros(1), "layer1.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(ValueError, match="does not hold torchvision's Inception-v3") as error:
+    with pytest.raises(ValueError, match="does not fit torchvision's Inception-v3") as error:
         InceptionTrunk(tmp_path / "other.pth")
-    assert "1 unknown ones (layer1.weight" in str(error.value)
+    assert "unexpected layer1.weight" in str(error.value)
 
 
-def test_missing_weights_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_weights_are_those_of_the_registry_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(registry.ENVIRONMENT, str(tmp_path / "weights"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"get https://.*pth .* and put it there"):
-        cached_weights()
-    expected = tmp_path / "hub" / "checkpoints" / FILE
+    with pytest.raises(FileNotFoundError, match=r"get https://.*pth .* encoders\.backbone\.weights=FILE"):
+        InceptionTrunk("imagenet")
+    (needed,) = InceptionTrunk.needed_files("imagenet")
+    assert needed.put == f"put it in {tmp_path / 'weights'}"
+    expected = tmp_path / "hub" / "checkpoints" / needed.name
     expected.parent.mkdir(parents=True)
     expected.touch()
-    assert cached_weights() == expected
+    with pytest.raises(ValueError, match=r"inception_v3_google-0cc3c7bd\.pth has SHA-256"):
+        InceptionTrunk("imagenet")

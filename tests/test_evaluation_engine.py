@@ -2,21 +2,24 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from evaluate_source import evaluate
 from fakes import Squares
 from ranks import run_on_ranks
 from sclgan import distributed
 from sclgan.encoders.lite0 import WEIGHTS_SHA256, Lite0
-from sclgan.evaluation.engine import Result, evaluate
-from sclgan.evaluation.kept import GeneratedBatch
+from sclgan.evaluation.batches import PictureBatch
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocol_named, protocols_named
 from sclgan.evaluation.reals import composition, label_of, measure_reals, row_of
-from sclgan.features.registry import EXTRACTORS, Classifier, LiteExtractor, quantise
+from sclgan.evaluation.results import Result
+from sclgan.features.networks import LiteExtractor
+from sclgan.features.registry import EXTRACTORS, Classifier
 
 SIZE = 16
 WITHOUT_GROUND = [name for name in PROTOCOLS if name != "ground"]
@@ -46,7 +49,7 @@ class Means:
 class NamedGrounds(Squares):
     """Squares whose captions name the ground."""
 
-    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True):  # type: ignore[no-untyped-def]
+    def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True):
         picture = super().picture(index, size, rng, augment=augment)
         return type(picture)(picture.pixels, picture.caption + " on a black background")
 
@@ -60,7 +63,7 @@ def encode(images: Tensor, captions: Sequence[str]) -> tuple[Tensor, Tensor]:
     return torch.eye(4)[seen], texts
 
 
-def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bool = True) -> Iterator[GeneratedBatch]:
+def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bool = True) -> Iterator[PictureBatch]:
     """This rank's share of noisy copies of the source's pictures."""
     source = Squares("test")
     own = range(num_samples)[distributed.rank() :: distributed.world_size()]
@@ -76,7 +79,7 @@ def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bo
             labels.append(label_of(source, row))
         stack = torch.stack(images)
         pair = encode(stack, captions) if codes else (None, None)
-        yield GeneratedBatch(torch.tensor(indices), stack, captions, torch.tensor(labels), *pair)
+        yield PictureBatch(torch.tensor(indices), stack, captions, torch.tensor(labels), *pair)
 
 
 def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
@@ -145,7 +148,7 @@ def test_ground_protocol_reads_captions() -> None:
     source = NamedGrounds("test")
     _, picture = composition(source, 0, SIZE, seed=0, num_samples=1)
     image = torch.from_numpy(np.full_like(picture.pixels, 18)).permute(2, 0, 1)[None]
-    batch = GeneratedBatch(torch.tensor([0]), image, [picture.caption], torch.tensor([0]))
+    batch = PictureBatch(torch.tensor([0]), image, [picture.caption], torch.tensor([0]))
     (result,) = evaluate(["ground"], source, [batch], num_reals=8)
     assert result.value == 1
     assert result.extractor is None
@@ -163,7 +166,7 @@ def test_kernel_distance_of_repeated_rows_is_not_biased() -> None:
     extractors = {"lite0@128": Means()}
     floors = []
     for seed in range(12):
-        options = {"size": SIZE, "num_reals": 40, "num_floor": 20, "seed": seed}
+        options: dict[str, Any] = {"size": SIZE, "num_reals": 40, "num_floor": 20, "seed": seed}
         reals = measure_reals([PROTOCOLS["kid_lite0"]], Squares("test"), extractors, **options)
         floors.append(reals.floors["kid_lite0"])
     assert abs(np.mean(floors)) < 3 * np.std(floors) / len(floors) ** 0.5
@@ -199,13 +202,6 @@ def test_protocols_have_their_own_names_and_labels() -> None:
         protocol_named("kid_lit0")
     assert isinstance(protocol_named("ground"), EvaluationProtocol)
     assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
-
-
-def test_quantisation_rounds_and_clamps() -> None:
-    image = torch.tensor([-2.0, -1.0, 0.4 / 127.5 - 1, 0.6 / 127.5 - 1, 1.0, 2.0]).view(1, 1, 1, 6).expand(1, 3, 1, 6)
-    assert quantise(image)[0, 0, 0].tolist() == [0, 0, 0, 1, 255, 255]
-    pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-    assert torch.equal(quantise(pixels.float() / 127.5 - 1), pixels)
 
 
 def test_lite0_extractor() -> None:

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from ranks import run_on_ranks
-from sclgan.evaluation.engine import Result
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.folder import evaluate_folder
+from sclgan.evaluation.results import Result
 from sclgan.evaluation.run import evaluate_run
-from sclgan.metrics.statistics import Gaussian
+from sclgan.metrics.gaussian import Gaussian
 
 NUM = 24
 
@@ -25,11 +26,13 @@ def pictures(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     shutil.copytree(trained, folder / "run")
     results = evaluate_run(
         folder / "run",
-        ["fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground"],
-        num_images=NUM,
-        seed=2,
+        EvaluationOptions(
+            ["fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground"],
+            num_images=NUM,
+            seed=2,
+            save_statistics=folder / "fakes.npz",
+        ),
         save_pictures=folder / "fakes",
-        save_statistics=folder / "fakes.npz",
     )
     return {"folder": folder, "results": {result.protocol: result for result in results}}
 
@@ -53,15 +56,13 @@ def test_pictures_of_a_run_score_what_the_run_does(pictures: dict[str, Any]) -> 
     folder, of_run = pictures["folder"], pictures["results"]
     results = evaluate_folder(
         folder / "fakes",
-        ["is_lite0", "r_precision_damsm", "ground", "kid_lite0"],
-        reals="emoji",
+        EvaluationOptions(["is_lite0", "r_precision_damsm", "ground", "kid_lite0"], reals="emoji", seed=2),
         encoders=folder / "run",
-        seed=2,
     )
     for result in results:
         assert result.value == pytest.approx(of_run[result.protocol].value, rel=1e-6)
         assert result.label == of_run[result.protocol].label
-    (fd,) = evaluate_folder(folder / "fakes", ["fd_lite0"], reals="emoji", seed=2, num_workers=1)
+    (fd,) = evaluate_folder(folder / "fakes", EvaluationOptions(["fd_lite0"], reals="emoji", seed=2, num_workers=1))
     assert fd.value == pytest.approx(of_run["fd_lite0"].value, rel=1e-6)
     assert (fd.num_samples, fd.num_reals, fd.source, fd.split) == (NUM, NUM, "emoji", "test")
     records = [json.loads(line) for line in (folder / "fakes" / "evaluations.jsonl").read_text().splitlines()]
@@ -71,26 +72,32 @@ def test_pictures_of_a_run_score_what_the_run_does(pictures: dict[str, Any]) -> 
     assert records[-1]["versions"].keys() == {"sclgan", "python", "torch", "numpy", "pillow"}
 
 
-def test_a_folder_and_its_statistics_are_the_same_reference(pictures: dict[str, Any], reals: Path, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_and_its_statistics_are_the_same_reference(pictures: dict[str, Any], reals: Path, tmp_path) -> None:
     fakes, out = pictures["folder"] / "fakes", tmp_path / "records.jsonl"
-    assert evaluate_folder(reals, ["fd_lite0"], save_statistics=tmp_path / "reals.npz", out=out) == []
+    assert (
+        evaluate_folder(reals, EvaluationOptions(["fd_lite0"], save_statistics=tmp_path / "reals.npz", out=out)) == []
+    )
     assert Gaussian.load(tmp_path / "reals.npz").num_samples == NUM + 3
-    (whole,) = evaluate_folder(fakes, ["fd_lite0"], reals=str(reals), out=out)
-    (known,) = evaluate_folder(fakes, ["fd_lite0"], reals=str(tmp_path / "reals.npz"), out=out)
+    (whole,) = evaluate_folder(fakes, EvaluationOptions(["fd_lite0"], reals=str(reals), out=out))
+    (known,) = evaluate_folder(fakes, EvaluationOptions(["fd_lite0"], reals=str(tmp_path / "reals.npz"), out=out))
     assert known.value == pytest.approx(whole.value, rel=1e-9)
     assert (known.num_reals, whole.reals_sha256) == (NUM + 3, None)
     assert known.reals_sha256 is not None
     statistics = Gaussian.load(tmp_path / "reals.npz")
     np.savez(tmp_path / "bare.npz", mu=statistics.mu, sigma=statistics.sigma)
-    (bare,) = evaluate_folder(fakes, ["fd_lite0"], reals=str(tmp_path / "bare.npz"), out=out)
+    (bare,) = evaluate_folder(fakes, EvaluationOptions(["fd_lite0"], reals=str(tmp_path / "bare.npz"), out=out))
     assert (bare.value, bare.num_reals) == (known.value, None)
     assert [json.loads(line)["num_reals"] for line in out.read_text().splitlines()] == [NUM + 3, NUM + 3, None]
-    (against_run,) = evaluate_run(pictures["folder"] / "run", ["fd_lite0"], num_images=NUM, seed=2, reals=str(reals))
+    (against_run,) = evaluate_run(
+        pictures["folder"] / "run", EvaluationOptions(["fd_lite0"], num_images=NUM, seed=2, reals=str(reals))
+    )
     assert against_run.value == pytest.approx(whole.value, rel=1e-6)
 
 
 def graded(folder: Path, reals: Path, out: Path) -> dict[str, float]:
-    return by_name(evaluate_folder(folder, ["fd_lite0", "kid_lite0", "is_lite0"], reals=str(reals), out=out))
+    return by_name(
+        evaluate_folder(folder, EvaluationOptions(["fd_lite0", "kid_lite0", "is_lite0"], reals=str(reals), out=out))
+    )
 
 
 def test_ranks_give_the_values_of_one_process(pictures: dict[str, Any], reals: Path, tmp_path: Path) -> None:
@@ -105,20 +112,24 @@ def test_ranks_give_the_values_of_one_process(pictures: dict[str, Any], reals: P
 def test_a_curve_is_a_picture_numbers_and_a_limit(reals: Path, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "reals.npz", mu=rng.random(1280), sigma=np.diag(rng.random(1280)))
-    options = {"reals": str(tmp_path / "reals.npz"), "num_images": 12, "out": tmp_path / "records.jsonl"}
-    at_once, limit = evaluate_folder(reals, ["fd_lite0"], curve=tmp_path / "c.png", **options)
+    options: dict[str, Any] = {
+        "reals": str(tmp_path / "reals.npz"),
+        "num_images": 12,
+        "out": tmp_path / "records.jsonl",
+    }
+    at_once, limit = evaluate_folder(reals, EvaluationOptions(["fd_lite0"], curve=tmp_path / "c.png", **options))
     numbers = json.loads((tmp_path / "c.json").read_text())["fd_lite0"]
     assert (limit.label, limit.value) == ("fd_lite0@12_infinity", numbers["limit"]["value"])
     assert (numbers["num_samples"][-1], numbers["values"][-1]) == (12, pytest.approx(at_once.value, rel=1e-6))
     with Image.open(tmp_path / "c.png") as picture:
         assert picture.format == "PNG"
     with pytest.raises(ValueError, match="a curve is that of a Frechet distance"):
-        evaluate_folder(reals, ["is_lite0"], curve=tmp_path / "c.png", **options)
+        evaluate_folder(reals, EvaluationOptions(["is_lite0"], curve=tmp_path / "c.png", **options))
 
 
 def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: Path, caplog: Any) -> None:
     with caplog.at_level("INFO"):
-        results = evaluate_folder(reals, num_images=10, out=tmp_path / "records.jsonl")
+        results = evaluate_folder(reals, EvaluationOptions(num_images=10, out=tmp_path / "records.jsonl"))
     assert [result.label for result in results] == ["is_lite0@10"]
     of_reason = {reason: names.split(", ") for names, reason in (m.split(" left out: ") for m in caplog.messages)}
     assert "fd_lite0" in of_reason["compares with real pictures: give --reals"]
@@ -149,7 +160,7 @@ def test_what_does_not_fit_says_what_to_give(
     given = {"folder": str(reals), "emoji": "emoji", "none": "none", None: None}
     named = given.get(reals_are, str(tmp_path / f"{reals_are}.npz"))
     with pytest.raises((ValueError, FileNotFoundError), match=expected):
-        evaluate_folder(reals, [protocol], reals=named, num_images=6, out=tmp_path / "records.jsonl")
+        evaluate_folder(reals, EvaluationOptions([protocol], reals=named, num_images=6, out=tmp_path / "records.jsonl"))
     assert not (tmp_path / "records.jsonl").exists()
 
 
@@ -157,11 +168,15 @@ def test_a_damaged_picture_among_the_rest_is_named(reals: Path, tmp_path: Path) 
     shutil.copytree(reals, tmp_path / "fakes")
     damaged = tmp_path / "fakes" / "7.png"
     damaged.write_bytes(damaged.read_bytes()[:100])
-    with pytest.raises(ValueError, match=r"7\.png is truncated or no picture"):
-        evaluate_folder(tmp_path / "fakes", ["is_lite0"])
+    with pytest.raises(ValueError, match=r"7\.png is truncated or not a picture"):
+        evaluate_folder(tmp_path / "fakes", EvaluationOptions(["is_lite0"]))
     assert not (tmp_path / "fakes" / "evaluations.jsonl").exists()
 
 
 def test_pictures_are_not_written_over(pictures: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="holds something: --save-pictures names a new folder"):
-        evaluate_run(pictures["folder"] / "run", ["ground"], num_images=2, save_pictures=pictures["folder"] / "fakes")
+    with pytest.raises(ValueError, match="is not empty: --save-pictures names a new folder"):
+        evaluate_run(
+            pictures["folder"] / "run",
+            EvaluationOptions(["ground"], num_images=2),
+            save_pictures=pictures["folder"] / "fakes",
+        )

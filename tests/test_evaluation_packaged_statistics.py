@@ -7,13 +7,13 @@ from PIL import Image
 from sclgan.__main__ import COMMANDS
 from sclgan.data.sets.emoji import Emoji
 from sclgan.encoders.lite0 import Lite0
-from sclgan.evaluation.packaged_statistics import shipped
+from sclgan.evaluation.packaged_statistics import statistics
 from sclgan.evaluation.reals import composition
-from sclgan.features.registry import LiteExtractor
+from sclgan.features.networks import LiteExtractor
 
 
 def test_they_are_of_held_out_emoji_and_of_the_extractor_that_is_installed() -> None:
-    known, extractor = shipped(), LiteExtractor(Lite0)
+    known, extractor = statistics(), LiteExtractor(Lite0)
     assert (known.extractor, known.weights_sha256) == (extractor.name, extractor.weights_sha256)
     assert known.num_samples == 10_000
     torch.testing.assert_close(known.sigma, known.sigma.T, rtol=0, atol=0)

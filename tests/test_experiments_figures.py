@@ -3,6 +3,7 @@
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,10 +59,11 @@ def test_embedding_names_labels_and_scores_of_both_folders(two, tmp_path):
     assert "% of the variance" in shown
     assert "image" in shown
     assert "text" in shown
-    for folders, options, expected in (
+    refused: tuple[tuple[list[Path], dict[str, Any], str], ...] = (
         (two[:1], {}, "two folders, before and after, not 1"),
         (two, {"num_labels": 1}, "1 labels to show: choose 2 to"),
-    ):
+    )
+    for folders, options, expected in refused:
         with pytest.raises(ValueError, match=expected):
             embedding(folders, tmp_path / "no.png", **options)
     assert [path.name for path in tmp_path.iterdir()] == ["figure.svg"]
@@ -81,7 +83,7 @@ def test_a_figure_needs_runs_and_a_known_ending(two, tmp_path):
         loss(two, tmp_path / "figure.jpeg")
     with pytest.raises(ValueError, match="name at least one folder"):
         qualitative([], tmp_path / "figure.png")
-    with pytest.raises(FileNotFoundError, match="is no run folder"):
+    with pytest.raises(FileNotFoundError, match="is not a run folder"):
         loss([tmp_path], tmp_path / "figure.png")
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from sclgan.recipe_json import to_json
 
 ROWS = ("ssagan_emoji", "ssagan_emoji_2x", "ssagan_emoji_scl")
 SMALL = small_fields("ssagan_emoji", "pretraining.batch_size=6", "training.batch_size=2")
-MAIN = {"data": ("emoji",), "gans": ("ssagan",)}
+MAIN: dict[str, Any] = {"data": ("emoji",), "gans": ("ssagan",)}
 
 
 # Rows
@@ -142,7 +143,7 @@ def pretend(run: TableRun, values: Mapping[str, float], **changes: object) -> No
 def pretended(tmp_path) -> list[TableRun]:
     """The main table over three seeds with known numbers; the second row has only two of them."""
     runs = plan(table("main", **MAIN), tmp_path, num_seeds=3)
-    numbers = {
+    numbers: dict[str, list[dict[str, float] | None]] = {
         ROWS[0]: [{"fd": 10.0, "is": 1.0}, {"fd": 20.0, "is": 2.0}, {"fd": 30.0, "is": 3.0}],
         ROWS[1]: [{"fd": 9.0}, {"fd": 19.5}, None],
         ROWS[2]: [{"fd": 5.0, "is": 2.0}, {"fd": 15.0, "is": 4.0}, {"fd": 25.1, "is": 3.0}],
@@ -250,20 +251,21 @@ from functools import partial
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
-from sclgan.experiments.tables import runs as table_runs
+from sclgan.experiments.tables import runs
 from sclgan.experiments.tables.page import make_table
-from sclgan.train import session
+from sclgan.train import sample_grid
 
-table_runs.evaluate_run = partial(evaluate_run, protocols=("ground",))
-save = session.SampleGrid.save
+runs.EvaluationOptions = partial(EvaluationOptions, ("ground",))
+save = sample_grid.SampleGrid.save
 
 def save_or_die(grid, step):
     if "scl_seed0" in str(grid.folder):
         os.kill(os.getpid(), signal.SIGKILL)
     return save(grid, step)
 
-session.SampleGrid.save = save_or_die
+sample_grid.SampleGrid.save = save_or_die
 make_table("main", Path(sys.argv[1]), num_seeds=2, data=("emoji",), gans=("ssagan",), num_images=10,
            assignments=sys.argv[2:])
 """
@@ -286,7 +288,7 @@ def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_pa
     assert sum(path.name == "evaluations.jsonl" for path in before) == 2  # plain and twice the batch, the first seed
     assert "| with the contrast | not yet |" in (out / "main.md").read_text()
 
-    options = {"num_seeds": 2, **MAIN, "assignments": fields, "num_images": 10}
+    options: dict[str, Any] = {"num_seeds": 2, **MAIN, "assignments": fields, "num_images": 10}
     with caplog.at_level("INFO"):
         page = make_table("main", out, **options)
     assert "[1/4] ssagan_emoji_scl, seed 0: done" in caplog.messages

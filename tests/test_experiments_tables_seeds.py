@@ -12,7 +12,9 @@ def test_the_interval_has_the_quantiles_of_printed_tables(degrees, quantile):
     values = [0.0] * degrees + [1.0]
     mean = 1 / (degrees + 1)
     deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / degrees)
-    low, high = interval(values)
+    found = interval(values)
+    assert found is not None
+    low, high = found
     assert (high - low) / 2 == pytest.approx(quantile * deviation / math.sqrt(degrees + 1), rel=3e-4)
     assert (low + high) / 2 == pytest.approx(mean)
 

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 
-from sclgan.experiments import workers
 from sclgan.experiments.workers import CommandError, CommandPool, FolderLock, devices
 
 
@@ -28,7 +28,7 @@ def script(tmp_path, monkeypatch) -> Path:
         "esac\n"
     )
     path.chmod(0o755)
-    monkeypatch.setattr(workers.sys, "executable", str(path))
+    monkeypatch.setattr(sys, "executable", str(path))
     return tmp_path
 
 
@@ -42,7 +42,7 @@ def run(num: int, jobs: dict[str, list[list[str]]], folder: Path) -> dict[str, C
 
 def test_a_job_that_fails_says_why_and_the_others_go_on(script, capfd):
     ended = run(2, {"one": [["bad"], ["never"]], "two": [["good"], ["better"]], "three": [["best"]]}, script)
-    assert (ended.keys(), ended["two"], ended["three"]) == ({"one", "two", "three"}, None, None)
+    assert (set(ended), ended["two"], ended["three"]) == ({"one", "two", "three"}, None, None)
     assert str(ended["one"]) == "what was wrong: `sclgan bad` ended with exit code 1; repeat to continue"
     assert not (script / "never.began").exists()
     said = capfd.readouterr().err
@@ -53,8 +53,8 @@ def test_a_job_that_fails_says_why_and_the_others_go_on(script, capfd):
 def test_each_place_has_one_gpu_and_a_cpu_one_thread(script, monkeypatch):
     run(1, {"cpu": [["cpu"]]}, script)
     assert (script / "cpu.began").read_text().strip().endswith(",1")
-    monkeypatch.setattr(workers.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(workers.torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
     assert devices() == ["5", "7"]
     run(3, {name: [[name]] for name in ("a", "b", "c")}, script)

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sclgan.features import cache as remembered
-from sclgan.features.cache import Remembered, cache_folder, remembered_fit
+from sclgan.features import cache
+from sclgan.features.cache import Cached, cache_folder, cached_fit
 from sclgan.metrics.probe import fit
 
 
@@ -34,23 +34,23 @@ def pictures(seed: int, size: int = 4) -> Tensor:
 
 def test_the_same_pictures_are_measured_once_and_others_anew(tmp_path: Path) -> None:
     extractor = Counting()
-    first = Remembered(extractor, tmp_path)(pictures(0))
+    first = Cached(extractor, tmp_path)(pictures(0))
     assert torch.equal(first, extractor(pictures(0)))
     extractor.num_seen = 0
-    again = Remembered(extractor, tmp_path)
+    again = Cached(extractor, tmp_path)
     assert torch.equal(again(pictures(0)), first)
     assert extractor.num_seen == 0
     again(pictures(1))
     again(pictures(0).view(5, 3, 2, 8))  # the same bytes in another shape
     assert extractor.num_seen == 10
     other = Counting("1" * 64)
-    Remembered(other, tmp_path)(pictures(0))
+    Cached(other, tmp_path)(pictures(0))
     assert other.num_seen == 5
 
 
 def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     extractor = Counting()
-    keeping = Remembered(extractor, tmp_path)
+    keeping = Cached(extractor, tmp_path)
     features = keeping(pictures(0))
     (path,) = tmp_path.rglob("*.npy")
     for damaged in (path.read_bytes()[:-4], b"", b"no array"):
@@ -62,31 +62,31 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
 
 def test_a_classifier_is_fitted_once_to_the_same_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
-    monkeypatch.setattr(remembered, "fit", lambda *rows: fits.append(1) or fit(*rows))
+    monkeypatch.setattr(cache, "fit", lambda *rows: fits.append(1) or fit(*rows))
     features, labels = pictures(0).float().flatten(1), torch.tensor([4, 4, 9, 9, 2])
-    first = remembered_fit(features, labels, tmp_path)
-    again = remembered_fit(features, labels, tmp_path)
+    first = cached_fit(features, labels, tmp_path)
+    again = cached_fit(features, labels, tmp_path)
     assert len(fits) == 1
     assert all(torch.equal(part, vars(again)[name]) for name, part in vars(first).items())
-    remembered_fit(features, labels + 1, tmp_path)
-    remembered_fit(features + 1, labels, tmp_path)
+    cached_fit(features, labels + 1, tmp_path)
+    cached_fit(features + 1, labels, tmp_path)
     assert len(fits) == 3
     for path in tmp_path.rglob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:-4])
-    assert torch.equal(remembered_fit(features, labels, tmp_path).weight, first.weight)
-    remembered_fit(features, labels, None)
+    assert torch.equal(cached_fit(features, labels, tmp_path).weight, first.weight)
+    cached_fit(features, labels, None)
     assert len(fits) == 5
 
 
-def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog) -> None:  # type: ignore[no-untyped-def]
+def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog) -> None:
     (tmp_path / "file").write_text("")
     with caplog.at_level(logging.WARNING):
-        features = Remembered(Counting(), tmp_path / "file")(pictures(0))
+        features = Cached(Counting(), tmp_path / "file")(pictures(0))
     assert torch.equal(features, Counting()(pictures(0)))
     assert "cannot be kept" in caplog.text
 
 
-def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path))
     assert cache_folder() == tmp_path / "features"
     monkeypatch.delenv("SCLGAN_CACHE")

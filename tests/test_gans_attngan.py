@@ -1,5 +1,7 @@
 """AttnGAN: the paper's numbers of parameters. What it shares with DM-GAN is in `test_gans_stacked.py`."""
 
+from typing import Any
+
 import torch
 
 from reference import PoolingStub
@@ -7,7 +9,7 @@ from sclgan.encoders.damsm import DAMSM
 from sclgan.gans.attngan import AttnGAN
 
 
-def num_parameters(**keywords: int) -> list[int]:
+def num_parameters(**keywords: Any) -> list[int]:
     with torch.device("meta"):
         gan = AttnGAN(DAMSM(20, PoolingStub), **keywords)
     return [sum(p.numel() for p in module.parameters()) for module in (gan.generator, *gan.discriminator)]

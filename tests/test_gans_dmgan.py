@@ -1,14 +1,17 @@
 """DM-GAN: the paper's numbers of parameters, the spectral norm. What it shares is in `test_gans_stacked.py`."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from reference import PoolingStub
 from sclgan.encoders.damsm import DAMSM
-from sclgan.gans.dmgan import DMGAN, MemoryStage, SpectralConv2d
+from sclgan.gans.dmgan import DMGAN, MemoryStage
+from sclgan.gans.layers import SpectralConv2d
 
 
-def num_parameters(**keywords: int) -> list[int]:
+def num_parameters(**keywords: Any) -> list[int]:
     with torch.device("meta"):
         gan = DMGAN(DAMSM(20, PoolingStub), **keywords)
     return [sum(p.numel() for p in module.parameters()) for module in (gan.generator, *gan.discriminator)]

@@ -1,6 +1,7 @@
 """The feature discriminator: its terms against slow sums, where gradients go, one pass per fake, ranks, every GAN."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +22,6 @@ from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.feature_discriminator import (
     DISCRIMINATOR_TERMS,
     FeatureDiscriminator,
-    FeatureHead,
     WithFeatureDiscriminator,
 )
 from sclgan.gans.galip import GALIP
@@ -79,10 +79,10 @@ def test_the_terms_are_hinge_losses_averaged_over_places_and_then_scales():
     found = gan.discriminator_terms(real, fake, text, only=DISCRIMINATOR_TERMS)
     found |= gan.generator_terms(fake, gan.embed(fake), text, LABELS, only=["features"])
 
-    def slow(head: FeatureHead, x: Tensor, sentence: Tensor) -> list[float]:
+    def slow(head: nn.Module, x: Tensor, sentence: Tensor) -> list[float]:
         """The logits of one picture's map, place by place."""
-        weight = {name: one.weight / one.sigma() for name, one in head.named_children()}
-        bias = {name: one.bias for name, one in head.named_children()}
+        weight: dict[str, Any] = {name: one.weight / one.sigma() for name, one in head.named_children()}  # type: ignore[operator]
+        bias: dict[str, Any] = {name: one.bias for name, one in head.named_children()}
         x = x / (x.square().mean() + 1e-6).sqrt()
         mixed = F.leaky_relu(
             torch.einsum("oc,chw->ohw", weight["mix"][:, :, 0, 0], x) + bias["mix"][:, None, None], 0.2
@@ -123,7 +123,8 @@ def test_where_gradients_go_and_that_the_trunk_sees_a_fake_once():
     z, real, captions = inputs()
     text = text_of(gan, captions)
     fake = gan.generate(z, text)
-    backbone = gan.encoders.image_encoder.backbone
+    backbone = gan.encoders.image_encoder.backbone  # type: ignore[union-attr]
+    assert isinstance(backbone, Pyramid)
     backbone.passes = 0
     total(gan.discriminator_terms(real, fake, text, only=D_WEIGHTS), D_WEIGHTS).backward()
     assert all(p.grad is not None and p.grad.any() for p in gan.features.parameters())

@@ -27,7 +27,13 @@ G_WEIGHTS = {"adv": 1.0, "similarity": 4.0}
 def make(image_size: int = 16, *, clip_size: int = 8, **arguments: Any) -> GALIP:
     """A tiny GALIP whose residual branches and modulations are switched on, over a CLIP of 2-pixel patches."""
     torch.manual_seed(0)
-    sizes = {"num_text_blocks": 1, "num_text_heads": 2, "num_image_blocks": 4, "num_image_heads": 2, "image_width": 12}
+    sizes: dict[str, Any] = {
+        "num_text_blocks": 1,
+        "num_text_heads": 2,
+        "num_image_blocks": 4,
+        "num_image_heads": 2,
+        "image_width": 12,
+    }
     clip = CLIP(20, weights=None, code_size=8, context_length=6, image_size=clip_size, patch_size=2, **sizes)
     blocks = {"feature_blocks": (0, 2, 3), "first_prompt_block": 1, "num_prompts": 2}
     channels = {"code_channels": 6, "mid_channels": 4, "discriminator_channels": 6, "head_channels": 4}
@@ -83,7 +89,7 @@ def test_full_size_has_the_papers_number_of_parameters() -> None:
     # The reference code has two more shortcut convolutions, which it never calls.
     assert sum(p.numel() for p in gan.discriminator.parameters()) == 28_706_821 + 2_099_200 - 2 * 590_592
     assert [block.size for block in gan.generator.GBlocks] == [8, 16, 32, 64, 128, 224]
-    assert [block.c2.out_channels for block in gan.generator.GBlocks] == [512, 512, 512, 256, 128, 64]
+    assert [block.c2.weight.shape[0] for block in gan.generator.GBlocks] == [512, 512, 512, 256, 128, 64]
 
 
 def test_what_does_not_fit_clip_is_refused() -> None:
@@ -145,7 +151,7 @@ def test_clip_encodes_a_fake_once_and_is_part_of_no_network() -> None:
     of_clip = {p.data_ptr() for p in gan.encoders.parameters()}
     assert not of_clip & {p.data_ptr() for p in (*gan.generator.parameters(), *gan.discriminator.parameters())}
     averaged = copy.copy(gan)
-    averaged.generator = AveragedModel(gan.generator, constant_decay(0.9)).average
+    averaged.generator = AveragedModel(gan.generator, constant_decay(0.9)).average  # type: ignore[assignment]
     torch.testing.assert_close(averaged.generate(z, texts(gan)).image, fake.image.detach())
 
 

@@ -1,5 +1,7 @@
 """Shared layers: batch normalisation against torch's and over ranks, the leaky ReLU, upsampling."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -164,7 +166,7 @@ def test_convolution_with_many_weights_is_torch(
     kernel_size: int, stride: int, bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sclgan.gans.layers.FEWEST_WEIGHTS", 1)  # so that a small one counts as large
-    arguments = {"stride": stride, "padding": 1, "bias": bias, "dtype": torch.float64}
+    arguments: dict[str, Any] = {"stride": stride, "padding": 1, "bias": bias, "dtype": torch.float64}
     ours, theirs = Conv2d(5, 6, kernel_size, **arguments), nn.Conv2d(5, 6, kernel_size, **arguments)
     theirs.load_state_dict(ours.state_dict())
     x = torch.randn(3, 5, 8, 6, dtype=torch.float64)

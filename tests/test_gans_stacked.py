@@ -24,7 +24,7 @@ D_WEIGHTS = {"real_uncond": 1 / 2, "real_cond": 1 / 2, "fake_uncond": 1 / 3, "fa
 G_WEIGHTS = {"adv": 1.0, "kl": 1.0, "words": 5.0, "sentence": 5.0}
 Z_DIM = 5 + 3
 
-KINDS = {"attngan": AttnGAN, "dmgan": DMGAN}
+KINDS: dict[str, type[AttnGAN | DMGAN]] = {"attngan": AttnGAN, "dmgan": DMGAN}
 every_gan = pytest.mark.parametrize("name", KINDS)
 
 
@@ -149,7 +149,8 @@ def test_images_depend_on_both_parts_of_the_noise(name: str) -> None:
 @every_gan
 def test_a_caption_alone_gives_its_image_in_a_batch(name: str) -> None:
     z, _ = noise_and_images()
-    for mask_order, alike in (("own", True), ("reference", False)):
+    orders: dict[MaskOrder, bool] = {"own": True, "reference": False}
+    for mask_order, alike in orders.items():
         gan = make(name, mask_order=mask_order)
         gan.generator.eval()
         with torch.no_grad():

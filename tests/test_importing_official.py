@@ -20,11 +20,13 @@ from torch import Tensor
 from reference import FORWARD, agree, load, weights
 from sclgan.commands.runs import import_, sample
 from sclgan.data.captions import Vocabulary
+from sclgan.data.pixels import to_8_bits
 from sclgan.data.sets import legacy_pickle
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Captions
 from sclgan.encoders.damsm import DAMSM, TextEncoder
 from sclgan.encoders.inception import InceptionTrunk
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
@@ -33,7 +35,7 @@ from sclgan.importing.official import import_files, read_states, vocabulary_word
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.encoders import load_encoders
-from sclgan.runs.opened import open_run, to_uint8
+from sclgan.runs.opened import open_run
 from sclgan.runs.pictures import attention_picture, tiles
 
 WORDS = ["a", "small", "red", "bird", "with", "yellow", "wings"]
@@ -189,7 +191,7 @@ def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
     sample(out, ("a red apple",), out=tmp_path / "apple.png", num_images=2, attention=True)
     assert (tmp_path / "apple_attention.png").read_bytes().startswith(b"\x89PNG")
     assert "apple_attention.png" in capsys.readouterr().out
-    results = evaluate_run(out, ["kid_lite0", "r_precision_damsm"], num_images=4)
+    results = evaluate_run(out, EvaluationOptions(["kid_lite0", "r_precision_damsm"], num_images=4))
     assert all(math.isfinite(result.value) for result in results)
     import_(
         tuple(files[1:3]), kind="damsm", captions=tmp_path / "captions.pickle", out=out / "d", recipe="ssagan_emoji"
@@ -275,7 +277,7 @@ class Custom:
 
 
 @pytest.mark.parametrize(
-    ("content", "name"), [(Hostile(), r"(posix|nt)\.system"), (Custom(), r"test_official\.Custom")]
+    ("content", "name"), [(Hostile(), r"(posix|nt)\.system"), (Custom(), r"test_importing_official\.Custom")]
 )
 def test_files_that_ask_for_more_than_data_are_refused_by_name(content, name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -321,10 +323,10 @@ def test_all_that_does_not_fit_is_in_one_message(damsm, folder, tmp_path):
             "attngan", files, captions=folder / "captions.pickle", out=tmp_path / "run", recipe="attngan_emoji"
         )
     for part in (
-        "generator lacks h_net2.upsample.1.weight",
-        "generator has an unknown h_net2.extra.weight",
-        "generator.img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
-        "encoders lacks image_encoder.backbone.Mixed_7c.branch1x1.conv.weight",
+        "generator: missing h_net2.upsample.1.weight",
+        "generator: unexpected h_net2.extra.weight",
+        "generator: img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
+        "encoders: missing image_encoder.backbone.Mixed_7c.branch1x1.conv.weight",
     ):
         assert part in str(caught.value)
     assert not (tmp_path / "run").exists()
@@ -402,7 +404,7 @@ def test_attention_picture(kind, damsm, folder, tmp_path, out):
         assert picture.width > 300
         assert picture.height > 3 * 160
     fake = next(run.draw(CAPTIONS[:1], num_images=1, seed=0))
-    image = to_uint8(fake.image)[0].permute(1, 2, 0).numpy()
+    image = to_8_bits(fake.image)[0].permute(1, 2, 0).numpy()
     shown = tiles(image, CAPTIONS[0].split(), [stage[0] for stage in fake.maps])
     if kind == "ssagan":
         assert [tile.label for tile in shown] == [f"mask {size} x {size}" for size in (4, 8, 16, 32)]

@@ -7,7 +7,7 @@ from torch import Tensor
 from fakes import unit_rows
 from ranks import run_on_ranks
 from sclgan import distributed
-from sclgan.losses.contrastive import nt_xent, quadruple, supcon
+from sclgan.losses.contrastive import Pairs, nt_xent, quadruple, supcon
 from sclgan.losses.matching import info_nce
 
 
@@ -86,7 +86,7 @@ def test_label_sets_give_a_term_for_each_label_of_an_anchor(pairs):
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
-def with_sets(texts, images, pairs: str, mine: slice = slice(None)) -> Tensor:
+def with_sets(texts, images, pairs: Pairs, mine: slice = slice(None)) -> Tensor:
     sets = torch.tensor([[[label in own for label in range(4)] for own in view] for view in SETS])
     labels = torch.tensor(PAIR_LABELS)[mine]
     return quadruple(texts, images, labels, temperature=0.2, pairs=pairs, label_sets=sets[:, mine])
@@ -150,13 +150,13 @@ def test_a_temperature_that_is_not_positive_is_refused(temperature):
 
 def test_unknown_pairs_are_refused():
     with pytest.raises((ValueError, TypeError), match=r"pairs|both"):
-        quadruple([unit_rows(2, 3)], [unit_rows(2, 3)], torch.tensor([0, 1]), temperature=1.0, pairs="both")
+        quadruple([unit_rows(2, 3)], [unit_rows(2, 3)], torch.tensor([0, 1]), temperature=1.0, pairs="both")  # type: ignore[arg-type]
 
 
 CODES, LABELS = unit_rows(16, 6, seed=3).unflatten(0, (4, 4)), torch.tensor([0, 1, 0, 2])
 
 
-def loss_and_gradient(pairs: str, weighted: bool = False) -> tuple[Tensor, Tensor]:
+def loss_and_gradient(pairs: Pairs, weighted: bool = False) -> tuple[Tensor, Tensor]:
     """This rank's rows of the quadruple; the gradient in the codes of all ranks, as averaging would leave it."""
     codes = CODES.clone().requires_grad_()
     mine = distributed.own_rows(4)

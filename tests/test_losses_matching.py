@@ -1,6 +1,7 @@
 """DAMSM's matching losses: plain-Python sums, gradients, limits of the label mask, two ranks against one process."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from reference import attention_maps
 from sclgan.distributed import own_rows
 from sclgan.losses.matching import cross_entropies, info_nce, sentence_loss, word_scores, words_loss
 
-GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
+GAMMAS: dict[str, Any] = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 LENGTHS = (3, 1, 4, 2)
 
 

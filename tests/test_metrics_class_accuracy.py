@@ -11,15 +11,17 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from evaluate_source import evaluate
 from fakes import Squares
 from sclgan.data.sets.emoji import Emoji
-from sclgan.evaluation.engine import evaluate, measure_fakes
-from sclgan.evaluation.kept import GeneratedBatch
+from sclgan.evaluation.batches import PictureBatch
+from sclgan.evaluation.engine import EvaluationOptions
+from sclgan.evaluation.measured import measure
 from sclgan.evaluation.protocols import PROTOCOLS
 from sclgan.evaluation.reals import composed
 from sclgan.evaluation.run import evaluate_run
 from sclgan.evaluation.training_reals import MOST, measure_training, num_fitted, why_none
-from sclgan.features import cache as remembered
+from sclgan.features import cache
 from sclgan.metrics.probe import LinearProbe, fit
 
 TOP1, TOP5 = PROTOCOLS["class_accuracy"], PROTOCOLS["class_accuracy_top5"]
@@ -116,7 +118,7 @@ class Few(Emoji):
 SIZE, FITTED = 32, [replace(protocol, num_fitted=100) for protocol in (TOP1, TOP5)]
 
 
-def graded(fakes: Iterator[GeneratedBatch], training: Emoji, **options: Any) -> dict[str, Any]:
+def graded(fakes: Iterator[PictureBatch], training: Emoji, **options: Any) -> dict[str, Any]:
     results = evaluate(FITTED, Few("test"), fakes, training=training, **options)
     return {result.protocol: result for result in results}
 
@@ -145,12 +147,12 @@ def test_pictures_of_other_things_are_not_recognised() -> None:
 
 def test_one_classifier_serves_both_and_is_fitted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     fits: list[int] = []
-    monkeypatch.setattr(remembered, "fit", lambda *rows: fits.append(len(rows[0])) or fit(*rows))
+    monkeypatch.setattr(cache, "fit", lambda *rows: fits.append(len(rows[0])) or fit(*rows))
     training, held_out = Squares("train"), Squares("test")
     extractors = {"lite2@128": Means()}
     fitted = measure_training(FITTED, training, held_out, extractors, size=16, num_floor=8, seed=0)
     for _ in range(2):
-        fakes = measure_fakes(FITTED, composed(held_out, range(8), 8, 16, seed=0), extractors=extractors)
+        fakes = measure(FITTED, composed(held_out, range(8), 8, 16, seed=0), extractors=extractors)
         for protocol in FITTED:
             value = fakes.measures[protocol.name].estimate(fitted.references[protocol.name]).value
             assert value == fitted.floors[protocol.name] == 1
@@ -226,7 +228,7 @@ class Renamed(Squares):
     [
         (Squares("train", labelled=False), Squares("test", labelled=False), "needs labels, and the split 'train'"),
         (Squares("train"), Renamed("test"), "such as 'blue', is in the split 'test'"),
-        (Few("train", 1), Few("test", 1), "has one alone"),
+        (Few("train", 1), Few("test", 1), "has only one"),
     ],
 )
 def test_data_that_give_no_classifier_say_why(training: Any, held_out: Any, expected: str) -> None:
@@ -246,13 +248,13 @@ def test_of_a_run_it_is_fitted_to_the_data_of_the_run_whatever_the_reals(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("sclgan.evaluation.engine.EXTRACTORS", {"lite2@128": lambda device: Means()})
-    monkeypatch.setattr(remembered, "fit", lambda *rows: fit(*rows, tolerance=1e-3))
+    monkeypatch.setattr("sclgan.evaluation.measured.EXTRACTORS", {"lite2@128": lambda device: Means()})
+    monkeypatch.setattr(cache, "fit", lambda *rows: fit(*rows, tolerance=1e-3))
     for number in range(9):
         Image.new("RGB", (40, 40), (20 * number, 9, 90)).save(tmp_path / f"{number}.png")
     options: dict[str, Any] = {"num_images": 12, "out": tmp_path / "records.jsonl"}
     own, other = (
-        evaluate_run(trained, ["kid_lite2", "class_accuracy"], reals=reals, **options)
+        evaluate_run(trained, EvaluationOptions(["kid_lite2", "class_accuracy"], reals=reals, **options))
         for reals in (None, str(tmp_path))
     )
     assert [result.label for result in own] == ["kid_lite2@12", "class_accuracy@12"]

@@ -5,10 +5,10 @@ import torch
 
 from ranks import run_on_ranks
 from sclgan.distributed import rank, world_size
-from sclgan.evaluation.kept import GeneratedBatch, KeptFeatures
-from sclgan.metrics.curve import NUM_POINTS, _line, bias_curve
+from sclgan.evaluation.measures import Rows
+from sclgan.metrics.curve import NUM_POINTS, bias_curve
 from sclgan.metrics.frechet import frechet_distance
-from sclgan.metrics.statistics import Gaussian
+from sclgan.metrics.gaussian import Gaussian
 
 WIDTH = 24
 
@@ -33,13 +33,6 @@ def test_the_limit_is_nearer_to_the_true_distance_than_any_value() -> None:
     assert abs(torch.tensor(errors).mean()) < 0.2 * torch.tensor(bias).mean()
 
 
-def test_the_line_goes_through_points_that_lie_on_one() -> None:
-    x = torch.tensor([0.1, 0.2, 0.5], dtype=torch.float64)
-    intercept, slope, error = _line(x, 3 + 2 * x)
-    assert (intercept, slope) == pytest.approx((3, 2))
-    assert error == pytest.approx(0, abs=1e-12)
-
-
 def test_too_few_samples_have_no_curve() -> None:
     with pytest.raises(ValueError, match="at least 10 samples"):
         bias_curve(torch.zeros(7, 2), Gaussian(torch.zeros(2).double(), torch.eye(2).double()))
@@ -50,12 +43,11 @@ ROWS = torch.arange(12.0).view(6, 2)
 
 def kept(batches: list[list[int]]) -> torch.Tensor:
     """The features of every rank, of which this one has seen its batches."""
-    features = KeptFeatures("x")
+    rows = Rows()
     for numbers in batches[rank() :: world_size()]:
         indices = torch.tensor(numbers)
-        images = torch.zeros(len(numbers), 3, 1, 1, dtype=torch.uint8)
-        features.update(GeneratedBatch(indices, images, [""] * len(numbers), indices), {"x": ROWS[indices]})
-    return features.over_ranks().rows
+        rows.add(indices, {"features": ROWS[indices]})
+    return rows.over_ranks().whole()["features"]
 
 
 def test_kept_features_are_in_the_order_of_their_numbers_on_any_number_of_ranks() -> None:

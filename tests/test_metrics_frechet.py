@@ -1,5 +1,7 @@
 """The Frechet distance and its interval: closed forms, recognised implementations, invariances, coverage."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,7 +14,8 @@ from torchmetrics.image.fid import _compute_fid
 
 from sclgan.metrics import frechet
 from sclgan.metrics.frechet import frechet_distance, frechet_estimate
-from sclgan.metrics.statistics import NUM_BLOCKS, BlockStatistics, FeatureStatistics, Gaussian
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import NUM_BLOCKS, BlockStatistics, FeatureStatistics
 
 
 def features(num_samples: int, num_features: int, seed: int = 0) -> Tensor:
@@ -48,7 +51,7 @@ def test_distance_in_one_dimension() -> None:
 def test_distance_is_a_distance_of_the_sets_alone(seed: int, rows: tuple[int, int], width: int) -> None:
     x, y = (features(n, width, seed=seed + i).double() for i, n in enumerate(rows))
     value = distance(gaussian(x), gaussian(y))
-    near = {"rel": 1e-7, "abs": 1e-7 * float(x.square().sum() + y.square().sum())}
+    near: dict[str, Any] = {"rel": 1e-7, "abs": 1e-7 * float(x.square().sum() + y.square().sum())}
     assert value >= -near["abs"]
     assert distance(gaussian(x), gaussian(x)) == pytest.approx(0, abs=near["abs"])
     assert distance(gaussian(y), gaussian(x)) == pytest.approx(value, **near)

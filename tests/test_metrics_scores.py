@@ -13,9 +13,9 @@ from torchmetrics.image.inception import InceptionScore
 from torchmetrics.image.kid import poly_mmd
 from torchmetrics.multimodal.clip_score import CLIPScore
 
-from sclgan.metrics.background import GroundAccuracy
+from sclgan.metrics.background import background_accuracy, has_named_background
 from sclgan.metrics.clip_score import clip_score
-from sclgan.metrics.diversity import IntraClassDiversity
+from sclgan.metrics.diversity import distances_within_labels, intra_class_diversity
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.precision_recall import share_within
@@ -253,48 +253,32 @@ def test_clip_score_equals_that_of_torchmetrics() -> None:
 
 
 def test_diversity_equals_the_mean_over_pairs() -> None:
-    features, labels = normal(30, 8), torch.arange(30) % 4
-    whole = IntraClassDiversity()
-    whole.update(features, labels)
+    features, labels = normal(31, 8), torch.cat([torch.arange(30) % 4, torch.tensor([9])])
     unit = torch.nn.functional.normalize(features.double(), dim=1)
-    for label, value in whole.of_labels().items():
+    found = distances_within_labels(features, labels)
+    assert list(found) == [0, 1, 2, 3]  # label 9 has one picture
+    for label, value in found.items():
         rows = unit[labels == label]
         pairs = [1 - float(rows[i] @ rows[j]) for i in range(len(rows)) for j in range(i)]
         assert value == pytest.approx(sum(pairs) / len(pairs), rel=1e-9)
+    assert intra_class_diversity(features, labels).value == pytest.approx(sum(found.values()) / 4, rel=1e-12)
 
 
 def test_diversity_of_equal_pictures_is_zero_and_of_random_ones_near_one() -> None:
     labels = torch.arange(40) % 2
-    equal, random = IntraClassDiversity(), IntraClassDiversity()
-    equal.update(normal(2, 64)[labels], labels)
-    random.update(normal(40, 64), labels)
-    assert equal.estimate().value == pytest.approx(0, abs=1e-12)
-    assert random.estimate().value == pytest.approx(1, abs=0.02)
-
-
-def test_diversity_merges_and_skips_single_pictures() -> None:
-    features, labels = normal(21, 8), torch.cat([torch.arange(20) % 4, torch.tensor([9])])
-    whole, parts = IntraClassDiversity(), IntraClassDiversity()
-    whole.update(features, labels)
-    for rows, numbers in zip(torch.split(features, 5), torch.split(labels, 5), strict=True):
-        part = IntraClassDiversity()
-        part.update(rows, numbers)
-        parts.merge(part)
-    assert parts.estimate().value == pytest.approx(whole.estimate().value, rel=1e-12)
-    assert 9 not in whole.of_labels()
-    single = IntraClassDiversity()
-    single.update(features[:1], labels[:1])
+    assert intra_class_diversity(normal(2, 64)[labels], labels).value == pytest.approx(0, abs=1e-12)
+    assert intra_class_diversity(normal(40, 64), labels).value == pytest.approx(1, abs=0.02)
     with pytest.raises(ValueError, match="no label has two"):
-        single.estimate()
+        intra_class_diversity(normal(2, 64), torch.arange(2))
 
 
-def test_ground_accuracy_counts_named_grounds() -> None:
+def test_background_accuracy_counts_named_backgrounds() -> None:
     navy = torch.tensor([28, 40, 100], dtype=torch.uint8)[None, :, None, None].expand(3, 3, 32, 32)
-    accuracy = GroundAccuracy()
-    with pytest.raises(ValueError, match="no caption names a ground"):
-        accuracy.estimate()
-    accuracy.update(navy, ["a car on a navy background", "a car on a peach background", "a car"])
-    estimate = accuracy.estimate()
+    is_right = has_named_background(navy, ["a car on a navy background", "a car on a peach background", "a car"])
+    assert is_right.tolist() == [1, 0, -1]
+    estimate = background_accuracy(is_right)
     assert estimate.value == 0.5
     assert estimate.interval is not None
     assert estimate.interval[0] < 0.5 < estimate.interval[1]
+    with pytest.raises(ValueError, match="no caption names a background"):
+        background_accuracy(is_right[2:])

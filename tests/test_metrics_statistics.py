@@ -1,7 +1,11 @@
 """Feature statistics: NumPy, merging, blocks, ranks, files that pytorch-fid reads and writes."""
 
+import io
+import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +15,8 @@ from torch import Tensor
 
 from ranks import run_on_ranks
 from sclgan.distributed import rank
-from sclgan.metrics.statistics import NUM_BLOCKS, PENDING, BlockStatistics, FeatureStatistics, Gaussian
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import NUM_BLOCKS, PENDING, BlockStatistics, FeatureStatistics
 
 
 def features(num_samples: int, num_features: int, seed: int = 0) -> Tensor:
@@ -117,15 +122,17 @@ def test_statistics_of_pytorch_fid_and_in_single_precision_are_read(tmp_path: Pa
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"mu": np.zeros(2)}, "lacks \\['sigma'\\]"),
+        ({"mu": np.zeros(2)}, "lacks sigma"),
         ({"mu": np.zeros(2), "sigma": np.eye(3)}, "expected d and d x d"),
         ({"mu": np.zeros(2), "sigma": np.full((2, 2), np.nan)}, "NaN or infinity"),
-        ({"mu": np.array([{"a": 1}]), "sigma": np.eye(1)}, "no file of statistics"),
-        (b"PK no zip", "no file of statistics"),
-        (b"", "no file of statistics"),
+        ({"mu": np.array([{"a": 1}]), "sigma": np.eye(1)}, "expected real numbers"),
+        (b"PK no zip", "is not a whole file of statistics"),
+        (b"", "is not a whole file of statistics"),
     ],
 )
-def test_a_file_that_holds_no_statistics_is_named(tmp_path: Path, content: object, expected: str) -> None:
+def test_a_file_that_holds_no_statistics_is_named(
+    tmp_path: Path, content: bytes | dict[str, Any], expected: str
+) -> None:
     path = tmp_path / "x.npz"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -144,3 +151,58 @@ def test_statistics_refuse_what_they_cannot_use() -> None:
         FeatureStatistics(5).merge(FeatureStatistics(4))
     with pytest.raises(ValueError, match="NaN or infinite"):
         FeatureStatistics(1).update(torch.tensor([[float("nan")]]))
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    """An npz whose members are these bytes, compressed."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(f"{name}.npy", content)
+    return path
+
+
+def array(shape: tuple[int, ...], content: bytes = b"", kind: str = "<f8") -> bytes:
+    """An npy file that claims this shape."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": kind, "fortran_order": False, "shape": shape})
+    return buffer.getvalue() + content
+
+
+@pytest.mark.parametrize(
+    ("mu", "sigma", "more", "expected"),
+    [
+        (
+            array((30_000,)),
+            array((30_000, 30_000)),
+            {},
+            r"claims the shape .* more than 8,192",
+        ),
+        (array((2,), bytes(16)), array((2**40, 1)), {}, "sigma claims the shape"),
+        (array((2,), bytes(16)), array((2, 2), bytes(31)), {}, "is not a whole file of statistics"),
+        (array((2,), bytes(16)), b"\x93NUMPY", {}, "is not a whole file of statistics"),
+        (array((2,), kind="|O"), array((2, 2), bytes(32)), {}, "mu is object of shape"),
+        (
+            array((2,), bytes(16)),
+            array((2, 2), bytes(32)),
+            {"num_samples": array((2**40,))},
+            "num_samples is float64 of shape",
+        ),
+        (
+            array((2,), bytes(16)),
+            array((2, 2), bytes(32)),
+            {"extractor": array((), kind="<U1000000000")},
+            "extractor is <U1000000000 of shape",
+        ),
+    ],
+    ids=["7 GB", "8 TiB", "cut", "header cut", "objects", "note of 8 TiB", "note of 4 GB"],
+)
+def test_sizes_are_checked_in_headers_before_arrays_are_read(
+    mu: bytes, sigma: bytes, more: dict[str, bytes], expected: str, tmp_path: Path
+) -> None:
+    path = archive(tmp_path / "reals.npz", mu=mu, sigma=sigma, **more)
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=expected) as caught:
+        Gaussian.load(path)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert str(path) in str(caught.value)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import sclgan
+from command_line import APPLE, done, refused
 from sclgan import models
-from test_cli import APPLE, done, refused
 
 DAMAGE = ("gone", "cut", "one bit")
 
@@ -44,8 +44,8 @@ def test_an_unknown_name_is_told_the_nearest_and_all(shipped, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     shutil.copytree(shipped, shipped.parent / "scenes")
     said = refused("sample", "emojy", APPLE, "--out", "a.png")
-    assert "emojy is no run folder: there is no such folder, and no model of sclgan has that name" in said
-    assert "did you mean 'emoji'? There is emoji, scenes" in said
+    assert "emojy is not a run folder: there is no such folder, and no model of sclgan has that name" in said
+    assert "did you mean 'emoji'? They are emoji, scenes" in said
     assert "did you mean 'emoji'?" in refused("evaluate", "emojy")
     Path("picture.png").touch()
     assert "picture.png is a file, not a run folder" in refused("sample", "picture.png", APPLE, "--out", "a.png")
@@ -57,7 +57,7 @@ def test_without_any_model_the_name_says_so(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(models, "home", lambda: tmp_path)
     said = refused("sample", "emoji", APPLE, "--out", "a.png")
-    assert "emoji is no run folder: there is no such folder, and this version of sclgan comes with no model" in said
+    assert "emoji is not a run folder: there is no such folder, and this version of sclgan comes with no model" in said
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from torch import Tensor
 from sclgan.commands.runs import import_, sample
 from sclgan.encoders.clip import CLIP
 from sclgan.encoders.clip_tokens import NUM_TOKENS
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.galip import GALIP
 from sclgan.importing.official import import_files
@@ -29,11 +30,17 @@ State = dict[str, Tensor]
 def gan() -> GALIP:
     """Tiny, over a CLIP whose weights are exact in half precision, as those of the published one."""
     torch.manual_seed(0)
-    text = {"code_size": 8, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 1}
-    image = {"image_size": 32, "patch_size": 8, "image_width": 12, "num_image_blocks": 9, "num_image_heads": 1}
+    text: dict[str, Any] = {"code_size": 8, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 1}
+    image: dict[str, Any] = {
+        "image_size": 32,
+        "patch_size": 8,
+        "image_width": 12,
+        "num_image_blocks": 9,
+        "num_image_heads": 1,
+    }
     clip = CLIP(NUM_TOKENS, weights=None, reference_input=True, **text, **image)
     clip.load_state_dict({name: x.half().float() for name, x in clip.state_dict().items()})
-    channels = {"code_channels": 3, "mid_channels": 2, "discriminator_channels": 5, "head_channels": 4}
+    channels: dict[str, Any] = {"code_channels": 3, "mid_channels": 2, "discriminator_channels": 5, "head_channels": 4}
     gan = GALIP(clip.eval().requires_grad_(False), image_size=32, nf=2, z_dim=5, **channels)
     for parameter in [*gan.generator.parameters(), *gan.discriminator.parameters()]:
         torch.nn.init.normal_(parameter, std=0.3)
@@ -117,7 +124,9 @@ def test_an_imported_run_is_used_like_any_other(gan, clip_file, tmp_path, capsys
     assert f'sclgan sample {out} "CAPTION"' in capsys.readouterr().out
     sample(out, ("a red apple",), out=tmp_path / "apple.png", num_images=2)
     assert (tmp_path / "apple.png").read_bytes().startswith(b"\x89PNG")
-    assert all(math.isfinite(result.value) for result in evaluate_run(out, ["kid_lite0"], num_images=4))
+    assert all(
+        math.isfinite(result.value) for result in evaluate_run(out, EvaluationOptions(["kid_lite0"], num_images=4))
+    )
 
 
 def test_networks_may_be_files_of_their_own_and_judges_are_optional(gan, tmp_path):
@@ -132,7 +141,7 @@ def test_networks_may_be_files_of_their_own_and_judges_are_optional(gan, tmp_pat
     assert not (tmp_path / "drawing" / weights).exists()
     open_run(tmp_path / "drawing")
     for half in ("netD", "netC"):
-        with pytest.raises(ValueError, match="discriminator lacks"):
+        with pytest.raises(ValueError, match="discriminator: missing"):
             import_files("galip", [tmp_path / "netG.pth", tmp_path / f"{half}.pth", clip], out=tmp_path / "half")
 
 
@@ -158,16 +167,16 @@ def test_all_that_does_not_fit_is_in_one_message(gan, clip_file, tmp_path):
     with pytest.raises(ValueError, match="do not make up galip") as caught:
         import_files("galip", [tmp_path / "g.pth", clip_file], out=tmp_path / "run")
     for part in (
-        "generator lacks GBlocks.1.c1.bias",
-        "generator has an unknown GBlocks.1.extra",
-        "discriminator.main.gamma is (2,), not (1,)",
+        "generator: missing GBlocks.1.c1.bias",
+        "generator: unexpected GBlocks.1.extra",
+        "discriminator: main.gamma is (2,), not (1,)",
     ):
         assert part in str(caught.value)
     damaged = torch.load(write_clip(gan, tmp_path / "clip.pt"), weights_only=True)
     del damaged["ln_final.bias"]
     torch.save(damaged, tmp_path / "clip.pt")
     file = write_checkpoint(gan, tmp_path / "state_epoch_007.pth", "gpu")
-    with pytest.raises(ValueError, match=r"encoders lacks clip\.ln_final\.bias"):
+    with pytest.raises(ValueError, match=r"encoders: missing clip\.ln_final\.bias"):
         import_files("galip", [file, tmp_path / "clip.pt"], out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 

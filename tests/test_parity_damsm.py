@@ -1,6 +1,7 @@
 """DAMSM against numbers of the reference code at reduced width (`tests/parity/attngan.safetensors` holds them)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from sclgan.encoders.base import TextCodes
 from sclgan.encoders.damsm import DAMSM
 from sclgan.losses.matching import sentence_loss, words_loss
 
-GAMMAS = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
+GAMMAS: dict[str, Any] = {"gamma1": 4.0, "gamma2": 5.0, "gamma3": 10.0}
 
 
 @pytest.fixture(scope="module")

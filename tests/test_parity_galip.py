@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -33,7 +34,7 @@ def real(stored: dict[str, Tensor]) -> Tensor:
 @pytest.fixture(scope="module")
 def clip(stored: dict[str, Tensor]) -> CLIP:
     """The stored encoders, with the reference's own preparation of images."""
-    sizes = {"code_size": 16, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 2}
+    sizes: dict[str, Any] = {"code_size": 16, "context_length": 12, "num_text_blocks": 2, "num_text_heads": 2}
     clip = CLIP(40, weights=None, reference_input=True, image_width=32, num_image_heads=2, **sizes)
     clip.clip.load_state_dict(weights(stored, "clip"))
     return clip.requires_grad_(False).eval()
@@ -48,7 +49,7 @@ def text(stored: dict[str, Tensor], clip: CLIP) -> TextCodes:
 
 @pytest.fixture
 def gan(stored: dict[str, Tensor], clip: CLIP) -> GALIP:
-    sizes = {"nf": 4, "z_dim": 10, "code_channels": 16, "mid_channels": 8}
+    sizes: dict[str, Any] = {"nf": 4, "z_dim": 10, "code_channels": 16, "mid_channels": 8}
     gan = GALIP(clip, **sizes, discriminator_channels=24, head_channels=12)
     gan.generator.load_state_dict(weights(stored, "netG"))
     gan.discriminator.load_state_dict(live(weights(stored, "netD") | weights(stored, "netC")))
@@ -111,7 +112,7 @@ def test_generator(stored: dict[str, Tensor], gan: GALIP, text: TextCodes) -> No
     watched |= {f"GBlock{i}.sub": block for i, block in enumerate(gan.generator.GBlocks)}
     bridged: list[Tensor] = []
     bridge = gan.bridge
-    gan.bridge = lambda *args: bridged.append(bridge(*args)) or bridged[-1]  # type: ignore[assignment,func-returns-value]
+    gan.bridge = lambda *args: bridged.append(bridge(*args)) or bridged[-1]  # type: ignore[assignment]
     with torch.no_grad(), outputs(watched) as found:
         image = gan.generate(stored["in.noise"][0], text).image
     for name, value in found.items():

@@ -3,6 +3,8 @@
 The encoders' own numbers are in `test_parity_damsm.py`; here their losses have SSA-GAN's gammas.
 """
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -19,7 +21,7 @@ from sclgan.losses.terms import total
 
 D_WEIGHTS = {"real": 1.0, "mismatched": 0.5, "fake": 0.5}
 G_WEIGHTS = {"adv": 1.0, "words": 0.05, "sentence": 0.05}
-GAMMAS = {"gamma1": 5.0, "gamma2": 5.0, "gamma3": 10.0}
+GAMMAS: dict[str, Any] = {"gamma1": 5.0, "gamma2": 5.0, "gamma3": 10.0}
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ class Reference:
 
     def gan(self, mask_order: MaskOrder = "reference") -> AttnGAN | DMGAN:
         """A new GAN with the stored weights."""
-        kind = {"attngan": AttnGAN, "dmgan": DMGAN}[self.name]
+        kind: type[AttnGAN | DMGAN] = AttnGAN if self.name == "attngan" else DMGAN
         gan = kind(self.damsm, ngf=8, ndf=4, z_dim=10, condition_dim=8, num_residual_blocks=1, mask_order=mask_order)
         gan.generator.load_state_dict(weights(self.stored, "netG"))
         for stage, D in enumerate(gan.discriminator):

@@ -8,8 +8,8 @@ from sclgan.losses.adversarial import bce_real
 from sclgan.losses.precision import full_precision
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
-from sclgan.train.gan import GANPhase
-from sclgan.train.session import with_feature_discriminator
+from sclgan.train.gan_phase import GANPhase
+from sclgan.train.training import with_feature_discriminator
 from tiny import tiny
 
 NUM_TOKENS, NUM_WORDS, ROWS = 20, 6, 16

@@ -8,8 +8,9 @@ import torch
 from runs import small
 from sclgan.recipe_fields import check_ranges, override
 from sclgan.recipes import KNOWN, recipe
-from sclgan.train import session
 from sclgan.train.constructors import check_constructors
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -57,7 +58,7 @@ def test_a_number_outside_its_range_is_refused_before_anything_is_written(assign
     path = assignment.partition("=")[0]
     wrong = override(small("ssagan_emoji"), [assignment])
     with pytest.raises(ValueError, match=rf"{re.escape(path)}(\.\d)? must be {re.escape(expected)}"):
-        session.train(wrong, tmp_path / "run")
+        train(wrong, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -79,7 +80,7 @@ def test_all_that_is_wrong_is_named_at_once():
         ("ssagan_emoji", "encoders.code_size=7", "must be even"),
     ],
 )
-@pytest.mark.parametrize("phase", [session.pretrain, session.train])
+@pytest.mark.parametrize("phase", [pretrain, train])
 def test_networks_that_do_not_fit_are_refused_before_pre_training(phase, name, assignment, expected, tmp_path):
     with pytest.raises(ValueError, match=expected):
         phase(override(small(name), [assignment]), tmp_path / "run")
@@ -94,6 +95,6 @@ def test_trying_the_constructors_draws_no_random_number():
 
 def test_cadences_of_0_write_the_last_checkpoint_alone_and_no_grid(tmp_path):
     cadences = ["pretraining.checkpoint_every=0", "training.checkpoint_every=0", "training.grid_every=0"]
-    session.train(override(small("ssagan_emoji"), cadences), tmp_path / "run")
+    train(override(small("ssagan_emoji"), cadences), tmp_path / "run")
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step_00000002"]
     assert not list((tmp_path / "run").glob("grids/*.png"))

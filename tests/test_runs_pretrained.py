@@ -52,7 +52,7 @@ def test_the_package_has_what_it_names_and_nothing_else():
 
 # What is not waited for
 
-SLOW = ("torchvision", "torch._dynamo", "sympy", "matplotlib", "tensorboard", "sclgan.train.session", "sclgan.recipes")
+SLOW = ("torchvision", "torch._dynamo", "sympy", "matplotlib", "tensorboard", "sclgan.train.training", "sclgan.recipes")
 
 
 def loaded(script: str, *arguments: object) -> set[str]:

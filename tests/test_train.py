@@ -18,9 +18,9 @@ from sclgan.recipe_json import to_json
 from sclgan.runs import checkpoint
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
-from sclgan.train.loop import StoppedError
+from sclgan.train import pretraining, sample_grid, training
 from sclgan.train.step import DivergedError, descend
+from sclgan.train.stopper import StoppedError
 
 
 def test_a_run_folder_holds_recipe_records_events_grids_and_checkpoints(trained):
@@ -31,7 +31,7 @@ def test_a_run_folder_holds_recipe_records_events_grids_and_checkpoints(trained)
     assert any("retrieval/image_to_text_r1" in record for record in read_metrics(trained / "pretraining"))
     assert list(trained.glob("events.out.tfevents.*"))
     assert (trained / "grids" / "step_00000006.png").read_bytes().startswith(b"\x89PNG")
-    assert len((trained / "grids" / "captions.txt").read_text().splitlines()) == session.GRID
+    assert len((trained / "grids" / "captions.txt").read_text().splitlines()) == sample_grid.GRID
     assert checkpoint.steps(trained / "checkpoints") == [5, 6]
     assert not list(trained.rglob("*.partial"))
 
@@ -41,7 +41,7 @@ def test_the_other_gans_train_and_resume_bit_for_bit(trained, tmp_path, name):
     for folder, steps in (("at_once", (3,)), ("resumed", (2, 3))):
         for last in steps:
             made = small(name, f"training.steps={last}")
-            session.train(made, tmp_path / folder, encoders=trained)
+            training.train(made, tmp_path / folder, encoders=trained)
     assert_identical(final_weights(tmp_path / "resumed"), final_weights(tmp_path / "at_once"))
     record = read_metrics(tmp_path / "resumed")[-1]
     terms = {"d/real_uncond", "d/real_cond", "d/fake_uncond", "d/fake_cond", "d/mismatched"}
@@ -61,10 +61,10 @@ def test_both_networks_and_the_average_moved_and_the_encoders_did_not(trained):
 
 def test_a_finished_run_is_not_trained_again_and_can_be_extended(trained, tmp_path):
     weights = final_weights(trained)
-    session.train(small(SCL, *SIX_STEPS), trained)
+    training.train(small(SCL, *SIX_STEPS), trained)
     assert_identical(final_weights(trained), weights)
-    session.train(small(SCL, "pretraining.steps=6", "training.steps=3"), tmp_path / "run")
-    session.train(small(SCL, *SIX_STEPS), tmp_path / "run")
+    training.train(small(SCL, "pretraining.steps=6", "training.steps=3"), tmp_path / "run")
+    training.train(small(SCL, *SIX_STEPS), tmp_path / "run")
     assert_identical(final_weights(tmp_path / "run"), weights)
 
 
@@ -89,11 +89,11 @@ def test_killed_in_either_phase_and_repeated_the_weights_are_bit_identical(train
 
 def test_encoders_of_an_interrupted_pre_training_are_used_with_a_warning(trained, tmp_path, caplog):
     made, given = small(SCL, "training.steps=1"), tmp_path / "encoders"
-    session.train(made, tmp_path / "quiet", encoders=trained / "pretraining")
+    training.train(made, tmp_path / "quiet", encoders=trained / "pretraining")
     assert "not finished" not in caplog.text
     shutil.copytree(trained / "pretraining", given)
     (given / "recipe.json").write_text(to_json(small(SCL, "pretraining.steps=9")))
-    session.train(made, tmp_path / "run", encoders=given)
+    training.train(made, tmp_path / "run", encoders=given)
     assert (
         f"the pre-training of {given} is not finished: its encoders are the best of those up to step 6 of 9"
         in caplog.text
@@ -102,23 +102,25 @@ def test_encoders_of_an_interrupted_pre_training_are_used_with_a_warning(trained
 
 def test_a_signal_stops_after_the_step_at_a_checkpoint(tmp_path, monkeypatch):
     made = small(SCL, "training.steps=6", "training.checkpoint_every=100", "training.grid_every=2")
-    save = session.SampleGrid.save
+    save = sample_grid.SampleGrid.save
     monkeypatch.setattr(
-        session.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), signal.SIGTERM), save(grid, step))[1]
+        sample_grid.SampleGrid, "save", lambda grid, step: (os.kill(os.getpid(), signal.SIGTERM), save(grid, step))[1]
     )
     with pytest.raises(StoppedError, match="stopped after step 2 of 6; repeat the command"):
-        session.train(made, tmp_path / "run")
+        training.train(made, tmp_path / "run")
     assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
-    session.train(small(SCL, "training.steps=1"), tmp_path / "run")
+    training.train(small(SCL, "training.steps=1"), tmp_path / "run")
     weights = final_weights(tmp_path / "run")
     path = tmp_path / "run" / "recipe.json"
     path.write_text(path.read_text().replace('"temperature": 0.1', '"temperature": 1e-45'))
     made = small(SCL, "training.steps=2", "training.temperature=1e-45", "pretraining.temperature=1e-45")
-    with pytest.raises(DivergedError, match=r"step 2: the loss is not finite: .*contrast = .*step_00000001"):
-        session.train(made, tmp_path / "run")
+    with pytest.raises(
+        DivergedError, match=r"step 2: the loss of the generator is not finite: .*contrast = .*step_00000001"
+    ):
+        training.train(made, tmp_path / "run")
     assert_identical(final_weights(tmp_path / "run"), weights)
 
 
@@ -126,35 +128,35 @@ def test_descend_leaves_everything_as_it_was_where_a_term_is_not_finite():
     layer = torch.nn.Linear(2, 1)
     before = layer.weight.clone()
     optimizer = torch.optim.Adam(layer.parameters())
-    with pytest.raises(DivergedError, match="a = nan"):
-        descend(optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0})
+    with pytest.raises(DivergedError, match="loss of the encoders is not finite: a = nan"):
+        descend(optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0}, network="encoders")
     assert torch.equal(layer.weight, before)
     with pytest.raises(ValueError, match="without a weight: \\['a'\\]"):
-        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0})
+        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0}, network="encoders")
 
 
 def test_another_recipe_does_not_continue_a_run(trained):
     with pytest.raises(ValueError, match=r"holds another run: .*gan\.nf is 2 there, 3 here"):
-        session.train(small(SCL, *SIX_STEPS, "gan.nf=3"), trained)
+        training.train(small(SCL, *SIX_STEPS, "gan.nf=3"), trained)
 
 
 def test_a_folder_with_other_things_is_left_alone(tmp_path):
     (tmp_path / "letter.txt").write_text("dear")
-    with pytest.raises(ValueError, match="not empty and holds no run"):
-        session.train(small(), tmp_path)
+    with pytest.raises(ValueError, match="not empty and is not a run folder"):
+        training.train(small(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_contrast_needs_two_views_and_known_terms(tmp_path):
     made = small(SCL)
     with pytest.raises(ValueError, match="set num_views=2"):
-        session.pretrain(replace(made, pretraining=replace(made.pretraining, num_views=1)), tmp_path / "a")
+        pretraining.pretrain(replace(made, pretraining=replace(made.pretraining, num_views=1)), tmp_path / "a")
     wrong = replace(made.training, generator_weights={"adv": 1.0, "word": 1.0, "sentence": 1.0, "contrast": 1.0})
     with pytest.raises(ValueError, match=r"generator_weights names \['adv', 'sentence', 'word'\], but SSAGAN computes"):
-        session.train(replace(made, training=wrong), tmp_path / "b")
+        training.train(replace(made, training=wrong), tmp_path / "b")
     wrong = replace(made.training, discriminator_weights=({"real": 1.0, "fake": 1.0},), every={})
     with pytest.raises(ValueError, match="discriminator_weights names"):
-        session.train(replace(made, training=wrong), tmp_path / "c")
+        training.train(replace(made, training=wrong), tmp_path / "c")
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "missing"])
@@ -171,7 +173,7 @@ def test_a_wrong_checkpoint_is_one_clear_error(trained, tmp_path, damage):
     else:
         path.unlink()
     expected = {
-        "cut": (ValueError, "no whole safetensors file"),
+        "cut": (ValueError, "is not a whole safetensors file"),
         "other": (ValueError, "does not fit the Generator of the recipe: .*missing .*unexpected"),
         "missing": (FileNotFoundError, "has no GAN checkpoint yet"),
     }

@@ -15,15 +15,16 @@ from fakes import Squares
 from ranks import run_on_ranks
 from runs import SCL, assert_identical, final_weights, small
 from sclgan.data.sets.emoji import Emoji
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.protocols import protocols_named
 from sclgan.evaluation.run import evaluate_run
-from sclgan.features import cache as remembered
+from sclgan.features import cache
 from sclgan.metrics.probe import fit
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import evaluator, session
+from sclgan.train import evaluator, training
 from sclgan.train.evaluator import protocols_of
 from sclgan.weights import registry as weights
 
@@ -40,7 +41,7 @@ def evaluated(steps: int, *assignments: str) -> Recipe:
 def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six steps with evaluations at 2, 4 and 6."""
     folder = tmp_path_factory.mktemp("evaluated") / "run"
-    session.train(evaluated(6), folder, encoders=trained)
+    training.train(evaluated(6), folder, encoders=trained)
     return folder
 
 
@@ -69,7 +70,7 @@ def test_the_best_is_kept_and_opened_by_name(run: Path) -> None:
     assert not list(run.rglob("*.partial"))
     with pytest.raises(FileNotFoundError, match=r"has no checkpoint '3': it has best, 5, 6"):
         open_run(run, "3")
-    with pytest.raises(ValueError, match="no checkpoint is called 'first': write last, best or a step"):
+    with pytest.raises(ValueError, match="no checkpoint has the name 'first': write last, best or a step"):
         open_run(run, "first")
     kept = load_file(run / "checkpoints" / "best" / "averaged_generator.safetensors")
     opened = open_run(run, "best").gan.generator.state_dict()
@@ -77,7 +78,9 @@ def test_the_best_is_kept_and_opened_by_name(run: Path) -> None:
 
 
 def test_the_value_is_that_of_evaluate(run: Path, tmp_path: Path) -> None:
-    (result,) = evaluate_run(run, ["kid_lite0"], num_images=12, checkpoint="best", out=tmp_path / "records.jsonl")
+    (result,) = evaluate_run(
+        run, EvaluationOptions(["kid_lite0"], num_images=12, out=tmp_path / "records.jsonl"), checkpoint="best"
+    )
     assert result.value == pytest.approx(best(run)["value"], rel=1e-6)
     record = json.loads((tmp_path / "records.jsonl").read_text())
     assert (record["checkpoint"], record["step"]) == ("best", best(run)["step"])
@@ -88,7 +91,7 @@ def test_a_run_that_stopped_continues_to_the_same_bits_and_the_same_best(
 ) -> None:
     folder = tmp_path / "run"
     for steps in (3, 6):  # the last of three steps is graded as well
-        session.train(evaluated(steps), folder, encoders=trained)
+        training.train(evaluated(steps), folder, encoders=trained)
     assert_identical(final_weights(folder), final_weights(run))
     found = values(folder)
     assert {step: found[step] for step in (2, 4, 6)} == values(run)
@@ -98,12 +101,12 @@ def test_a_run_that_stopped_continues_to_the_same_bits_and_the_same_best(
 def test_a_value_of_another_protocol_is_no_comparison(run: Path, trained: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
-    session.train(evaluated(7, "training.evaluate_images=14"), folder, encoders=trained)
+    training.train(evaluated(7, "training.evaluate_images=14"), folder, encoders=trained)
     assert (best(folder)["step"], best(folder)["protocol"]) == (7, "kid_lite0@14")
 
 
 def trained_on_ranks(folder: Path, encoders: Path) -> dict[int, float]:
-    session.train(evaluated(2), folder, encoders=encoders)
+    training.train(evaluated(2), folder, encoders=encoders)
     return values(folder)
 
 
@@ -119,7 +122,7 @@ def test_without_the_weights_there_is_one_line_and_no_evaluation(
 ) -> None:
     monkeypatch.setattr(weights, "found", lambda key: None)
     with caplog.at_level("INFO"):
-        session.train(evaluated(2, "training.evaluate_protocols=fid,kid_lite0"), tmp_path / "run", encoders=trained)
+        training.train(evaluated(2, "training.evaluate_protocols=fid,kid_lite0"), tmp_path / "run", encoders=trained)
     said = [line for line in caplog.text.splitlines() if "no evaluation in training" in line]
     assert len(said) == 1
     assert "fid: pt_inception-2015-12-05-6726825d.pth is missing" in said[0]
@@ -138,7 +141,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_trained(
     field: str, expected: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=expected):
-        session.train(evaluated(2, field), tmp_path / "run")
+        training.train(evaluated(2, field), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -161,9 +164,7 @@ def test_the_classifier_is_fitted_once_for_all_evaluations(
 ) -> None:
     monkeypatch.setenv("SCLGAN_CACHE", str(tmp_path / "cache"))
     fits: list[tuple[int, ...]] = []
-    monkeypatch.setattr(
-        remembered, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3)
-    )
+    monkeypatch.setattr(cache, "fit", lambda *rows: fits.append(tuple(rows[0].shape)) or fit(*rows, tolerance=1e-3))
     monkeypatch.setattr(evaluator, "EXTRACTORS", {"lite2@128": Means})
     opened = open_run(run)
     folder = tmp_path / "run"

@@ -18,8 +18,8 @@ from sclgan.runs import checkpoint
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
-from sclgan.train.pretrain import PretrainingPhase, parameter_groups
+from sclgan.train import pretraining, training
+from sclgan.train.pretraining_phase import PretrainingPhase, parameter_groups
 from tiny import tiny
 
 PLAIN, SCL = "galip_emoji", "galip_emoji_scl"
@@ -88,21 +88,21 @@ def test_stopped_in_either_phase_and_repeated_the_weights_are_bit_identical(fini
     name, run = finished
     for steps in (("pretraining.steps=2",), ("training.steps=2",), ()):
         made = small(name, *STEPS, *steps)
-        session.pretrain(made, tmp_path / "encoders")
+        pretraining.pretrain(made, tmp_path / "encoders")
         if steps != ("pretraining.steps=2",):
-            session.train(made, tmp_path / "run", encoders=tmp_path / "encoders")
+            training.train(made, tmp_path / "run", encoders=tmp_path / "encoders")
     assert_identical(final_weights(tmp_path / "run"), final_weights(run))
     assert [r["step"] for r in read_metrics(tmp_path / "encoders")] == [0, 1, 2, 3]
 
 
 def test_encoders_of_another_kind_are_refused(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"has no tokenizer\.json"):
-        session.train(small(PLAIN), tmp_path / "run", encoders=trained)
+        training.train(small(PLAIN), tmp_path / "run", encoders=trained)
     made = replace(
         small("ssagan_emoji_scl"), gan=small(PLAIN).gan, training=small(PLAIN).training, feature_discriminator=None
     )
     with pytest.raises(ValueError, match="its encoders cannot be DAMSM"):
-        session.train(made, tmp_path / "other", encoders=trained)
+        training.train(made, tmp_path / "other", encoders=trained)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_the_plain_row_keeps_a_published_clip_and_scores_it(published, tmp_path)
     weights, made = published
     assert made.pretraining.steps == 0
     made = override(made, ["training.batch_size=4", "training.num_views=1", "encoders.trained=nothing"])
-    session.train(made, tmp_path / "run")
+    training.train(made, tmp_path / "run")
     pair, _ = load_encoders(tmp_path / "run", made)
     assert_identical(dict(pair.clip.state_dict()), weights)
     assert load_file(tmp_path / "run" / "encoders.safetensors") == {}  # public weights, which the recipe names
@@ -135,7 +135,7 @@ def test_fine_tuning_moves_what_the_recipe_names_and_nothing_else(published, tmp
     weights, made = published
     steps = ["pretraining.steps=2", "pretraining.batch_size=4", "pretraining.learning_rate=0.1"]
     made = override(made, [*steps, "pretraining.minimal_learning_rate=0.1"])
-    session.pretrain(made, tmp_path / "encoders")
+    pretraining.pretrain(made, tmp_path / "encoders")
     newest = checkpoint.latest(tmp_path / "encoders" / "checkpoints")
     assert newest is not None
     saved = load_file(newest / "encoders.safetensors")

@@ -1,5 +1,7 @@
 """The other ways to use a label, trained: their terms in both phases, and what they need."""
 
+from typing import Any
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,7 +15,7 @@ from sclgan.losses.contrastive import quadruple
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.records import read_metrics
-from sclgan.train import session
+from sclgan.train import pretraining, training
 from sclgan.train.label_terms import label_terms
 
 
@@ -29,7 +31,7 @@ from sclgan.train.label_terms import label_terms
 )
 def test_each_way_trains_both_phases(tmp_path, name, term):
     data = ["source.num_scenes=24"] if "scenes" in name else []
-    session.train(small(name, *data), tmp_path / "run")
+    training.train(small(name, *data), tmp_path / "run")
     assert f"g/{term}" in read_metrics(tmp_path / "run")[-1]
     assert term in read_metrics(tmp_path / "run" / "pretraining")[-1]
     holds = "label_classifier.weight" in load_file(tmp_path / "run" / "encoders.safetensors")
@@ -39,19 +41,19 @@ def test_each_way_trains_both_phases(tmp_path, name, term):
 def test_a_classifier_resumes_bit_for_bit(tmp_path):
     for folder, steps in (("at_once", (3,)), ("resumed", (2, 3))):
         for last in steps:
-            session.pretrain(small("ssagan_emoji_ce", f"pretraining.steps={last}"), tmp_path / folder)
-    last = [checkpoint.latest(tmp_path / one / "checkpoints") for one in ("at_once", "resumed")]
-    assert_identical(*(load_file(folder / "encoders.safetensors") for folder in last))
+            pretraining.pretrain(small("ssagan_emoji_ce", f"pretraining.steps={last}"), tmp_path / folder)
+    folders = [checkpoint.latest(tmp_path / one / "checkpoints") for one in ("at_once", "resumed")]
+    assert_identical(*(load_file(folder / "encoders.safetensors") for folder in folders if folder))
 
 
 def test_cross_entropy_in_the_gan_phase_needs_its_classifier(trained, tmp_path):
     with pytest.raises(ValueError, match="were pre-trained without 'cross_entropy'"):
-        session.train(small("ssagan_emoji_ce"), tmp_path / "run", encoders=trained)
+        training.train(small("ssagan_emoji_ce"), tmp_path / "run", encoders=trained)
 
 
 def test_the_contrast_is_on_what_the_head_makes_of_codes_and_the_gan_phase_keeps_the_head(trained, tmp_path):
     made = small(SCL, "pretraining.projection=8")
-    session.train(made, tmp_path / "run")
+    training.train(made, tmp_path / "run")
     kept, before = (load_file(tmp_path / one / "encoders.safetensors") for one in ("run", "run/pretraining"))
     assert_identical(kept, before)
     assert kept["projection.2.weight"].shape == (8, 8)
@@ -69,19 +71,19 @@ def test_the_contrast_is_on_what_the_head_makes_of_codes_and_the_gan_phase_keeps
     assert encoders.projection[0].weight.grad is None
 
     with pytest.raises(ValueError, match=r"pretraining\.projection is 8, but the encoders were pre-trained without"):
-        session.train(made, tmp_path / "other", encoders=trained)
+        training.train(made, tmp_path / "other", encoders=trained)
     with pytest.raises(ValueError, match=r"pretraining\.projection is None, but the encoders were pre-trained with a"):
-        session.train(small(SCL), tmp_path / "another", encoders=tmp_path / "run")
+        training.train(small(SCL), tmp_path / "another", encoders=tmp_path / "run")
 
 
 def test_a_head_without_the_contrast_is_refused(tmp_path):
     with pytest.raises(ValueError, match="projection is a head of 'contrast'"):
-        session.pretrain(small("ssagan_emoji", "pretraining.projection=8"), tmp_path / "run")
+        pretraining.pretrain(small("ssagan_emoji", "pretraining.projection=8"), tmp_path / "run")
 
 
 def test_a_row_is_its_own_partner_with_another_caption_and_crop(caplog):
     source = Squares(per_label=1, labelled=False)
-    made = {"num_views": 2, "batch_size": 4, "image_size": 16, "seed": 0, "label_rule": "itself"}
+    made: dict[str, Any] = {"num_views": 2, "batch_size": 4, "image_size": 16, "seed": 0, "label_rule": "itself"}
     batches = PairedBatches(source, Vocabulary.of(source.captions(), max_words=8), **made)
     batch = batches[0]
     first, second = (view.captions.tokens.sort(dim=1).values for view in batch.views)

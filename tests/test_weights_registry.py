@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from sclgan.evaluation import applicable
+from sclgan.evaluation.applicable import unavailable
 from sclgan.evaluation.listing import listing
 from sclgan.evaluation.protocols import PROTOCOLS
 from sclgan.features import registry as features
@@ -79,19 +81,19 @@ def test_every_extractor_of_a_protocol_is_known_and_its_weights_too() -> None:
 
 
 def test_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = {name for name, protocol in PROTOCOLS.items() if features.available(protocol) is None}
+    here = {name for name, protocol in PROTOCOLS.items() if unavailable(protocol) is None}
     lite = {f"{kind}_{by}" for kind in ("fd", "kid", "precision", "recall", "diversity") for by in ("lite0", "lite2")}
     offline = lite | {"is_lite0", "class_accuracy", "class_accuracy_top5"}
     assert here == offline | {"r_precision", "r_precision_damsm", "ground"}
     put(monkeypatch, tmp_path, "inception-2015", STATE)
-    assert features.available(PROTOCOLS["kid"]) is None
+    assert unavailable(PROTOCOLS["kid"]) is None
     (tmp_path / "ViT-L-14.pt").write_bytes(b"other")
-    assert "damaged or another file" in str(features.available(PROTOCOLS["clip_score_l14"]))
-    missing = features.available(PROTOCOLS["fid_t2i_legacy"])
+    assert "damaged or another file" in str(unavailable(PROTOCOLS["clip_score_l14"]))
+    missing = unavailable(PROTOCOLS["fid_t2i_legacy"])
     assert missing == "inception_v3_google-0cc3c7bd.pth is missing; `sclgan protocols` says where to get it"
-    assert "cannot be read" in str(features.available(PROTOCOLS["inception_score_cub"]))
-    monkeypatch.setattr(features, "find_spec", lambda name: None)
-    assert "pip install 'sclgan[clip]'" in str(features.available(PROTOCOLS["clip_score"]))
+    assert "cannot be read" in str(unavailable(PROTOCOLS["inception_score_cub"]))
+    monkeypatch.setattr(applicable, "find_spec", lambda name: None)
+    assert "pip install 'sclgan[clip]'" in str(unavailable(PROTOCOLS["clip_score"]))
     with pytest.raises(FileNotFoundError, match=r"run inception_score\.py of that page"):
         features.EXTRACTORS["inception-cub"](device=None)
 

@@ -2,13 +2,16 @@
 
 import logging
 import os
+import signal
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NoReturn
 
 import tyro
 
+from sclgan import __version__
 from sclgan.commands import data, results, runs
 from sclgan.commands.printing import say
 from sclgan.names import nearest
@@ -24,6 +27,14 @@ COMMANDS: dict[str, Callable[..., None]] = {
     )
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}
+"""The commands that several processes under torchrun can share."""
+
+INTRODUCTION = """\
+usage: sclgan COMMAND [ARGUMENTS]
+
+Text-to-image GANs with label-guided supervised contrastive learning.
+`sclgan COMMAND --help` explains a command; `sclgan --version` is the version.
+"""
 
 
 def main() -> None:
@@ -33,6 +44,15 @@ def main() -> None:
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     arguments = positionals_first(one_command(sys.argv[1:]))
+    if arguments == ["--version"]:
+        print(f"sclgan {__version__}")
+        return
+    if arguments in (["--help"], ["-h"]):
+        print(overview())
+        return
+    if not arguments:
+        print(overview(), file=sys.stderr)
+        sys.exit(2)
     in_a_group = "RANK" in os.environ and bool(arguments) and arguments[0] in DISTRIBUTED
     try:
         if in_a_group:
@@ -40,7 +60,11 @@ def main() -> None:
 
             initialise()
         check_command(arguments)
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", description=__doc__, args=arguments)
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", args=arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough, as in `sclgan recipes | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
     except RuntimeError as error:
@@ -58,20 +82,29 @@ def main() -> None:
             shut_down()
 
 
+def overview() -> str:
+    """Every command with the first line of its help, on 80 columns."""
+    lines = [INTRODUCTION]
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").split("\n")[0]
+        lines.append(textwrap.fill(summary, 79, initial_indent=f"  {name:<13}", subsequent_indent=" " * 15))
+    return "\n".join(lines)
+
+
 def one_command(arguments: Sequence[str]) -> list[str]:
-    """The arguments with a command of two words, such as `data pack`, as one."""
+    """Joins a command of two words, such as `data pack`, into one argument."""
     two = " ".join(arguments[:2])
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
-FLAGS = {"-h", "--help", "--attention", "--no-attention"}
+FLAGS = {"-h", "--help", "--attention", "--no-attention", "--accept-changed-data", "--no-accept-changed-data"}
 """The options that take no value."""
 
 
 def positionals_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with all options after the rest, so that FIELD=VALUE may stand anywhere.
+    """Moves all options behind the other arguments, so that FIELD=VALUE may be anywhere.
 
-    `train R a=1 --out D b=2` is otherwise refused, and to repeat a command with one more field is common.
+    tyro refuses `train R a=1 --out D b=2`, and it is common to repeat a command with one more field.
     """
     positionals: list[str] = []
     options: list[str] = []
@@ -89,7 +122,7 @@ def positionals_first(arguments: Sequence[str]) -> list[str]:
 
 
 def check_command(arguments: Sequence[str]) -> None:
-    """Ends with a usage error where the first argument is a word and no command."""
+    """Ends with a usage error if the first argument is a word but not a command."""
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         say(
             f"no command '{arguments[0]}': did you mean '{nearest(arguments[0], COMMANDS)}'? `sclgan --help` lists them"
@@ -98,7 +131,7 @@ def check_command(arguments: Sequence[str]) -> None:
 
 
 def explained(error: RuntimeError) -> Exception | None:
-    """The errors of torch that are no bug of ours, in words that say what to do; None for any other."""
+    """Translates the errors of torch that are not bugs of ours into what to do; None for any other error."""
     import torch
 
     from sclgan.distributed import is_lost_connection
@@ -114,7 +147,7 @@ def explained(error: RuntimeError) -> Exception | None:
 
 
 def fail(error: Exception) -> NoReturn:
-    """One line for what a user can mend; SCLGAN_TRACEBACK=1 shows where it came from."""
+    """Prints one line about an error that the user can fix; SCLGAN_TRACEBACK=1 shows where it came from."""
     if os.environ.get("SCLGAN_TRACEBACK"):
         raise error
     say(f"{type(error).__name__}: {error}")

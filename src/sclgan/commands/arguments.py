@@ -1,8 +1,10 @@
-"""Arguments that commands of several modules take."""
+"""Options that commands of several modules share."""
 
 from typing import Annotated
 
 from tyro.conf import arg
 
-Checkpoint = Annotated[str, arg(metavar="NAME", help="last, best (of the evaluations in training) or a step.")]
-Workers = Annotated[int, arg(metavar="N", help="Processes that prepare batches beside the training.")]
+Checkpoint = Annotated[
+    str, arg(metavar="NAME", help="Checkpoint to use: last, best (by the evaluations in training) or a step.")
+]
+Workers = Annotated[int, arg(metavar="N", help="Number of processes that prepare batches during training.")]

@@ -1,4 +1,4 @@
-"""Commands about data: list and show a data set, check a folder of pictures, make packs and verify them."""
+"""Commands for data: list and show a data set, check a folder of pictures, write and verify packs."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,23 +9,25 @@ from tyro.conf import Positional, UseAppendAction, arg
 from sclgan.commands.printing import say
 
 Damaged = Annotated[
-    Literal["fail", "skip"], arg(help="What to do about damaged samples: end, or name them and leave them out.")
+    Literal["fail", "skip"],
+    arg(help="Handling of damaged samples: stop at the first, or name them and leave them out."),
 ]
-Processes = Annotated[int, arg(metavar="N", help="Processes that work beside each other.")]
+Processes = Annotated[int, arg(metavar="N", help="Number of worker processes.")]
 
 
 def data(
     name: Annotated[
-        Positional[str | None], arg(metavar="NAME", help="A data set or a folder; without it all data sets are listed.")
+        Positional[str | None],
+        arg(metavar="NAME", help="A data set or a folder; without it, all data sets are listed."),
     ] = None,
-    out: Annotated[Path | None, arg(metavar="FILE", help="Where to write a contact sheet (PNG).")] = None,
-    split: Annotated[str, arg(help="The split that the sheet shows.")] = "train",
-    rows: Annotated[int, arg(help="Rows of pictures.")] = 5,
-    columns: Annotated[int, arg(help="Pictures in a row.")] = 8,
-    size: Annotated[int, arg(help="Side of a picture in pixels.")] = 96,
-    seed: Annotated[int, arg(help="Which pictures, grounds and captions.")] = 0,
+    out: Annotated[Path | None, arg(metavar="FILE", help="Contact sheet to write (PNG).")] = None,
+    split: Annotated[str, arg(help="Split to show.")] = "train",
+    rows: Annotated[int, arg(help="Number of rows of pictures.")] = 5,
+    columns: Annotated[int, arg(help="Number of pictures per row.")] = 8,
+    size: Annotated[int, arg(help="Side of each picture in pixels.")] = 96,
+    seed: Annotated[int, arg(help="Random seed for the choice of pictures, backgrounds and captions.")] = 0,
 ) -> None:
-    """List the data sets, or write a contact sheet of one: pictures, captions, labels.
+    """List the data sets, or show pictures, captions and labels of one on a sheet.
 
     Example: sclgan data emoji --out emoji.png
     """
@@ -47,12 +49,16 @@ def data(
 
 
 def data_check(
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of pictures with their captions.")],
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="Folder of pictures with captions.")],
     *,
-    image_size: Annotated[int, arg(metavar="N", help="Side of the training pictures; smaller ones are noted.")] = 64,
-    max_words: Annotated[int, arg(metavar="N", help="Words of a caption that training reads.")] = 18,
+    image_size: Annotated[
+        int, arg(metavar="N", help="Side of the training pictures in pixels; smaller pictures are reported.")
+    ] = 64,
+    max_words: Annotated[int, arg(metavar="N", help="Number of words that training reads of a caption.")] = 18,
 ) -> None:
-    """Say what is wrong with a folder of pictures, line by line, and what it holds; exit code 1 if training would fail.
+    """Check a folder of pictures: list every mistake and count what it holds.
+
+    The exit code is 1 if training would fail.
 
     Example: sclgan data check pictures
     """
@@ -68,10 +74,12 @@ def data_check(
 def data_pairs(
     name: Annotated[Positional[str], arg(metavar="NAME", help="A data set, or a folder of pictures.")],
     *,
-    split: Annotated[str, arg(help="Whose pairs.")] = "train",
-    batch_size: Annotated[int, arg(metavar="N", help="Anchors a step.")] = 24,
+    split: Annotated[str, arg(help="Split to draw pairs from.")] = "train",
+    batch_size: Annotated[int, arg(metavar="N", help="Number of anchors per step.")] = 24,
 ) -> None:
-    """Say for each label rule how many pairs it makes, how often each label is drawn, what is paired with itself.
+    """Compare the rules that pair pictures by their labels.
+
+    For each rule: the number of pairs, how often each label is drawn, and which pictures are paired with themselves.
 
     Example: sclgan data pairs scenes --batch-size 32
     """
@@ -87,18 +95,21 @@ def data_pairs(
 def data_pack(
     name: Annotated[Positional[str], arg(metavar="NAME", help="A data set that `sclgan data` lists.")],
     *,
-    out: Annotated[Path, arg(metavar="DIR", help="The folder to make; an interrupted pack in it is continued.")],
+    out: Annotated[Path, arg(metavar="DIR", help="Folder to write; an interrupted pack in it is continued.")],
     size: Annotated[int, arg(metavar="N", help="Side of the training pictures in pixels.")],
     split: Annotated[
-        UseAppendAction[tuple[str, ...]], arg(metavar="SPLIT", help="Repeat for several. Without it, all.")
+        UseAppendAction[tuple[str, ...]],
+        arg(metavar="SPLIT", help="Split to pack; repeat for several. Without it, all."),
     ] = (),
-    root: Annotated[Path | None, arg(metavar="DIR", help="Where the data set lies, if not in its usual place.")] = None,
-    quality: Annotated[int, arg(metavar="Q", help="Of the JPEG files, 1 to 100.")] = 90,
-    samples_per_shard: Annotated[int, arg(metavar="N", help="Pictures in a shard.")] = 1000,
+    root: Annotated[Path | None, arg(metavar="DIR", help="Folder of the data set, if not its usual one.")] = None,
+    quality: Annotated[int, arg(metavar="Q", help="Quality of the JPEG files, 1 to 100.")] = 90,
+    samples_per_shard: Annotated[int, arg(metavar="N", help="Number of pictures per shard.")] = 1000,
     damaged: Damaged = "fail",
     num_workers: Processes = 0,
 ) -> None:
-    """Write once what training reads many times: pictures cropped and reduced, captions, labels, in tar shards.
+    """Pack a data set into shards that training reads several times faster.
+
+    Pictures are cropped and reduced once and stored with captions and labels in WebDataset tar files.
 
     Example: sclgan data pack cub --out packs/cub --size 256 --num-workers 8
     """
@@ -120,14 +131,18 @@ def data_pack(
 
 
 def data_index(
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of WebDataset shards (*.tar).")],
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="Folder of WebDataset shards (*.tar).")],
     *,
-    name: Annotated[str | None, arg(help="Of the data set; without it the folder's.")] = None,
-    test: Annotated[str | None, arg(metavar="PATTERN", help='Shards held out for tests, such as "0009*.tar".')] = None,
+    name: Annotated[str | None, arg(help="Name of the data set; without it, the name of the folder.")] = None,
+    test: Annotated[
+        str | None, arg(metavar="PATTERN", help='Shards to hold out for tests, such as "0009*.tar".')
+    ] = None,
     damaged: Damaged = "fail",
     num_workers: Processes = 0,
 ) -> None:
-    """Make an existing folder of WebDataset or img2dataset shards readable for training; the shards stay as they are.
+    """Index existing WebDataset or img2dataset shards for training.
+
+    The shards stay unchanged.
 
     Example: sclgan data index shards --test "0009*.tar"
     """
@@ -139,28 +154,31 @@ def data_index(
 
 
 def data_verify(
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="A folder of `sclgan data pack` or `data index`.")],
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="Folder made by `sclgan data pack` or `data index`.")],
     *,
     num_workers: Processes = 0,
 ) -> None:
-    """Compare all shards and the index of a pack with their checksums; what is wrong is named, and the exit code 1.
+    """Verify the checksums of a pack: all shards and the index.
+
+    The exit code is 1 if anything has changed.
 
     Example: sclgan data verify packs/cub
     """
-    from sclgan.data.packs.folder import verify
+    from sclgan.data.packs.verify import verify
+    from sclgan.data.printable import printable
 
     problems = 0
     for problem in verify(folder, num_workers=num_workers):
         problems += 1
-        print(problem)
+        print(printable(problem))
     if problems:
         raise ValueError(f"{folder} has {problems} problems: they are listed above")
     print(f"{folder} is as it was written")
 
 
 def print_left_out(lines: Sequence[str]) -> None:
-    """Names what was left out, on stderr."""
+    """Names on stderr what was left out."""
     for line in lines:
         say(f"left out: {line}")
     if lines:
-        say(f"left out {len(lines)} samples")
+        say(f"{len(lines)} lines above say what was left out; dataset.json repeats them")

@@ -1,11 +1,11 @@
-"""How commands print where there may be several ranks: a result once, a message with the rank that says it."""
+"""Printing from commands that may run on several ranks: a result once, a message with its rank."""
 
 import os
 import sys
 
 
 def print_on_rank_0(text: str) -> None:
-    """Prints once, however many ranks there are."""
+    """Prints once, whatever the number of ranks."""
     from sclgan.distributed import rank
 
     if rank() == 0:
@@ -13,6 +13,8 @@ def print_on_rank_0(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """One line on stderr; of several ranks each says who it is."""
+    """Prints one line on stderr, with escapes for what a terminal would obey; of several ranks each says who it is."""
+    from sclgan.data.printable import printable
+
     who = f"sclgan, rank {os.environ['RANK']}" if "RANK" in os.environ else "sclgan"
-    print(f"{who}: {' '.join(text.splitlines())}\n", end="", file=sys.stderr, flush=True)
+    print(f"{who}: {printable(' '.join(text.splitlines()))}\n", end="", file=sys.stderr, flush=True)

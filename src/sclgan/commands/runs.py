@@ -1,4 +1,4 @@
-"""Commands from a recipe to its pictures: list and describe recipes, pre-train, train, sample, import a run."""
+"""Commands from a recipe to pictures: list and describe recipes, pre-train, train, sample, import."""
 
 import sys
 from collections.abc import Sequence
@@ -15,28 +15,31 @@ from sclgan.commands.printing import print_on_rank_0
 if TYPE_CHECKING:
     from sclgan.recipe import Recipe
 
-RecipeName = Annotated[Positional[str], arg(metavar="RECIPE", help="A name that `sclgan recipes` lists.")]
+RecipeName = Annotated[Positional[str], arg(metavar="RECIPE", help="Name of a recipe; `sclgan recipes` lists them.")]
 Overrides = Annotated[
     Positional[tuple[str, ...]],
-    arg(metavar="FIELD=VALUE", help="Fields of the recipe by path, such as training.steps=100 gan.nf=16."),
+    arg(metavar="FIELD=VALUE", help="Fields to set in the recipe, by path, such as training.steps=100 gan.nf=16."),
 ]
-OutFolder = Annotated[Path, arg(metavar="DIR", help="The run folder; an interrupted run in it is continued.")]
+OutFolder = Annotated[Path, arg(metavar="DIR", help="Run folder to write; an interrupted run in it is continued.")]
 RunFolder = Annotated[
     Positional[Path],
-    arg(metavar="RUN", help="A run folder of `sclgan train` or `import`, or the name of a model of sclgan."),
+    arg(metavar="RUN", help="Run folder of `sclgan train` or `import`, or name of a model in the package."),
 ]
 Pack = Annotated[
     Path | None,
-    arg(metavar="DIR", help="A folder of `sclgan data pack` or `index` to train on, instead of the recipe's data."),
+    arg(metavar="DIR", help="Pack to train on instead of the recipe's data, from `sclgan data pack` or `index`."),
 ]
 Stream = Annotated[
     str | None,
-    arg(metavar="URLS", help='Train on these shards, read in a stream, such as "https://server/{000..999}.tar".'),
+    arg(metavar="URLS", help='Shards to train on as a stream, such as "https://server/{000..999}.tar".'),
+]
+AcceptChangedData = Annotated[
+    bool, arg(help="Continue a run although its captions, labels or pictures have changed since it began.")
 ]
 
 
 def recipes() -> None:
-    """List the recipes as a table: GANs in rows, data sets in columns.
+    """List the recipes in a table of GANs and data sets.
 
     Example: sclgan recipes
     """
@@ -46,9 +49,9 @@ def recipes() -> None:
 
 
 def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
-    """Show everything that a recipe decides, as JSON, with fields replaced as given; and which files it needs.
+    """Show every field of a recipe as JSON, and the files that it needs.
 
-    The files are listed on stderr, so that the JSON can go to a program.
+    The files are listed on stderr, so that programs can read the JSON from stdout.
 
     Example: sclgan describe ssagan_emoji_scl training.batch_size=64
     """
@@ -71,14 +74,16 @@ def pretrain(
     data: Pack = None,
     stream: Stream = None,
     num_workers: Workers = 0,
+    accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
 
     Example: sclgan pretrain ssagan_emoji_scl --out runs/encoders
     """
-    from sclgan.train.session import pretrain as run
+    from sclgan.train.pretraining import pretrain as run
 
-    run(chosen(recipe, overrides, data), out, stream=stream, num_workers=num_workers)
+    made = chosen(recipe, overrides, data)
+    run(made, out, stream=stream, num_workers=num_workers, accept_changed_data=accept_changed_data)
     print_on_rank_0(f"encoders in {out}")
 
 
@@ -88,24 +93,32 @@ def train(
     *,
     out: OutFolder,
     encoders: Annotated[
-        Path | None, arg(metavar="DIR", help="A folder of `sclgan pretrain`; without it phase 1 runs first.")
+        Path | None, arg(metavar="DIR", help="Folder of `sclgan pretrain`. Without it, phase 1 runs first.")
     ] = None,
     data: Pack = None,
     stream: Stream = None,
     num_workers: Workers = 0,
+    accept_changed_data: AcceptChangedData = False,
 ) -> None:
-    """Train the GAN of a recipe (phase 2); pre-trains its encoders first where none are given.
+    """Train the GAN of a recipe (phase 2), after its encoders if none are given.
 
     Example: sclgan train ssagan_emoji_scl --out runs/scl
     """
-    from sclgan.train.session import train as run
+    from sclgan.train.training import train as run
 
-    run(chosen(recipe, overrides, data), out, encoders=encoders, stream=stream, num_workers=num_workers)
+    run(
+        chosen(recipe, overrides, data),
+        out,
+        encoders=encoders,
+        stream=stream,
+        num_workers=num_workers,
+        accept_changed_data=accept_changed_data,
+    )
     print_on_rank_0(f"run in {out}")
 
 
 def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
-    """The recipe of that name with fields replaced, on the pack `data` where one is given."""
+    """The recipe of that name with fields replaced, on the pack `data` if one is given."""
     from sclgan.data.packs.read import Packed
     from sclgan.recipe_fields import override
     from sclgan.recipes import recipe
@@ -116,17 +129,17 @@ def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":
 
 def sample(
     run: RunFolder,
-    captions: Annotated[Positional[tuple[str, ...]], arg(metavar="CAPTION", help="What to draw, each in quotes.")],
+    captions: Annotated[Positional[tuple[str, ...]], arg(metavar="CAPTION", help="Captions to draw, each in quotes.")],
     *,
-    out: Annotated[Path, arg(metavar="FILE", help="The picture to write: a row for each caption (PNG).")],
-    num_images: Annotated[int, arg(metavar="N", help="Pictures of each caption.")] = 8,
-    seed: Annotated[int, arg(help="Of the noise.")] = 0,
+    out: Annotated[Path, arg(metavar="FILE", help="Picture to write, with one row per caption (PNG).")],
+    num_images: Annotated[int, arg(metavar="N", help="Number of pictures per caption.")] = 8,
+    seed: Annotated[int, arg(help="Random seed for the noise.")] = 0,
     checkpoint: Checkpoint = "last",
     attention: Annotated[
-        bool, arg(help="Also write FILE_attention.png: where the first picture of each caption reads its words.")
+        bool, arg(help="Also write FILE_attention.png: where the first picture of each caption attends to each word.")
     ] = False,
 ) -> None:
-    """Draw captions with a trained run, or with a model that comes with the package.
+    """Draw captions with a trained run or with a model in the package.
 
     Example: sclgan sample runs/scl "a red apple on a white background" --out apple.png --seed 3
     """
@@ -134,7 +147,7 @@ def sample(
 
     if not captions:
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
-    folder = models.find_run(run)  # before torch, which a wrong name need not wait for
+    folder = models.find_run(run)  # before torch is imported: a wrong name is an error at once
 
     from sclgan.files import replaced
     from sclgan.runs.opened import open_run
@@ -142,8 +155,8 @@ def sample(
 
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
-        if unknown := opened.tokenizer.unknown_words(caption):
-            print(f"words the text encoder never saw, left out of {caption!r}: {', '.join(unknown)}", file=sys.stderr)
+        for line in opened.tokenizer.read(caption).left_out(caption):
+            print(line, file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     with replaced(out) as path:
         grid(pictures.numpy(), num_images).save(path, "PNG")
@@ -159,25 +172,31 @@ def sample(
 def import_(
     files: Annotated[
         Positional[tuple[Path, ...]],
-        arg(metavar="FILE", help="Encoders (or CLIP), generator, if wanted all discriminators; in any order."),
+        arg(
+            metavar="FILE",
+            help="Files of the encoders (or CLIP) and the generator, optionally of all discriminators, in any order.",
+        ),
     ],
     *,
     kind: Annotated[
-        Literal["attngan", "dmgan", "ssagan", "galip", "damsm"], arg(help="Of which GAN; damsm is the encoders alone.")
+        Literal["attngan", "dmgan", "ssagan", "galip", "damsm"],
+        arg(help="GAN that the files belong to; damsm is the encoders alone."),
     ],
     captions: Annotated[
-        Path | None, arg(metavar="FILE", help="The captions.pickle of the same authors: the vocabulary; not for galip.")
+        Path | None, arg(metavar="FILE", help="The authors' captions.pickle, for the vocabulary; not for galip.")
     ] = None,
-    out: Annotated[Path, arg(metavar="DIR", help="The run folder to make.")],
+    out: Annotated[Path, arg(metavar="DIR", help="Run folder to write.")],
     recipe: Annotated[
-        str | None, arg(metavar="RECIPE", help="Of the data; without it the vocabulary tells CUB from COCO.")
+        str | None,
+        arg(metavar="RECIPE", help="Recipe that names the data. Without it, the vocabulary tells CUB from COCO."),
     ] = None,
 ) -> None:
-    """Turn weights that the authors of a paper publish into a run folder, for `sample` and `evaluate`.
+    """Import weights published by the authors of a GAN as a run folder.
+
+    GALIP comes as two files: sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip --out runs/galip
 
     Example: sclgan import netG.pth text_encoder200.pth image_encoder200.pth --kind attngan
-    --captions captions.pickle --out runs/published, or sclgan import state_epoch_1000.pth ViT-B-32.pt --kind galip
-    --out runs/galip
+    --captions captions.pickle --out runs/published
     """
     from sclgan.importing.official import import_files
 

@@ -1,4 +1,4 @@
-"""What each label rule makes of a data set: how many pairs, which labels are drawn, what is paired with itself."""
+"""A report per label rule on a data set: how many pairs it makes, which labels it draws, what it pairs with itself."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sclgan.data.labels import RULES, LabelRule, Partners
+from sclgan.data.printable import printable
 
 _BLOCK = 1024  # label sets that are compared with all others at once
 
@@ -29,14 +30,17 @@ class RuleReport:
 
     @property
     def entropy(self) -> float:
-        """Of `drawn`, in bits; log2 of the number of labels is the most."""
+        """The entropy of `drawn` in bits, at most log2 of the number of labels."""
         shares = np.array(list(self.drawn.values()))
         shares /= shares.sum()
         return float(-(shares * np.log2(shares)).sum())
 
     def lines(self) -> list[str]:
-        """For the terminal."""
-        ranked = sorted(self.drawn.items(), key=lambda item: -item[1])
+        """The report for the terminal."""
+        ranked = sorted(((printable(name), share) for name, share in self.drawn.items()), key=lambda item: -item[1])
+        if len(ranked) == 1 and self.num_pairs == 0 and self.self_pairs == 1:
+            name, _ = ranked[0]
+            return [f"{self.rule}: all labelled pictures have the same label, {name}: it tells nothing apart"]
         most = ", ".join(f"{name} {share:.2%}" for name, share in ranked[:3])
         fewest = ", ".join(f"{name} {share:.2%}" for name, share in ranked[-3:])
         return [
@@ -68,29 +72,21 @@ def label_reports(
 
 
 def _report(partners: Partners, labels: Sequence[tuple[int, ...]], names: Sequence[str], batch_size: int) -> RuleReport:
-    drawn: dict[int, float] = {}
-    of_number = dict(enumerate(names))
-    num_falling_back = 0
-    for row, own in enumerate(labels):
-        if not own:
-            continue
-        if partners.rule in ("shared", "weighted"):
-            candidates, shares = partners.distribution(row)
-            for label, share in zip(candidates.tolist() or own[:1], shares.tolist() or [1.0], strict=True):
-                drawn[label] = drawn.get(label, 0.0) + share / len(labels)
-        else:
-            number = partners.group(row)
-            num_falling_back += len(partners.members(number)) == 1
-            drawn[number] = drawn.get(number, 0.0) + 1 / len(labels)
-            of_number.setdefault(number, " + ".join(names[label] for label in own))
-    repeated = sum(share * (1 - (1 - share) ** (batch_size - 1)) for share in drawn.values())
+    shares = partners.shares
+    drawn = np.flatnonzero(shares).tolist()
+    alone = [number for number in drawn if partners.rule == "exact" and len(partners.members(number)) == 1]
+
+    def name_of(number: int) -> str:
+        own = [number] if number < len(names) else partners.labels_of(int(partners.members(number)[0])).tolist()
+        return " + ".join(names[label] for label in own)
+
     return RuleReport(
         partners.rule,
-        _num_pairs(partners, labels),
-        {of_number[number]: share for number, share in drawn.items()},
+        _num_pairs(partners, labels) if partners.tell_apart else 0,
+        {name_of(number): float(shares[number]) for number in drawn},
         float(1 - partners.has_partner.mean()),
-        num_falling_back / len(labels),
-        repeated,
+        len(alone) / len(labels),
+        float((shares * (1 - (1 - shares) ** (batch_size - 1))).sum()),
     )
 
 

@@ -31,7 +31,8 @@ class Partners:
     - "itself": every row is its own partner, with another caption and another crop: pairs that need no label.
 
     `labels[i]` are the labels of row i, the dominant one first. A row without labels, or without a partner, is paired
-    with itself. A row without labels has a label of its own.
+    with itself. A row without labels has a label of its own; so has every row where the labels tell no two rows apart
+    (`tell_apart`).
     """
 
     def __init__(self, labels: Sequence[tuple[int, ...]], num_labels: int, rule: LabelRule) -> None:
@@ -50,6 +51,28 @@ class Partners:
     def num_without(self) -> int:
         """How many rows have no label."""
         return int((np.diff(self._starts) == 0).sum())
+
+    @cached_property
+    def shares(self) -> Float[np.ndarray, " g"]:
+        """The expected share of the rows whose pair has each label (for "exact": each set), by its number."""
+        if self.rule not in ("shared", "weighted"):
+            return np.bincount(self._groups[self._groups >= 0], minlength=1) / max(1, self.num_rows)
+        frequency = self.num_rows_of[self._labels]
+        weights = np.where(frequency > 1, 1.0 / np.maximum(frequency, 1), 0.0)
+        totals = np.bincount(self._rows, weights, minlength=self.num_rows)
+        alone = np.unique(self._rows[totals[self._rows] == 0])
+        weights[self._starts[alone]] = totals[alone] = 1.0
+        return np.bincount(self._labels, weights / totals[self._rows], minlength=self.num_labels) / max(
+            1, self.num_rows
+        )
+
+    @cached_property
+    def tell_apart(self) -> float:
+        """The probability that the pairs of two rows have different labels. At 0 the labels say nothing.
+
+        Rows without labels differ from all others.
+        """
+        return max(0.0, 1 - float((self.shares**2).sum())) if self.shares.max(initial=0.0) < 1 - 1e-9 else 0.0
 
     def labels_of(self, row: int) -> Int[np.ndarray, " k"]:
         """The labels of a row, the dominant one first."""
@@ -74,11 +97,11 @@ class Partners:
     def label(self, anchor: int, rng: np.random.Generator) -> int:
         """The label of the pairs of `anchor` in this step: one of `num_labels`, or for "exact" the number of its set.
 
-        A row without labels has a number that no label and no other row has. `rng` is used only where there is a
-        choice.
+        A row without labels has a number that no label and no other row has; so has every row where the labels tell
+        no two apart. `rng` is used only where there is a choice.
         """
         own = self.labels_of(anchor)
-        if len(own) == 0:
+        if len(own) == 0 or self.tell_apart == 0:
             return self._num_groups + anchor
         if self.rule == "exact":
             return self.group(anchor)
@@ -86,7 +109,7 @@ class Partners:
 
     def partner(self, anchor: int, label: int, rng: np.random.Generator) -> int:
         """A uniform other row under the pair's label, which `label` gave; the anchor itself where there is none."""
-        if len(self.labels_of(anchor)) == 0 or self.rule == "itself":
+        if len(self.labels_of(anchor)) == 0 or self.rule == "itself" or self.tell_apart == 0:
             return anchor
         if self.rule in ("shared", "weighted"):
             return self._other(self.rows_of(label), anchor, rng)
@@ -107,7 +130,7 @@ class Partners:
     def has_partner(self) -> Bool[np.ndarray, " n"]:
         """Whether the rule finds another row, for each row."""
         found = np.zeros(self.num_rows, bool)
-        if self.rule == "itself":
+        if self.rule == "itself" or self.tell_apart == 0:
             return found
         if self.rule == "dominant":
             grouped = self._groups >= 0

@@ -4,7 +4,6 @@ How partners are drawn is not published in detail; this is our reconstruction (`
 `labels.py` has its rules.
 """
 
-import logging
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -15,9 +14,7 @@ from sclgan.data.captions import thinned
 from sclgan.data.labels import LabelRule, Partners
 from sclgan.data.types import Batch, Captions, Picture, Source, View
 from sclgan.distributed import own_rows
-from sclgan.random import numpy_generator
-
-log = logging.getLogger(__name__)
+from sclgan.random import Stream, numpy_generator
 
 
 class PairedBatches(Dataset[Batch]):
@@ -29,10 +26,7 @@ class PairedBatches(Dataset[Batch]):
     of a run with two views is the only view of a run with one.
 
     `thin_to` is the number of words that longer captions are thinned to, see `captions.thinned`; None leaves them to
-    the tokenizer.
-
-    Raises:
-        ValueError: more than one view of data without labels.
+    the tokenizer. Whether the labels are worth anything is `objective.objective_notes`' to say.
     """
 
     def __init__(
@@ -53,25 +47,8 @@ class PairedBatches(Dataset[Batch]):
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
         self.thin_to = thin_to
         self.partners = Partners(source.labels, len(source.label_names), label_rule)
-        if num_views > 1 and label_rule != "itself":
-            self._check_labels()
         self._epoch = -1
         self._order = np.zeros(0, dtype=np.int64)
-
-    def _check_labels(self) -> None:
-        num_without = self.partners.num_without
-        if num_without == len(self.source):
-            raise ValueError(
-                f"'{self.source.name}' has no labels, and two views of one label need them: "
-                "give the pictures labels, or train with num_views=1 and without 'contrast'"
-            )
-        num_alone = int((~self.partners.has_partner).sum()) - num_without
-        if num_alone or num_without:
-            log.warning(
-                "%d rows are alone with their label and %d have none: each is paired with itself",
-                num_alone,
-                num_without,
-            )
 
     @property
     def steps_per_epoch(self) -> int:
@@ -84,7 +61,7 @@ class PairedBatches(Dataset[Batch]):
         for position in range(step * self.batch_size, (step + 1) * self.batch_size):
             epoch, place = divmod(position, len(self.source))
             if epoch != self._epoch:
-                self._order = numpy_generator(self.seed, epoch).permutation(len(self.source))
+                self._order = numpy_generator(Stream.ORDER, self.seed, epoch).permutation(len(self.source))
                 self._epoch = epoch
             rows.append((epoch, int(self._order[place])))
         return rows
@@ -95,7 +72,7 @@ class PairedBatches(Dataset[Batch]):
         rows_of_views: list[list[int]] = [[] for _ in range(self.num_views)]
         labels = []
         for epoch, anchor in own:
-            rng = numpy_generator(self.seed, epoch, anchor)
+            rng = numpy_generator(Stream.PAIR, self.seed, epoch, anchor)
             label, row = -1, anchor
             for number in range(self.num_views):
                 if number:

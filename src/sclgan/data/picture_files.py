@@ -1,88 +1,111 @@
-"""A folder of picture files, as any program leaves them: the pictures, and captions and labels where they are there."""
+"""A folder of picture files to grade, or to compare with, as any program leaves it."""
 
-import json
+import logging
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
-from sclgan.data.sets.photographs import decoded
+from sclgan.data.images import decode, size_of
+from sclgan.data.sets.own.files import read
+from sclgan.data.sets.own.table import Entry
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff"})
-METADATA = "metadata.jsonl"
+log = logging.getLogger(__name__)
+
+_AHEAD = 2**26  # pixels that are decoded before they are used
+_SHOWN = 5  # notes
 
 
 class PictureFolder:
-    """The pictures in a folder and the folders below, in the order of their paths; hidden files are left out.
+    """The pictures in a folder and the folders below, in the order of their paths.
 
-    A caption is the "text" of the picture's line in `metadata.jsonl` ({"file_name": ..., "text": ..., "label": ...}
-    a line, as Hugging Face's ImageFolder has it), or the first line of the .txt file beside the picture; all pictures
-    have one or none has. A label is the line's "label", or else the folder below `root` that holds the picture.
+    Files, captions and labels are those of `own.files.read`, the reader of training: from metadata.jsonl (.csv,
+    .parquet), or from a .txt file beside each picture and its folder. Of several captions the first is compared with
+    the picture, of several labels the first, the dominant one, counts. What is found and not used is logged.
 
     Raises:
         FileNotFoundError: there is no such folder, or no picture in it.
-        ValueError: only some pictures have a caption or a label; `metadata.jsonl` is damaged.
+        ValueError: it is the folder of a run.
     """
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise FileNotFoundError(f"{root} is no run folder and no folder of pictures: there is no such folder")
+            raise FileNotFoundError(f"{root} is neither a run folder nor a folder of pictures: it does not exist")
+        refuse_run(root)
+        contents = read(root, for_training=False)
         self.root = root
-        self.files = tuple(sorted(_pictures_below(root)))
+        self.rows: Sequence[Entry] = sorted(contents.rows, key=lambda row: Path(row.name))
+        self.files = tuple(root / row.name for row in self.rows)
+        self._errors = contents.errors
+        notes = [str(problem) for problem in contents.problems]
         if not self.files:
-            raise FileNotFoundError(f"{root} holds no picture: expected {', '.join(sorted(SUFFIXES))}")
+            found = f" ({notes[0]})" if notes else ""
+            raise FileNotFoundError(f"{root} holds no picture{found}: expected files such as .png and .jpg")
+        for note in notes[:_SHOWN]:
+            log.warning("%s: %s", root, note)
+        if len(notes) > _SHOWN:
+            log.warning("%s: %d more such; `sclgan data check %s` lists everything", root, len(notes) - _SHOWN, root)
 
     def __len__(self) -> int:
         return len(self.files)
 
     @cached_property
     def captions(self) -> tuple[str, ...] | None:
-        """A caption of each picture, or None."""
-        texts = [entry.get("text") or _beside(path) for path, entry in zip(self.files, self._entries, strict=True)]
-        return self._all_or_none(texts, "caption")
+        """A caption of each picture, or None where some have none."""
+        lacking = self._lacking("caption", [bool(row.captions) for row in self.rows])
+        return None if lacking else tuple(row.captions[0] for row in self.rows)
 
     @cached_property
     def label_names(self) -> tuple[str, ...] | None:
-        """The label of each picture, or None."""
-        of_entries = self._all_or_none([entry.get("label") for entry in self._entries], "label")
-        if of_entries is not None:
-            return of_entries
-        return self._all_or_none([_folder(path.relative_to(self.root)) for path in self.files], "label")
+        """The label of each picture, or None where some have none."""
+        lacking = self._lacking("label", [bool(row.labels) for row in self.rows])
+        return None if lacking else tuple(str(row.labels[0]) for row in self.rows)
 
     @cached_property
     def labels(self) -> tuple[int, ...]:
-        """The label of each picture as a number; pictures without have one of their own each."""
-        names = self.label_names or [str(path) for path in self.files]
+        """The label of each picture as a number; without labels, each picture has its own."""
+        names = self.label_names or [row.name for row in self.rows]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
         return tuple(numbers[name] for name in names)
 
-    @cached_property
-    def _entries(self) -> list[Mapping[str, Any]]:
-        """The line of `metadata.jsonl` for each picture, {} where it has none."""
-        path = self.root / METADATA
-        entries: dict[str, Mapping[str, Any]] = {}
-        for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-            try:
-                entry = json.loads(line)
-                entries[Path(entry["file_name"]).as_posix()] = entry
-            except (ValueError, KeyError, TypeError) as error:
-                raise ValueError(f'{path}, line {number}: expected {{"file_name": ..., "text": ...}}') from error
-        return [entries.get(file.relative_to(self.root).as_posix(), {}) for file in self.files]
+    def check(self) -> None:
+        """Refuses a folder whose captions and labels are needed and damaged.
 
-    def _all_or_none(self, values: Sequence[Any], what: str) -> tuple[str, ...] | None:
-        lacking = [path for path, value in zip(self.files, values, strict=True) if value is None]
-        if lacking and len(lacking) < len(values):
+        Raises:
+            ValueError: a row of the table, or a caption file, has an error; it is named.
+        """
+        if self._errors:
+            more = f", and {len(self._errors) - 1} more are wrong" if len(self._errors) > 1 else ""
             raise ValueError(
-                f"{len(lacking)} of {len(values)} pictures have no {what}, such as {lacking[0]}: "
-                f"give every picture one, or none"
+                f"captions and labels of {self.root} cannot be read: {self._errors[0]}{more}; "
+                f"`sclgan data check {self.root}` lists everything"
             )
-        return None if lacking else tuple(map(str, values))
+
+    def _lacking(self, what: str, given: Sequence[bool]) -> bool:
+        """Whether not every picture has one; said where only some have."""
+        without = [row.name for row, has_one in zip(self.rows, given, strict=True) if not has_one]
+        if 0 < len(without) < len(given):
+            message = "%s: %d of %d pictures have no %s, such as %s: no %s is used"
+            log.warning(message, self.root, len(without), len(given), what, without[0], what)
+        return bool(without)
+
+
+def refuse_run(folder: Path) -> None:
+    """Refuses the folder of a run where one of pictures is expected.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if (folder / "recipe.json").is_file():
+        raise ValueError(
+            f"{folder} is the folder of a run, and its sample grids are not pictures to compare with: write some by "
+            f"`sclgan evaluate {folder} --save-pictures FOLDER`, and name that folder"
+        )
 
 
 def decoded_ahead(
@@ -90,47 +113,29 @@ def decoded_ahead(
 ) -> Iterator[tuple[int, UInt8[np.ndarray, "h w 3"]]]:
     """(place, pixels in RGB) of each file in order, decoded by threads ahead of their use.
 
-    Transparency is dropped and EXIF orientation is ignored, as by the metrics' reference codes. None is a thread for
-    each core, at most 8.
+    Without `num_workers` there is one thread per core, at most 8. Large pictures are decoded less far ahead.
 
     Raises:
-        ValueError: a file is truncated or no picture; it is named.
+        ValueError: a file is damaged or not a picture; it is named.
     """
     num_workers = num_workers or min(8, os.cpu_count() or 1)
-    waiting: deque[tuple[int, Future[np.ndarray]]] = deque()
+    waiting: deque[tuple[int, int, Future[np.ndarray]]] = deque()
+    num_pixels = 0
     with ThreadPoolExecutor(num_workers) as threads:
         try:
             for place, path in enumerate(paths):
-                waiting.append((place, threads.submit(_pixels, path)))
-                if len(waiting) > 16 * num_workers:
-                    first, pixels = waiting.popleft()
+                width, height = size_of(path)
+                while waiting and (len(waiting) > 16 * num_workers or num_pixels + width * height > _AHEAD):
+                    first, size, pixels = waiting.popleft()
+                    num_pixels -= size
                     yield first, pixels.result()
-            while waiting:
-                first, pixels = waiting.popleft()
+                waiting.append((place, width * height, threads.submit(_pixels, path)))
+                num_pixels += width * height
+            for first, _, pixels in waiting:
                 yield first, pixels.result()
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
 
 
 def _pixels(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    return np.asarray(decoded(path))
-
-
-def _pictures_below(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(folder, name)
-
-
-def _beside(path: Path) -> str | None:
-    try:
-        lines = path.with_suffix(".txt").read_text().strip().splitlines()
-    except FileNotFoundError:
-        return None
-    return lines[0].strip() if lines else None
-
-
-def _folder(path: Path) -> str | None:
-    return path.parts[0] if len(path.parts) > 1 else None
+    return np.asarray(decode(path))

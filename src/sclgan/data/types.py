@@ -22,7 +22,8 @@ class Picture:
 class Sample:
     """One row as it is stored: a picture file's bytes and all that is true of it, for packing and for other tools.
 
-    `box` is the bounding box (left, top, width, height) in stored pixels, or None.
+    `box` is the bounding box (left, top, width, height) in stored pixels, or None. `as_stored` says that the picture
+    is read without its EXIF orientation and colour profile, see `images.decode`.
     """
 
     image: bytes
@@ -31,6 +32,7 @@ class Sample:
     split: str
     key: str
     box: tuple[int, int, int, int] | None = None
+    as_stored: bool = False
 
 
 @runtime_checkable
@@ -40,13 +42,23 @@ class Source(Protocol):
     `labels[i]` are the labels of row i, as indices into `label_names`, the dominant one first: one for CUB, several for
     COCO, none where the data have no labels. Everything that is random comes from the generator that is passed in, so
     that a row and a seed name one picture, on every worker and rank.
+
+    `composes` says whether a row is composed anew for every draw, so that its pictures are without number, and not
+    a stored picture that is cropped and flipped at most. `credits` name those who must be credited wherever the
+    pictures, or pictures generated from them, are shown.
     """
 
     name: str
     split: str
+    composes: bool
     label_names: Sequence[str]
     labels: Sequence[tuple[int, ...]]
     keys: Sequence[str]
+
+    @property
+    def credits(self) -> Sequence[str]:
+        """Those who must be credited wherever the pictures are shown, or pictures that were learnt from them."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -56,6 +68,10 @@ class Source(Protocol):
 
     def captions(self) -> Iterable[str]:
         """Every caption that `picture` can return, for building a vocabulary (repeats allowed)."""
+        ...
+
+    def sample(self, index: int) -> Sample:
+        """Row `index` as a file with all its captions and labels, for packing."""
         ...
 
 

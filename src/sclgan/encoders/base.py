@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from sclgan.data.captions import Reading
 from sclgan.data.types import Captions
 from sclgan.losses.terms import Terms
 
@@ -42,8 +43,8 @@ class Tokenizer(Protocol):
 
     def __call__(self, captions: Sequence[str]) -> Captions: ...
 
-    def unknown_words(self, caption: str) -> list[str]:
-        """The words of `caption` that it leaves out."""
+    def read(self, caption: str) -> Reading:
+        """What it passes on of `caption`, and what it leaves out."""
         ...
 
     def save(self, path: Path) -> None: ...
@@ -82,6 +83,8 @@ class Encoders(nn.Module, abc.ABC):
     """Width of the common space."""
     frozen_prefixes: tuple[str, ...] = ()
     """Beginnings of the state-dict keys that checkpoints leave out: public weights that training does not change."""
+    saves_trunk: bool = False
+    """Whether checkpoints hold the weights of an image trunk that others take from its public file."""
     mask_same_label: bool = True
     """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
     map_channels: tuple[int, ...] = ()
@@ -91,6 +94,7 @@ class Encoders(nn.Module, abc.ABC):
         super().__init__()
         self.label_classifier: nn.Linear | None = None
         self.projection: nn.Sequential | None = None
+        self.projection_size: int | None = None
 
     def add_label_classifier(self, num_labels: int) -> None:
         """Gives the pair a linear classifier of either code, for cross entropy as the way to use the label."""
@@ -101,6 +105,7 @@ class Encoders(nn.Module, abc.ABC):
 
         The contrast then shapes the head's output, and the codes may keep what pictures of one label do not share.
         """
+        self.projection_size = size
         self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
 
     @classmethod

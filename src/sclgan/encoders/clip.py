@@ -19,11 +19,13 @@ from torch import Tensor, nn
 
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
-from sclgan.encoders.clip_library import cached_weights, open_clip
+from sclgan.encoders.clip_library import open_clip
 from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer
 from sclgan.losses.matching import info_nce
 from sclgan.losses.terms import Terms
+from sclgan.weights.loading import load_strictly
 from sclgan.weights.readers import State, read_states
+from sclgan.weights.registry import verified
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -44,11 +46,11 @@ class CLIPImageCodes(ImageCodes):
 class CLIP(Encoders):
     """The encoder pair. The sizes are those of ViT-B/32; `code_size` is the text transformer's width too.
 
-    `weights` is a file (OpenAI's ViT-B-32.pt or open_clip's), or "openai" for OpenAI's in the caches of open_clip, or
-    None for random ones. `trained` says which parameters pre-training changes: "last_blocks" are the last
-    `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into the common
-    space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the others where
-    `weights` names a file that has them.
+    `weights` is a file (OpenAI's ViT-B-32.pt or open_clip's), "openai" for the file "clip-vit-b-32" of
+    `weights.registry`, or None for random ones. `trained` says which parameters pre-training changes: "last_blocks"
+    are the last `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into
+    the common space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the
+    others where `weights` names a file that has them.
 
     Raises:
         ModuleNotFoundError: open_clip is not installed.
@@ -111,7 +113,7 @@ class CLIP(Encoders):
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
         if weights is not None:
-            path = cached_weights() if weights == "openai" else Path(weights)
+            path = openai_weights() if weights == "openai" else Path(weights)
             self._load(path)
         names = _trained_names(self.clip, trained, num_trained_blocks)
         for name, parameter in self.clip.named_parameters():
@@ -258,24 +260,21 @@ class CLIP(Encoders):
         states = read_states(path)
         found = states[0] if len(states) == 1 else {}
         given: State = {name: x.float() for name, x in found.items() if name not in NO_WEIGHTS}
-        own = self.clip.state_dict()
-        problems = {
-            "lacks": sorted(own.keys() - given.keys()),
-            "has unknown": sorted(given.keys() - own.keys()),
-            "has of another shape": [
-                f"{name} {tuple(given[name].shape)}, not {tuple(own[name].shape)}"
-                for name in sorted(own.keys() & given.keys())
-                if given[name].shape != own[name].shape
-            ],
-        }
-        if any(problems.values()):
-            listed = "; ".join(
-                f"it {what} {', '.join(names[:5])}{f' and {len(names) - 5} more' if len(names) > 5 else ''}"
-                for what, names in problems.items()
-                if names
-            )
-            raise ValueError(f"{path} does not hold this CLIP: {listed}. Give OpenAI's ViT-B-32.pt, or fitting sizes")
-        self.clip.load_state_dict(given)
+        advice = "Give OpenAI's ViT-B-32.pt, or fitting sizes"
+        load_strictly(self.clip, given, path, network="this CLIP", advice=advice)
+
+
+def openai_weights() -> Path:
+    """The verified file of OpenAI's ViT-B/32.
+
+    Raises:
+        FileNotFoundError: it is in none of the folders; the message says what to get and where to put it.
+        ValueError: it is not the known file.
+    """
+    try:
+        return verified("clip-vit-b-32")[0]
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}, or give the path of your copy: encoders.weights=FILE in a recipe") from None
 
 
 def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Float[Tensor, "b t c"]:

@@ -7,9 +7,11 @@ are OpenAI's, as they come with open_clip.
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sclgan.data.captions import Reading, words_of
 from sclgan.data.types import Captions
 from sclgan.encoders.clip_library import open_clip
 from sclgan.files import write_atomically
@@ -47,10 +49,15 @@ class CLIPTokenizer:
         """The context without the two signs: so many words are read at most, fewer where words fall into pieces."""
         return self.context_length - 2
 
-    def unknown_words(self, caption: str) -> list[str]:
-        """None: what is no token of its own falls into pieces that are."""
-        del caption
-        return []
+    def read(self, caption: str) -> Reading:
+        """What fits into the context. No word is unknown: one that is not a token itself falls into pieces that are."""
+        words = words_of(caption) or caption.split()
+        tokens = _byte_pairs().encode(caption)
+        if len(tokens) <= self.max_words:
+            return Reading(tuple(words))
+        kept = words_of(_byte_pairs().decode(tokens[: self.max_words]))
+        num_whole = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, kept, strict=False)))
+        return Reading(tuple(words[:num_whole]), beyond=tuple(words[num_whole:]))
 
     def __call__(self, captions: Sequence[str]) -> Captions:
         """Tokens [b context_length] and lengths.

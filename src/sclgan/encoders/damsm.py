@@ -48,6 +48,7 @@ class DAMSM(Encoders):
         trunk = backbone()
         self.mask_same_label = mask_same_label
         self.code_size, self.gammas = code_size, gammas
+        self.saves_trunk = save_backbone
         self.frozen_prefixes = () if save_backbone else ("image_encoder.backbone.",)
         self.text_encoder = TextEncoder(num_words, code_size=code_size, embedding_size=embedding_size, dropout=dropout)
         self.image_encoder = ImageEncoder(trunk, code_size=code_size)

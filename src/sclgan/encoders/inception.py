@@ -12,9 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan.data.needed import Needed
+from sclgan.weights.loading import load_strictly
+from sclgan.weights.registry import FILES, verified, weights_folder
 
-FILE = "inception_v3_google-0cc3c7bd.pth"
-PAGE = "https://docs.pytorch.org/vision/stable/models/inception.html"
+KEY = "inception-torchvision"
+"""The weights in `weights.registry`."""
 SIZE = 299
 
 TO_REGIONS = (
@@ -31,15 +33,15 @@ MAPS = {"maxpool1": 64, "Mixed_5d": 288, "Mixed_6e": 768, "Mixed_7c": 2048}
 class InceptionTrunk(nn.Module):
     """Images in [-1, 1] of any size to regions (b, 768, 17, 17) and a pooled vector (b, 2048); satisfies `Backbone`.
 
-    `weights` is a file with the state dict of torchvision's Inception-v3, or "imagenet" for the one in torchvision's
-    cache (see `cached_weights`), or None for random weights. Parameter names are torchvision's.
+    `weights` is a file with the state dict of torchvision's Inception-v3, "imagenet" for the file of
+    `weights.registry`, or None for random weights. Parameter names are torchvision's.
 
     Reference quirks, kept for released weights: images are not normalised by ImageNet's mean and deviation, though
     the weights were trained so; and the resize to 299 pixels has `align_corners=True` in AttnGAN (torch 0.3) and
     DM-GAN, False in SSA-GAN.
 
     Raises:
-        FileNotFoundError: "imagenet" is not in the cache.
+        FileNotFoundError: the file is missing.
         ValueError: the file does not hold this network.
     """
 
@@ -52,8 +54,10 @@ class InceptionTrunk(nn.Module):
         """The ImageNet weights, where they are named."""
         if weights != "imagenet":
             return []
-        page = f"https://download.pytorch.org/models/{FILE} (described at {PAGE})"
-        return [Needed(FILE, page, f"put it into {cache()}", size="104 MB", checksum="sha256 begins with 0cc3c7bd")]
+        file = FILES[KEY]
+        name, sha256 = next(iter(file.names.items()))
+        page, checksum = f"{file.url} (described at {file.page})", f"SHA-256 begins with {sha256}"
+        return [Needed(name, page, f"put it in {weights_folder()}", size=f"{file.size} MB", checksum=checksum)]
 
     def __init__(self, weights: str | Path | None, *, align_corners: bool = False) -> None:
         super().__init__()
@@ -64,7 +68,7 @@ class InceptionTrunk(nn.Module):
         for name in TO_REGIONS + TO_POOLED:
             self.add_module(name, _folded(network.get_submodule(name)))
         if weights is not None:
-            self._load(cached_weights() if weights == "imagenet" else Path(weights))
+            self._load(imagenet_weights() if weights == "imagenet" else Path(weights))
 
     def forward(self, image: Float[Tensor, "b 3 h w"]) -> tuple[Float[Tensor, "b 768 17 17"], Float[Tensor, "b 2048"]]:
         regions, pooled, _ = self.with_maps(image)
@@ -86,15 +90,15 @@ class InceptionTrunk(nn.Module):
 
     def _load(self, weights: Path) -> None:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-        # The classifier and the auxiliary classifier of the whole network have no use here.
-        state = {key: value for key, value in state.items() if not key.startswith(("fc.", "AuxLogits."))}
-        problems = self.load_state_dict(state, strict=False)
-        if problems.missing_keys or problems.unexpected_keys:
-            raise ValueError(
-                f"{weights} does not hold torchvision's Inception-v3: it lacks {len(problems.missing_keys)} tensors "
-                f"({', '.join(problems.missing_keys[:3])} ...) and has {len(problems.unexpected_keys)} unknown ones "
-                f"({', '.join(problems.unexpected_keys[:3])} ...); get {FILE} from {PAGE}"
-            )
+        load_strictly(
+            self,
+            state,
+            weights,
+            network="torchvision's Inception-v3",
+            ignored_prefixes=("fc.", "AuxLogits."),  # the classifiers of the whole network are not used here
+            counters_optional=True,
+            advice=f"Get {FILES[KEY].url}",
+        )
 
 
 def _folded(module: nn.Module) -> nn.Module:
@@ -124,22 +128,15 @@ class _FoldedConvolution(nn.Module):
         return F.relu_(F.conv2d(x, weight, shift, self.conv.stride, self.conv.padding))
 
 
-def cache() -> Path:
-    """Torchvision's folder of weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints"
-
-
-def cached_weights() -> Path:
-    """The file of ImageNet weights in torchvision's cache. Nothing is downloaded.
+def imagenet_weights() -> Path:
+    """The verified file of torchvision's ImageNet weights.
 
     Raises:
-        FileNotFoundError: it is not there; the message says what to get and where to put it.
+        FileNotFoundError: it is in none of the folders; the message says what to get and where to put it.
+        ValueError: it is not the known file.
     """
-    path = cache() / FILE
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"the Inception-v3 weights {path} are missing: get https://download.pytorch.org/models/{FILE} (104 MB, "
-            f"described at {PAGE}) and put it there, or pass the path of your copy as `weights` "
-            "(encoders.backbone.weights=FILE in a recipe)"
-        )
-    return path
+    try:
+        return verified(KEY)[0]
+    except FileNotFoundError as error:
+        advice = "or give the path of your copy: encoders.backbone.weights=FILE in a recipe"
+        raise FileNotFoundError(f"{error}, {advice}") from None

@@ -1,4 +1,4 @@
-"""Which protocols mean something for what there is to grade, and why the others do not."""
+"""Which protocols apply to the pictures of an evaluation, and why the others do not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from typing import Literal
 
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol
 from sclgan.features.registry import CUB_CLASSIFIER, weights_of
-from sclgan.weights import registry as weights
+from sclgan.weights import registry
 
 RealsAre = Literal["pictures", "statistics", "none"]
 
+FEWEST_REALS: Mapping[str, int] = {"frechet": 2, "kernel": 2, "kernel_subsets": 2, "precision": 4, "recall": 4}
+"""The fewest real pictures that a metric compares with."""
 
-FOLDERS = "fits a classifier to the training pictures of a run: it grades runs, not folders of pictures"
+FOLDERS = "fits a classifier to the training pictures of a run: it is for runs, not for folders of pictures"
 
 
 @dataclass(frozen=True)
@@ -21,24 +23,34 @@ class Offer:
 
     reals: RealsAre
     captions: bool
-    several_a_label: bool
+    repeats_labels: bool
     """Whether a label has several generated pictures."""
     damsm: bool
-    """Whether a pre-trained DAMSM is there, such as a run's own."""
+    """Whether a pre-trained DAMSM is given, such as a run's own."""
     emoji: bool
     """Whether captions and pictures are of the embedded emoji."""
     no_classifier: str | None = FOLDERS
-    """Why no classifier of labels can be fitted to real training pictures, in words that say what to give."""
+    """Why no classifier of labels can be fitted to real training pictures, and what to give instead."""
+    num_reals: int | None = None
+    """The number of real pictures, if it is known beforehand and limited."""
+    saves_statistics: bool = False
+    """Whether statistics of the generated pictures are to be saved, which needs no real ones."""
 
 
 def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
-    """Why the protocol cannot grade these pictures, in words that say what to give; None where it can."""
+    """Why the protocol does not apply to these pictures, and what to give; None if it applies."""
+    fewest = FEWEST_REALS.get(protocol.metric, 0)
+    if fewest and offer.num_reals is not None and offer.num_reals < fewest:
+        return (
+            f"compares with {fewest} or more real pictures, and the held-out split has {offer.num_reals}: "
+            "add pictures to it, or give --reals"
+        )
     match protocol.metric:
-        case "frechet" if offer.reals == "none":
+        case "frechet" if offer.reals == "none" and not offer.saves_statistics:
             return "compares with real pictures: give --reals"
         case "kernel" | "kernel_subsets" | "precision" | "recall" if offer.reals != "pictures":
             return "compares with real pictures one by one: give their folder as --reals"
-        case "diversity" if not offer.several_a_label:
+        case "diversity" if not offer.repeats_labels:
             return "needs several pictures of a label: more pictures, or a folder for each label"
         case "r_precision" if not offer.damsm:
             return "needs the codes of a DAMSM: give --encoders; a run with other encoders has r_precision_clip"
@@ -51,11 +63,11 @@ def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
     return None
 
 
-def fitting(named: Sequence[EvaluationProtocol], offer: Offer) -> tuple[list[EvaluationProtocol], dict[str, str]]:
-    """The protocols to use, and the reasons for what is left out: those named, or all that fit and can be used here.
+def applicable(named: Sequence[EvaluationProtocol], offer: Offer) -> tuple[list[EvaluationProtocol], dict[str, str]]:
+    """The named protocols, or all that apply and whose weights are here, with the reasons for those left out.
 
     Raises:
-        ValueError: one that is named does not fit, or none does.
+        ValueError: a named protocol does not apply, or none does.
     """
     if named:
         obstacles = {p.name: reason for p in named if (reason := obstacle(p, offer)) is not None}
@@ -65,23 +77,23 @@ def fitting(named: Sequence[EvaluationProtocol], offer: Offer) -> tuple[list[Eva
     left_out = {p.name: reason for p in PROTOCOLS.values() if (reason := _unasked(p) or obstacle(p, offer)) is not None}
     chosen = [p for p in PROTOCOLS.values() if p.name not in left_out]
     if not chosen:
-        raise ValueError(f"no protocol fits: {_listed(left_out)}")
+        raise ValueError(f"no protocol applies: {_listed(left_out)}")
     return chosen, left_out
 
 
 def _unasked(protocol: EvaluationProtocol) -> str | None:
-    """Why a protocol is used only where it is named."""
+    """Why a protocol is used only if it is named."""
     if protocol.name == "r_precision":
         return "is r_precision_damsm on more pictures: name it to have it"
-    return available(protocol)
+    return unavailable(protocol)
 
 
 def _listed(reasons: Mapping[str, str]) -> str:
     return "; ".join(f"{name} {reason}" for name, reason in reasons.items())
 
 
-def available(protocol: EvaluationProtocol) -> str | None:
-    """In a few words why this protocol cannot be used here, or None if its weights and packages are there."""
+def unavailable(protocol: EvaluationProtocol) -> str | None:
+    """Why this protocol cannot be used here, in a few words; None if its weights and packages are here."""
     if protocol.extractor is None:
         return None
     if protocol.extractor == "inception-cub":
@@ -91,20 +103,20 @@ def available(protocol: EvaluationProtocol) -> str | None:
     file = weights_of(protocol.extractor)
     if file is None:
         return None
-    if weights.found(file) is None:
-        return f"{next(iter(weights.FILES[file].names))} is missing; `sclgan protocols` says where to get it"
+    if registry.found(file) is None:
+        return f"{next(iter(registry.FILES[file].names))} is missing; `sclgan protocols` says where to get it"
     try:
-        weights.verified(file)
+        registry.verified(file)
     except (OSError, ValueError) as error:
         return str(error)
     return None
 
 
 def remedy(protocol: EvaluationProtocol) -> str | None:
-    """What to do to make this protocol available, or None if it is."""
+    """What to do to make this protocol available; None if it is."""
     if protocol.extractor == "inception-cub":
         return CUB_CLASSIFIER
     file = None if protocol.extractor is None else weights_of(protocol.extractor)
-    if file is not None and weights.found(file) is None:
-        return weights.instructions(file)
-    return available(protocol)
+    if file is not None and registry.found(file) is None:
+        return registry.instructions(file)
+    return unavailable(protocol)

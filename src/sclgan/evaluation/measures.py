@@ -1,65 +1,113 @@
-"""One accumulator for each metric: pictures go in batch by batch and rank by rank, an estimate comes out.
+"""Accumulators between pictures and metrics: pictures go in batch by batch and rank by rank, an estimate comes out.
 
-The metrics themselves stand in their own files; here is only what each needs to keep of a picture.
+Most metrics are functions of rows, so one class keeps rows for all of them; the Frechet distance keeps statistics.
 """
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Protocol, runtime_checkable
 
+import torch
 from torch import Tensor
 
-from sclgan.evaluation.kept import Features, GeneratedBatch, Measure, OfFeatures, Rows
+from sclgan import distributed
+from sclgan.evaluation.batches import Features, PictureBatch
 from sclgan.evaluation.protocols import EvaluationProtocol
 from sclgan.features.registry import Classifier, Extractor, Matcher
-from sclgan.metrics.background import GroundAccuracy
+from sclgan.metrics.background import background_accuracy, has_named_background
 from sclgan.metrics.clip_score import clip_score
-from sclgan.metrics.diversity import IntraClassDiversity
+from sclgan.metrics.diversity import intra_class_diversity
+from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.frechet import frechet_estimate
+from sclgan.metrics.gaussian import Gaussian
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.precision_recall import share_within
-from sclgan.metrics.probe import LinearProbe
-from sclgan.metrics.proportion import proportion
+from sclgan.metrics.probe import LinearProbe, class_accuracy
 from sclgan.metrics.retrieval import r_precision
-from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
+from sclgan.metrics.statistics import BlockStatistics
+
+Columns = Mapping[str, Tensor]
+"""Rows of all samples by the name of what they hold, in the order of the samples' numbers."""
 
 
-def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor], seed: int) -> Measure:
-    """An empty accumulator for the protocol.
+@runtime_checkable
+class Measure(Protocol):
+    """Keeps of the pictures it sees what a protocol needs."""
 
-    Raises:
-        ValueError: the Inception-Score form is asked of an extractor that does not classify, a comparison with
-            captions of one that does not read them.
+    needs_reference: bool
+
+    def update(self, batch: PictureBatch, features: Features) -> None: ...
+
+    def over_ranks(self) -> "Measure":
+        """The measure of every rank's pictures, the same on every rank."""
+        ...
+
+    def estimate(self, reference: "Measure | LinearProbe | None") -> Estimate:
+        """The value; `reference` holds real pictures, or a classifier fitted to them, where `needs_reference`."""
+        ...
+
+
+@dataclass
+class Rows:
+    """Rows with the numbers of their samples."""
+
+    indices: list[Tensor] = field(default_factory=list)
+    columns: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, indices: Tensor, columns: Columns) -> None:
+        """Adds the rows of a batch."""
+        self.indices.append(indices.cpu())
+        for name, rows in columns.items():
+            self.columns.setdefault(name, []).append(rows.detach().cpu())
+
+    def over_ranks(self) -> "Rows":
+        """The rows of every rank in the order of the samples, the same on every rank."""
+        own = (torch.cat(self.indices), self.whole()) if self.indices else None
+        parts = [part for part in distributed.gather_objects(own) if part is not None]
+        rows = Rows()
+        if parts:
+            indices = torch.cat([indices for indices, _ in parts])
+            order = indices.argsort()
+            columns = {name: torch.cat([part[name] for _, part in parts])[order] for name in parts[0][1]}
+            rows.add(indices[order], columns)
+        return rows
+
+    def whole(self) -> dict[str, Tensor]:
+        """All rows of each column."""
+        return {name: torch.cat(parts) for name, parts in self.columns.items()}
+
+
+@dataclass
+class RowMeasure:
+    """Any metric that is a function of rows: `keep` takes the columns of a batch, `value` computes from all of them.
+
+    `value` gets the rows of the generated pictures and the reference: the rows of real pictures, a classifier, or
+    None. Features are held in float32: 246 MB for 30,000 pictures of 2,048 features.
     """
-    extractor = None if protocol.extractor is None else extractors[protocol.extractor]
-    match protocol.metric, extractor:
-        case "ground", _:
-            return _Ground()
-        case "r_precision", _:
-            return _RPrecision(protocol.num_folds, seed)
-        case "frechet", extractor if extractor is not None:
-            return Frechet(extractor)
-        case "kernel", extractor if extractor is not None:
-            return _Kernel(extractor)
-        case "kernel_subsets", extractor if extractor is not None:
-            return _Subsets(extractor, protocol.num_folds, seed)
-        case "precision" | "recall", extractor if extractor is not None:
-            return _Within(extractor, fakes_in_reals=protocol.metric == "precision")
-        case "diversity", extractor if extractor is not None:
-            return _Diversity(extractor.name, seed)
-        case "class_accuracy" | "class_accuracy_top5", extractor if extractor is not None:
-            return ClassAccuracy(extractor, top=1 if protocol.metric == "class_accuracy" else 5)
-        case "inception_score", extractor if isinstance(extractor, Classifier):
-            return _InceptionScore(extractor, protocol.num_folds, seed)
-        case "clip_score", extractor if isinstance(extractor, Matcher):
-            return _CLIPScore(extractor)
-        case "clip_r_precision", extractor if isinstance(extractor, Matcher):
-            return _RPrecision(protocol.num_folds, seed, matcher=extractor)
-    raise ValueError(f"protocol {protocol.name!r}: metric {protocol.metric!r} cannot use extractor {extractor}")
+
+    keep: Callable[[PictureBatch, Features], Columns]
+    value: Callable[[Columns, Columns | LinearProbe | None], Estimate]
+    needs_reference: bool = False
+    rows: Rows = field(default_factory=Rows)
+
+    def update(self, batch: PictureBatch, features: Features) -> None:
+        self.rows.add(batch.indices, self.keep(batch, features))
+
+    def over_ranks(self) -> "RowMeasure":
+        return replace(self, rows=self.rows.over_ranks())
+
+    def estimate(self, reference: Measure | LinearProbe | None) -> Estimate:
+        if isinstance(reference, RowMeasure):
+            return self.value(self.rows.whole(), reference.rows.whole())
+        if self.needs_reference and not isinstance(reference, LinearProbe):
+            raise ValueError("the metric compares with real pictures, and none were measured for it")
+        return self.value(self.rows.whole(), reference if isinstance(reference, LinearProbe) else None)
 
 
 class Frechet:
-    """Mean and covariance of features: of pictures that were seen, or as `known` from a file."""
+    """Mean and covariance of features: of the pictures it saw, or as `known` from a file."""
 
     needs_reference: bool = True
 
@@ -77,171 +125,133 @@ class Frechet:
         whole = self.statistics.whole().gaussian
         return replace(whole, extractor=self.extractor.name, weights_sha256=self.extractor.weights_sha256)
 
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
+    def update(self, batch: PictureBatch, features: Features) -> None:
         self.statistics.update(features[self.extractor.name], batch.indices)
 
     def over_ranks(self) -> "Frechet":
         return Frechet(self.extractor, self.statistics.over_ranks(), known=self.known)
 
-    def estimate(self, reference: Measure | None) -> Estimate:
+    def estimate(self, reference: Measure | LinearProbe | None) -> Estimate:
         if not isinstance(reference, Frechet):
             raise ValueError("the Frechet distance needs the statistics of real pictures")
         return frechet_estimate(reference.gaussian, self.statistics)
 
 
-class _Kernel(OfFeatures):
-    def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _Kernel):
-            raise ValueError("the kernel distance needs the features of real pictures")
-        return kernel_distance(reference.features, self.features)
+def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor], seed: int) -> Measure:
+    """An empty accumulator for the protocol.
+
+    Raises:
+        ValueError: the metric cannot use the extractor: the Inception Score needs one that classifies, a comparison
+            with captions one that reads them.
+    """
+    extractor = None if protocol.extractor is None else extractors[protocol.extractor]
+    folds = protocol.num_folds
+    match protocol.metric, extractor:
+        case "ground", _:
+            return RowMeasure(_backgrounds, lambda own, _: background_accuracy(own["has_named_background"]))
+        case "r_precision", _:
+            return RowMeasure(_codes, partial(_r_precision, num_folds=folds, seed=seed))
+        case "frechet", extractor if extractor is not None:
+            return Frechet(extractor)
+        case "kernel", extractor if extractor is not None:
+            return RowMeasure(kept_features(extractor), _kernel, needs_reference=True)
+        case "kernel_subsets", extractor if extractor is not None:
+            value = partial(_kernel_of_subsets, num_subsets=folds, seed=seed)
+            return RowMeasure(kept_features(extractor), value, needs_reference=True)
+        case "precision", extractor if extractor is not None:
+            return RowMeasure(kept_features(extractor), _precision, needs_reference=True)
+        case "recall", extractor if extractor is not None:
+            return RowMeasure(kept_features(extractor), _recall, needs_reference=True)
+        case "diversity", extractor if extractor is not None:
+            return RowMeasure(kept_features(extractor), partial(_diversity, seed=seed))
+        case "class_accuracy" | "class_accuracy_top5", extractor if extractor is not None:
+            top = 1 if protocol.metric == "class_accuracy" else 5
+            return RowMeasure(kept_features(extractor), partial(_class_accuracy, top=top), needs_reference=True)
+        case "inception_score", extractor if isinstance(extractor, Classifier):
+            value = partial(_inception_score, classifier=extractor, num_splits=folds, seed=seed)
+            return RowMeasure(kept_features(extractor), value)
+        case "clip_score", extractor if isinstance(extractor, Matcher):
+            return RowMeasure(_matched(extractor), lambda own, _: clip_score(own["images"], own["texts"]))
+        case "clip_r_precision", extractor if isinstance(extractor, Matcher):
+            return RowMeasure(_matched(extractor), partial(_r_precision, num_folds=folds, seed=seed))
+    raise ValueError(f"protocol {protocol.name!r}: metric {protocol.metric!r} cannot use extractor {extractor}")
 
 
-class _Subsets(OfFeatures):
-    def __init__(self, extractor: Extractor, num_subsets: int, seed: int) -> None:
-        super().__init__(extractor)
-        self.num_subsets, self.seed = num_subsets, seed
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _Subsets):
-            raise ValueError("the kernel distance needs the features of real pictures")
-        reals, fakes = reference.features, self.features
-        subset_size = min(1000, len(reals), len(fakes))  # a trial run of few samples; the interval's kind says it
-        return kernel_distance_of_subsets(
-            reals, fakes, num_subsets=self.num_subsets, subset_size=subset_size, seed=self.seed
-        )
+# Columns that metrics need of a batch
 
 
-class _Within(OfFeatures):
-    def __init__(self, extractor: Extractor, *, fakes_in_reals: bool) -> None:
-        super().__init__(extractor)
-        self.fakes_in_reals = fakes_in_reals
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, _Within):
-            raise ValueError("precision and recall need the features of real pictures")
-        reals, fakes = reference.features, self.features
-        return share_within(fakes, reals) if self.fakes_in_reals else share_within(reals, fakes)
+def kept_features(extractor: Extractor) -> Callable[[PictureBatch, Features], Columns]:
+    """Keeps the features of the extractor, and the labels."""
+    name = extractor.name
+    return lambda batch, features: {"features": features[name], "labels": batch.labels}
 
 
-class ClassAccuracy(OfFeatures):
-    """Generated pictures that are to be classified; as the reference, training pictures and the `probe` of them."""
+def _matched(matcher: Matcher) -> Callable[[PictureBatch, Features], Columns]:
+    """Keeps pictures and captions in the common space of the matcher."""
 
-    def __init__(self, extractor: Extractor, *, top: int) -> None:
-        super().__init__(extractor)
-        self.top = top
-        self.probe: LinearProbe | None = None
+    def keep(batch: PictureBatch, features: Features) -> Columns:
+        return {"images": features[matcher.name], "texts": matcher.texts(batch.captions), "labels": batch.labels}
 
-    @property
-    def labels(self) -> Tensor:
-        return self.rows.whole()["labels"]
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        if not isinstance(reference, ClassAccuracy) or reference.probe is None:
-            raise ValueError("the accuracy of classes needs a classifier fitted to real training pictures")
-        probe, labels = reference.probe, self.labels
-        num_known = int(probe.knows(labels).sum())
-        if num_known == 0:
-            raise ValueError("no caption is of a label that the training pictures have: grade more pictures")
-        num_right = int(probe.right(self.features, labels, top=self.top).sum())
-        return proportion(num_right, num_known, f"pictures, chance {min(1, self.top / len(probe.classes)):.2g}")
+    return keep
 
 
-class _InceptionScore(OfFeatures):
-    needs_reference: bool = False
-
-    def __init__(self, classifier: Classifier, num_splits: int, seed: int) -> None:
-        super().__init__(classifier)
-        self.classifier, self.num_splits, self.seed = classifier, num_splits, seed
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        del reference
-        probabilities = self.classifier.probabilities(self.features)
-        num_splits = min(self.num_splits, len(probabilities))  # a trial run of few samples; the interval's kind says it
-        return inception_score(probabilities, num_splits=num_splits, seed=self.seed)
+def _codes(batch: PictureBatch, _: Features) -> Columns:
+    if batch.image_codes is None or batch.text_codes is None:
+        raise ValueError("R-precision needs image_codes and text_codes in every batch: encode pictures and captions")
+    return {"images": batch.image_codes, "texts": batch.text_codes, "labels": batch.labels}
 
 
-class _RPrecision:
-    """Of the batch's codes, or of a matcher's."""
-
-    needs_reference: bool = False
-
-    def __init__(self, num_folds: int, seed: int, *, matcher: Matcher | None = None, rows: Rows | None = None) -> None:
-        self.num_folds, self.seed, self.matcher, self.rows = num_folds, seed, matcher, rows or Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        if self.matcher is not None:
-            images, texts = features[self.matcher.name], self.matcher.texts(batch.captions)
-        elif batch.image_codes is None or batch.text_codes is None:
-            raise ValueError(
-                "R-precision needs image_codes and text_codes in every batch: encode pictures and captions"
-            )
-        else:
-            images, texts = batch.image_codes, batch.text_codes
-        self.rows.add(batch.indices, images=images, texts=texts, labels=batch.labels)
-
-    def over_ranks(self) -> "_RPrecision":
-        return _RPrecision(self.num_folds, self.seed, matcher=self.matcher, rows=self.rows.over_ranks())
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        del reference
-        rows = self.rows.whole()
-        num_folds = min(self.num_folds, len(rows["labels"]))  # as above
-        return r_precision(rows["images"], rows["texts"], rows["labels"], num_folds=num_folds, seed=self.seed)
+def _backgrounds(batch: PictureBatch, _: Features) -> Columns:
+    return {"has_named_background": has_named_background(batch.images, batch.captions)}
 
 
-class _CLIPScore:
-    needs_reference: bool = False
-
-    def __init__(self, matcher: Matcher, rows: Rows | None = None) -> None:
-        self.matcher, self.rows = matcher, rows or Rows()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        texts = self.matcher.texts(batch.captions)
-        self.rows.add(batch.indices, images=features[self.matcher.name], texts=texts)
-
-    def over_ranks(self) -> "_CLIPScore":
-        return _CLIPScore(self.matcher, self.rows.over_ranks())
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        del reference
-        rows = self.rows.whole()
-        return clip_score(rows["images"], rows["texts"])
+# Values from the rows of generated pictures and the reference
 
 
-class _Diversity:
-    needs_reference: bool = False
-
-    def __init__(self, extractor: str, seed: int) -> None:
-        self.extractor, self.seed, self.diversity = extractor, seed, IntraClassDiversity()
-
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        self.diversity.update(features[self.extractor], batch.labels)
-
-    def over_ranks(self) -> "_Diversity":
-        whole = _Diversity(self.extractor, self.seed)
-        whole.diversity = self.diversity.over_ranks()
-        return whole
-
-    def estimate(self, reference: Measure | None) -> Estimate:
-        del reference
-        return self.diversity.estimate(seed=self.seed)
+def _features_of(reference: Columns | LinearProbe | None) -> Tensor:
+    if reference is None or isinstance(reference, LinearProbe):
+        raise ValueError("the metric needs the features of real pictures")
+    return reference["features"]
 
 
-class _Ground:
-    needs_reference: bool = False
+def _kernel(own: Columns, reference: Columns | LinearProbe | None) -> Estimate:
+    return kernel_distance(_features_of(reference), own["features"])
 
-    def __init__(self) -> None:
-        self.accuracy = GroundAccuracy()
 
-    def update(self, batch: GeneratedBatch, features: Features) -> None:
-        del features
-        self.accuracy.update(batch.images, batch.captions)
+def _kernel_of_subsets(
+    own: Columns, reference: Columns | LinearProbe | None, *, num_subsets: int, seed: int
+) -> Estimate:
+    reals, fakes = _features_of(reference), own["features"]
+    subset_size = min(1000, len(reals), len(fakes))  # fewer in a trial run; the interval's kind says so
+    return kernel_distance_of_subsets(reals, fakes, num_subsets=num_subsets, subset_size=subset_size, seed=seed)
 
-    def over_ranks(self) -> "_Ground":
-        whole = _Ground()
-        whole.accuracy = self.accuracy.over_ranks()
-        return whole
 
-    def estimate(self, reference: Measure | None) -> Estimate:
-        del reference
-        return self.accuracy.estimate()
+def _precision(own: Columns, reference: Columns | LinearProbe | None) -> Estimate:
+    return share_within(own["features"], _features_of(reference))
+
+
+def _recall(own: Columns, reference: Columns | LinearProbe | None) -> Estimate:
+    return share_within(_features_of(reference), own["features"])
+
+
+def _diversity(own: Columns, _: Columns | LinearProbe | None, *, seed: int) -> Estimate:
+    return intra_class_diversity(own["features"], own["labels"], seed=seed)
+
+
+def _class_accuracy(own: Columns, reference: Columns | LinearProbe | None, *, top: int) -> Estimate:
+    if not isinstance(reference, LinearProbe):
+        raise ValueError("class accuracy needs a classifier fitted to real training pictures")
+    return class_accuracy(reference, own["features"], own["labels"], top=top)
+
+
+def _inception_score(
+    own: Columns, _: Columns | LinearProbe | None, *, classifier: Classifier, num_splits: int, seed: int
+) -> Estimate:
+    probabilities = classifier.probabilities(own["features"])
+    num_splits = min(num_splits, len(probabilities))  # fewer in a trial run; the interval's kind says so
+    return inception_score(probabilities, num_splits=num_splits, seed=seed)
+
+
+def _r_precision(own: Columns, _: Columns | LinearProbe | None, *, num_folds: int, seed: int) -> Estimate:
+    num_folds = min(num_folds, len(own["labels"]))  # as above
+    return r_precision(own["images"], own["texts"], own["labels"], num_folds=num_folds, seed=seed)

@@ -1,4 +1,4 @@
-"""Reference statistics that travel with the package: `--reals emoji_64`, for Frechet distances on Lite0's features.
+"""Reference statistics that come with the package: `--reals emoji_64`, for Frechet distances on Lite0's features.
 
 10,000 held-out drawings of the embedded emoji, composed at 64 pixels; `scripts/build_statistics.py` makes the file.
 """
@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sclgan.metrics.statistics import Gaussian
+from sclgan.metrics.gaussian import Gaussian
 
 NAME = "emoji_64"
 PATH = Path(__file__).with_name(f"{NAME}.npz")
 
 
 def pack(known: Gaussian) -> bytes:
-    """The file: mean and lower triangle of the covariance in float32, a quarter of what a full one takes."""
+    """The content of the file: mean and lower triangle of the covariance in float32, a quarter of the full size."""
     rows, columns = np.tril_indices(len(known.mu))
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -33,7 +33,7 @@ def pack(known: Gaussian) -> bytes:
 
 
 @cache
-def shipped() -> Gaussian:
+def statistics() -> Gaussian:
     """The statistics, in float64."""
     with np.load(PATH, allow_pickle=False) as file:
         mu = file["mu"].astype(np.float64)

@@ -1,4 +1,4 @@
-"""Real pictures for the metrics: which ones, in which order, and what each protocol keeps of them.
+"""Real pictures for the metrics: the choice and order of rows, and the rows and statistics kept of them.
 
 Every picture is a function of (seed, index), so that any number of ranks measures the same set.
 """
@@ -11,32 +11,31 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sclgan import distributed
 from sclgan.data.types import Picture, Source
-from sclgan.evaluation.kept import Encode, Features, GeneratedBatch, Measure
-from sclgan.evaluation.measures import Frechet, new_measure
+from sclgan.evaluation.batches import BATCH, Encode, Features, PictureBatch, picture_batch
+from sclgan.evaluation.measures import Frechet, Measure, new_measure
 from sclgan.evaluation.protocols import EvaluationProtocol
-from sclgan.features.cache import Remembered
+from sclgan.features.cache import Cached
 from sclgan.features.registry import Extractor
-from sclgan.metrics.statistics import Gaussian
-from sclgan.random import numpy_generator
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.probe import LinearProbe
+from sclgan.random import Stream, numpy_generator
 
 
 @dataclass(frozen=True)
 class Reals:
-    """What the protocols keep of real pictures; measured once, it serves every checkpoint of a run.
+    """Real pictures as the protocols keep them; measured once, they serve every checkpoint of a run.
 
-    `references` by protocol name are what fakes are compared with. `floors` are what other real pictures score when
-    they stand in for fakes; `num_floor` of them. Where there are too few rows for both (fewer than num_reals +
-    num_floor) the two sets share rows, composed anew, and the floor is that of a generator that knows these rows.
-    `size` and `seed` are what they were composed with, None where they are files. `sha256` is that of a file of
-    statistics.
+    `references`, by protocol name, are compared with generated pictures. `floors` are the scores of `num_floor` other
+    real pictures in place of generated ones. Where there are too few rows for both (fewer than num_reals + num_floor)
+    the two sets share rows, composed anew, and the floor is that of a generator that knows these rows. `size` and
+    `seed` are those of the composition, None for files. `sha256` is that of a file of statistics; `origin_unknown` if
+    that file does not name its network.
     """
 
-    references: Mapping[str, Measure]
+    references: Mapping[str, Measure | LinearProbe]
     floors: Mapping[str, float]
     num_reals: int | None
     num_floor: int
@@ -45,23 +44,24 @@ class Reals:
     source: str
     split: str
     sha256: str | None = None
+    origin_unknown: bool = False
     training: "Reals | None" = None
     """Pictures of the training split, for the protocols that fit a classifier to them; see `training_reals`."""
 
     def compared_by(self, protocol: EvaluationProtocol) -> "Reals":
-        """Those pictures that the protocol compares with."""
+        """The pictures that the protocol compares with."""
         return self.training if protocol.num_fitted and self.training is not None else self
 
 
 NO_REALS = Reals({}, {}, 0, 0, None, None, "", "")
-"""Where no protocol compares with real pictures."""
+"""For evaluations in which no protocol compares with real pictures."""
 
 
 @runtime_checkable
 class Updated(Protocol):
-    """What takes batches."""
+    """Anything that takes batches."""
 
-    def update(self, batch: GeneratedBatch, features: Features) -> None: ...
+    def update(self, batch: PictureBatch, features: Features) -> None: ...
 
 
 def row_of(num_rows: int, index: int, seed: int, *, num_samples: int) -> int:
@@ -72,13 +72,13 @@ def row_of(num_rows: int, index: int, seed: int, *, num_samples: int) -> int:
     """
     if num_samples <= num_rows:
         return int(_order(num_rows, seed)[index])
-    return int(numpy_generator(seed, index, 1).integers(num_rows))
+    return int(numpy_generator(Stream.GRADED_ROW, seed, index).integers(num_rows))
 
 
 def composition(source: Source, index: int, size: int, seed: int, *, num_samples: int) -> tuple[int, Picture]:
-    """The row and the picture of sample `index` of `num_samples`, not augmented, from the generator (seed, index)."""
+    """The row and the picture of sample `index` of `num_samples`, not augmented, a function of (seed, index)."""
     row = row_of(len(source), index, seed, num_samples=num_samples)
-    return row, source.picture(row, size, numpy_generator(seed, index), augment=False)
+    return row, source.picture(row, size, numpy_generator(Stream.GRADED_PICTURE, seed, index), augment=False)
 
 
 def label_of(source: Source, row: int) -> int:
@@ -96,15 +96,15 @@ def measure_reals(
     num_reals: int,
     num_floor: int,
     seed: int,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     encode: Encode | None = None,
     cache: Path | None = None,
 ) -> Reals:
-    """Measures samples [0, num_reals) as the reference and the next `num_floor` as stand-ins for fakes.
+    """Measures samples [0, num_reals) as the reference, and the next `num_floor` in place of generated pictures.
 
     Without `encode` R-precision has no floor. `num_floor=0` leaves all floors out. Where a row always gives the same
-    picture, as photographs do, choose `num_reals` no larger than the number of rows. `cache` is a folder in which
-    their features are kept and looked for.
+    picture, as photographs do, choose `num_reals` no larger than the number of rows. `cache` is a folder that keeps
+    their features.
 
     Raises:
         ValueError: the source has no rows.
@@ -112,13 +112,13 @@ def measure_reals(
     if len(source) == 0:
         raise ValueError(f"the split {source.split!r} of {source.name!r} has no rows: there is nothing to compare with")
     compared = compared_with_held_out(protocols, extractors)
-    graded = [p for p in protocols if not p.num_fitted and (p.metric != "r_precision" or encode is not None)]
+    of_floor = [p for p in protocols if not p.num_fitted and (p.metric != "r_precision" or encode is not None)]
 
     def measured(
         chosen: Sequence[EvaluationProtocol], start: int, stop: int, encode: Encode | None
     ) -> dict[str, Measure]:
         measures = {p.name: new_measure(p, extractors, seed) for p in chosen}
-        used = remembering(chosen, extractors, cache)
+        used = with_cache(chosen, extractors, cache)
         if measures:
             for batch in composed(
                 source, range(start, stop), stop, size, seed=seed, batch_size=batch_size, encode=encode
@@ -127,14 +127,14 @@ def measure_reals(
         return {name: measure.over_ranks() for name, measure in measures.items()}
 
     references = measured(compared, 0, num_reals, None)
-    others = measured(graded if num_floor else (), num_reals, num_reals + num_floor, encode)
+    others = measured(of_floor if num_floor else (), num_reals, num_reals + num_floor, encode)
     floors = {name: measure.estimate(references.get(name)).value for name, measure in others.items()}
     return Reals(references, floors, num_reals, num_floor, size, seed, source.name, source.split)
 
 
 def measure_pictures(
     protocols: Sequence[EvaluationProtocol],
-    batches: Iterable[GeneratedBatch],
+    batches: Iterable[PictureBatch],
     extractors: Mapping[str, Extractor],
     *,
     seed: int,
@@ -148,7 +148,7 @@ def measure_pictures(
     """
     compared = compared_with_held_out(protocols, extractors)
     measures = {p.name: new_measure(p, extractors, seed) for p in compared}
-    used = remembering(compared, extractors, cache)
+    used = with_cache(compared, extractors, cache)
     num_own = 0
     for batch in batches:
         update_all(measures.values(), batch, used)
@@ -177,39 +177,37 @@ def known_statistics(
                     f"{path} has {len(known.mu)} features, {protocol.name} has {extractor.num_features}: "
                     "the statistics are those of another network"
                 )
-            for theirs, ours in (
-                (known.extractor, extractor.name),
-                (known.weights_sha256, extractor.weights_sha256),
-            ):
+            pairs = ((known.extractor, extractor.name), (known.weights_sha256, extractor.weights_sha256))
+            for theirs, ours in pairs:
                 if theirs not in (None, ours):
                     raise ValueError(f"{path} was made with {theirs}, {protocol.name} uses {ours}: measure it again")
             references[protocol.name] = Frechet(extractor, known=known)
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Reals(references, {}, known.num_samples, 0, None, None, str(path), "", sha256)
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    unknown = known.extractor is None
+    return Reals(references, {}, known.num_samples, 0, None, None, str(path), "", sha256, origin_unknown=unknown)
 
 
 def compared_with_held_out(
     protocols: Sequence[EvaluationProtocol], extractors: Mapping[str, Extractor]
 ) -> list[EvaluationProtocol]:
-    """The protocols that compare with held-out pictures; those that fit a classifier compare with others."""
+    """The protocols that compare with held-out pictures; those that fit a classifier compare with training pictures."""
     return [p for p in protocols if not p.num_fitted and new_measure(p, extractors, 0).needs_reference]
 
 
-def update_all(
-    measures: Iterable[Updated], batch: GeneratedBatch, extractors: Mapping[str, Extractor | Remembered]
-) -> None:
+def update_all(measures: Iterable[Updated], batch: PictureBatch, extractors: Mapping[str, Extractor | Cached]) -> None:
     """Gives one batch to every measure; each extractor runs once."""
     features = {name: extractor(batch.images) for name, extractor in extractors.items()}
     for measure in measures:
         measure.update(batch, features)
 
 
-def remembering(
+def with_cache(
     protocols: Sequence[EvaluationProtocol], extractors: Mapping[str, Extractor], cache: Path | None
-) -> dict[str, Extractor | Remembered]:
-    """The extractors of the protocols, which remember where there is a cache."""
+) -> dict[str, Extractor | Cached]:
+    """The extractors of the protocols, which keep features in the folder `cache` if there is one."""
     chosen = {name: extractors[name] for name in sorted({p.extractor for p in protocols if p.extractor is not None})}
-    return {name: Remembered(one, cache) if cache is not None else one for name, one in chosen.items()}
+    return {name: Cached(one, cache) if cache is not None else one for name, one in chosen.items()}
 
 
 def composed(
@@ -219,9 +217,9 @@ def composed(
     size: int,
     *,
     seed: int,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     encode: Encode | None = None,
-) -> Iterator[GeneratedBatch]:
+) -> Iterator[PictureBatch]:
     """This rank's share of the samples with these numbers of `num_samples`, as `composition` makes them."""
 
     def drawn(index: int) -> tuple[int, Picture]:
@@ -235,21 +233,18 @@ def batches_of(
     label: Callable[[int], int],
     indices: range,
     *,
-    batch_size: int = 64,
+    batch_size: int = BATCH,
     encode: Encode | None = None,
-) -> Iterator[GeneratedBatch]:
+) -> Iterator[PictureBatch]:
     """This rank's share of the samples with these numbers; `drawn` gives the row and the picture of a number."""
     own = indices[distributed.rank() :: distributed.world_size()]
     for start in range(0, len(own), batch_size):
         numbers = own[start : start + batch_size]
         rows, pictures = zip(*map(drawn, numbers), strict=True)
-        images = torch.from_numpy(np.stack([picture.pixels for picture in pictures])).permute(0, 3, 1, 2).contiguous()
-        captions = [picture.caption for picture in pictures]
-        codes: tuple[Tensor | None, Tensor | None] = (None, None) if encode is None else encode(images, captions)
-        labels = torch.tensor([label(row) for row in rows])
-        yield GeneratedBatch(torch.tensor(list(numbers)), images, captions, labels, *codes)
+        pixels, captions = [picture.pixels for picture in pictures], [picture.caption for picture in pictures]
+        yield picture_batch(numbers, pixels, captions, [label(row) for row in rows], encode)
 
 
 @lru_cache(maxsize=8)
 def _order(num_rows: int, seed: int) -> np.ndarray:
-    return numpy_generator(seed, 0, 2).permutation(num_rows)
+    return numpy_generator(Stream.GRADED_ORDER, seed).permutation(num_rows)

@@ -14,12 +14,13 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.types import Source
 from sclgan.evaluation.reals import composition
-from sclgan.evaluation.run import SPLIT, read_evaluations
+from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.curves import COLORS, Curve, svg
 from sclgan.files import write_atomically
+from sclgan.runs.differences import differences
+from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics, round_to
@@ -102,8 +103,8 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         pretraining=svg(panels(_histories(runs, names, "pretraining"), PRETRAINING)),
         training=svg(panels(_histories(runs, names, "training"), LOSSES)),
         costs=[_cost(run) for run in runs],
-        differences=differences([resolved(run.recipe) for run in runs]),
-        credits=credits_of(source),
+        differences=differing_fields([resolved(run.recipe) for run in runs]),
+        credits=source.credits,
         seed=seed,
     )
     path = out / "index.html"
@@ -223,24 +224,13 @@ def cost_of(folder: Path) -> dict[str, Any] | None:
     return {"images": int(timed[-1]["images"]), "seconds": round(timed[-1]["seconds"])} | memory
 
 
-def differences(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    """The fields in which resolved recipes differ, with the value of each; not the names of their rows."""
-    names = ("name", "row", "about")
-    flat = [_flat({name: part for name, part in recipe.items() if name not in names}) for recipe in recipes]
-    fields = list(dict.fromkeys(name for of_run in flat for name in of_run))
-    rows = [(name, [str(of_run.get(name, "-")) for of_run in flat]) for name in fields]
-    return [(name, values) for name, values in rows if len(set(values)) > 1]
+def differing_fields(recipes: Sequence[dict[str, Any]]) -> list[tuple[str, list[str]]]:
+    """The fields in which resolved recipes differ, with the value of each as it is shown."""
+    found = differences(
+        [{name: part for name, part in one.items() if name not in ("name", "row", "about")} for one in recipes]
+    )
+    return [(field, [_shown(value) for value in values]) for field, values in found.items()]
 
 
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        return {path: round_to(value) if isinstance(value, float) else value}
-    return {name: leaf for key, item in items for name, leaf in _flat(item, f"{path}.{key}".strip(".")).items()}
-
-
-def credits_of(source: Source) -> list[str]:
-    """Who drew the pictures on the page, where the data set asks for it."""
-    if not isinstance(source, Emoji):
-        return []
-    return [f"{maker.creator} ({maker.licence}, {maker.link})" for maker in collection().makers]
+def _shown(value: Any) -> str:
+    return "-" if value is None else str(round_to(value) if isinstance(value, float) else value)

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 import sclgan
-from sclgan.evaluation.run import read_evaluations
 from sclgan.experiments.compare import compare_runs, embedded
 from sclgan.experiments.showcase import CAPTIONS, sheet
 from sclgan.experiments.workers import Command, CommandError, CommandPool, FolderLock
 from sclgan.files import replaced
 from sclgan.metrics.background import CHANCE
+from sclgan.runs.evaluations import read_evaluations
 
 SMALL = (
     "image_size=32",

@@ -26,7 +26,7 @@ from sclgan.experiments.clusters import principal_components, silhouette
 from sclgan.experiments.compare import LOSSES, PRETRAINING, History, panels
 from sclgan.experiments.curves import COLORS, Curve, drawn
 from sclgan.files import replaced
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import Run, open_run
@@ -120,7 +120,7 @@ def _labels(source: Source, num: int, seed: int) -> list[int]:
     there = sorted({labels[0] for labels in source.labels if len(labels) == 1})
     if num < 2 or len(there) < num:
         raise ValueError(f"{num} labels to show: choose 2 to {len(there)}, those with pictures of no other label")
-    return [there[place] for place in sorted(numpy_generator(seed).permutation(len(there))[:num])]
+    return [there[place] for place in sorted(numpy_generator(Stream.CHOICE, seed).permutation(len(there))[:num])]
 
 
 @torch.no_grad()
@@ -133,7 +133,7 @@ def _encoded(folder: Path, source: Source, chosen: Sequence[int], seed: int) -> 
     for label in chosen:
         rows = [row for row, labels in enumerate(source.labels) if tuple(labels) == (label,)]
         pictures = [
-            source.picture(row, size, numpy_generator(seed, row, number), augment=False)
+            source.picture(row, size, numpy_generator(Stream.FIGURE, seed, row, number), augment=False)
             for number in range(PICTURES_PER_LABEL)
             for row in [rows[number % len(rows)]]
         ]

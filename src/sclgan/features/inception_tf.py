@@ -6,6 +6,7 @@ Szegedy et al. 2016, "Rethinking the Inception Architecture"; the network of Sal
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torchvision.models import Inception3
+
+from sclgan.weights.loading import load_strictly
 
 Poolings = Literal["tensorflow", "torchvision"]
 
@@ -72,9 +75,11 @@ class Inception(nn.Module):
 
     num_features: int = 2048
 
-    def __init__(self, state: Mapping[str, Tensor], *, poolings: Poolings) -> None:
+    def __init__(
+        self, state: Mapping[str, Tensor], *, poolings: Poolings, source: str | Path = "the state dict"
+    ) -> None:
         super().__init__()
-        network = _loaded(state)
+        network = _loaded(state, source)
         self.stem = nn.ModuleList(
             _Pool(shrinking_maximum) if name == "pool" else _Conv(network.get_submodule(name)) for name in STEM
         )
@@ -179,23 +184,11 @@ def _pooling(name: str, poolings: Poolings) -> Callable[[Tensor], Tensor]:
     return maximum if name == "Mixed_7c" else average_of_inside
 
 
-def _loaded(state: Mapping[str, Tensor]) -> Inception3:
+def _loaded(state: Mapping[str, Tensor], source: str | Path) -> Inception3:
     """torchvision's layers with the weights of `state`."""
     num_classes = len(state["fc.bias"]) if "fc.bias" in state else 1000
     network = Inception3(num_classes=num_classes, aux_logits=False, transform_input=False, init_weights=False)
-    given = {name: value for name, value in state.items() if not name.startswith("AuxLogits.")}
-    wanted = network.state_dict()
-    # Files of before PyTorch 0.4.1 have no counter of batches; in evaluation it has no part.
-    given = {name: value for name, value in wanted.items() if name.endswith(".num_batches_tracked")} | given
-    problems = [f"{name} is missing" for name in wanted.keys() - given.keys()]
-    problems += [f"{name} is unknown" for name in given.keys() - wanted.keys()]
-    problems += [
-        f"{name} is {list(given[name].shape)}, expected {list(wanted[name].shape)}"
-        for name in wanted.keys() & given.keys()
-        if given[name].shape != wanted[name].shape
-    ]
-    if problems:
-        shown = "; ".join(sorted(problems)[:3])
-        raise ValueError(f"not the weights of Inception-v3, {len(problems)} tensors are wrong: {shown}")
-    network.load_state_dict(given)
+    load_strictly(
+        network, state, source, network="Inception-v3", ignored_prefixes=("AuxLogits.",), counters_optional=True
+    )
     return network

@@ -16,6 +16,7 @@ from torchvision.models import resnet50
 from sclgan.encoders.lite0 import Lite
 from sclgan.features.inception_tf import Inception, Poolings
 from sclgan.features.resize import pillow, tf1_bilinear
+from sclgan.weights.loading import load_strictly
 from sclgan.weights.readers import read_states
 from sclgan.weights.registry import verified
 
@@ -63,7 +64,7 @@ class InceptionExtractor:
     ) -> None:
         path, self.weights_sha256 = verified(weights)
         self.name, self.prepare, self.device = name, prepare, device or torch.device("cpu")
-        self.network = Inception(read_states(path)[0], poolings=poolings).to(self.device)
+        self.network = Inception(read_states(path)[0], poolings=poolings, source=path).to(self.device)
 
     def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2048"]:
         return _in_chunks(lambda chunk: self.network(self.prepare(chunk)), images, self.device, 8)
@@ -162,10 +163,7 @@ class DINOExtractor:
         self.name, self.device = name, device or torch.device("cpu")
         self.network = resnet50(weights=None)
         self.network.fc = nn.Identity()
-        try:
-            self.network.load_state_dict(read_states(path)[0])
-        except RuntimeError as error:
-            raise ValueError(f"{path} does not hold DINO's ResNet-50: {error}") from error
+        load_strictly(self.network, read_states(path)[0], path, network="DINO's ResNet-50", counters_optional=True)
         self.network.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
 
     def __call__(self, images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 2048"]:

@@ -60,14 +60,6 @@ class Matcher(Extractor, Protocol):
     def texts(self, captions: Sequence[str]) -> Float[Tensor, "b d"]: ...
 
 
-def quantise(images: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
-    """Images in [-1, 1] as 8-bit pixels: round((x + 1) / 2 * 255), values outside the range clamped.
-
-    Rounded to the nearest (ties to even), as a saved PNG would be; truncation darkens by half a grey level.
-    """
-    return ((images.detach() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
 _TF = partial(InceptionExtractor, weights="inception-2015", poolings="tensorflow")
 _TORCHVISION = partial(InceptionExtractor, weights="inception-torchvision", poolings="torchvision")
 _FROM_FILES: Mapping[str, partial[Any]] = {

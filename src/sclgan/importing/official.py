@@ -20,8 +20,7 @@ from torch import Tensor, nn
 from sclgan.data.captions import Vocabulary
 from sclgan.data.sets import legacy_pickle
 from sclgan.encoders.base import Tokenizer
-from sclgan.encoders.clip import CLIP, NO_WEIGHTS
-from sclgan.encoders.clip_library import cached_weights
+from sclgan.encoders.clip import CLIP, NO_WEIGHTS, openai_weights
 from sclgan.encoders.clip_tokens import CLIPTokenizer
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
@@ -38,6 +37,7 @@ from sclgan.recipes import recipe as named
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import save_encoders
 from sclgan.runs.folder import claim
+from sclgan.weights.loading import load_strictly, mismatches
 from sclgan.weights.readers import State, read_states
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,8 @@ def import_files(
         ValueError: a file is damaged, wants more than plain tensors, or does not belong to the others; all tensors
             that are missing, unexpected or of another shape are named at once.
     """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ValueError(f"{out} is not empty, and nothing in it is overwritten: give another --out")
     parts = _parts(kind, files)
     made, tokenizer = (
         _with_clip(parts, captions, recipe) if kind == "galip" else _with_words(kind, parts, captions, recipe)
@@ -93,15 +95,16 @@ def import_files(
         given = ", ".join(str(path) for path in files)
         raise ValueError(f"{given} do not make up {kind} as published: {'; '.join(problems)}")
 
-    claim(out, made)
-    save_encoders(out, encoders, tokenizer)
-    if gan is not None:
-        with replaced(out / "checkpoints" / "step_00000000") as folder:
-            folder.mkdir()
-            checkpoint.save_weights(folder / "generator.safetensors", gan.generator)
-            checkpoint.save_weights(folder / "averaged_generator.safetensors", gan.generator)
+    with replaced(out) as folder:
+        claim(folder, made)
+        save_encoders(folder, encoders, tokenizer)
+        if gan is not None:
+            weights = folder / "checkpoints" / "step_00000000"
+            weights.mkdir(parents=True)
+            checkpoint.save_weights(weights / "generator.safetensors", gan.generator)
+            checkpoint.save_weights(weights / "averaged_generator.safetensors", gan.generator)
             if judges:
-                checkpoint.save_weights(folder / "discriminator.safetensors", gan.discriminator)
+                checkpoint.save_weights(weights / "discriminator.safetensors", gan.discriminator)
     return made
 
 
@@ -188,7 +191,7 @@ def _parts(kind: Kind, files: Sequence[Path]) -> dict[str, list[_Part]]:
             parts[part.role].append(part)
     if kind == "galip" and "clip" not in parts:
         try:
-            path = cached_weights()
+            path = openai_weights()
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 "no file holds CLIP: of it a checkpoint of GALIP has the vision transformer's blocks alone, neither "
@@ -224,7 +227,7 @@ def _with_words(
             "rebuilt from the texts numbers the words otherwise (5,598 instead of CUB's 5,450)"
         )
     made = _recipe(kind, parts, len(words) + 1, name)
-    return made, Vocabulary(words, max_words=made.max_words)
+    return made, Vocabulary(words, max_words=made.max_words, letters="ascii")
 
 
 def _with_clip(
@@ -356,19 +359,7 @@ def _num_halvings(state: State) -> int:
 
 def _fill(name: str, module: nn.Module, given: State) -> list[str]:
     """Puts tensors into a module on the meta device; where they do not fit says all that differs instead."""
-    expected = module.state_dict()
-    # Counters of batches, which torch before 0.4.1 did not have; nothing that runs in evaluation reads them.
-    counters = {key for key in expected.keys() - given.keys() if key.endswith(".num_batches_tracked")}
-    state = given | {key: torch.zeros(()) for key in counters}
-    problems = [
-        *(f"{name} lacks {key}" for key in sorted(expected.keys() - state.keys())),
-        *(f"{name} has an unknown {key}" for key in sorted(state.keys() - expected.keys())),
-        *(
-            f"{name}.{key} is {tuple(state[key].shape)}, not {tuple(expected[key].shape)}"
-            for key in sorted(expected.keys() & state.keys())
-            if state[key].shape != expected[key].shape
-        ),
-    ]
+    problems = mismatches(module, given, counters_optional=True)
     if not problems:
-        module.load_state_dict({key: x.to(expected[key].dtype) for key, x in state.items()}, assign=True)
-    return problems
+        load_strictly(module, given, name, counters_optional=True)
+    return [f"{name}: {problem}" for problem in problems]

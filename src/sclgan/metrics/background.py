@@ -1,54 +1,44 @@
-"""Does the picture stand on the ground that its caption names? A metric of the emoji source alone.
+"""Does the picture have the background that its caption names? A metric for the emoji source alone.
 
-Our own: the compositions of the emoji source have a plain background of known colour, so a part of the caption can be
+Our own: the emoji source composes drawings on a plain background of known colour, so that a part of the caption can be
 checked in the pixels without a network.
 """
 
 from collections.abc import Sequence
 
-from jaxtyping import UInt8
+import torch
+from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from sclgan import distributed
 from sclgan.data.sets.backgrounds import GROUNDS, ground_of, named_ground
+from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.proportion import proportion
-from sclgan.metrics.statistics import Estimate
 
 CHANCE = 1 / len(GROUNDS)
+"""The share of right backgrounds if they were drawn at random."""
+NONE_NAMED = -1
 
 
-class GroundAccuracy:
-    """The share of pictures whose ground, read from the pixels, is the one that the caption names.
+def has_named_background(images: UInt8[Tensor, "b 3 h w"], captions: Sequence[str]) -> Int[Tensor, " b"]:
+    """1 where the background, read from the pixels, is the one that the caption names, 0 where it is another.
 
-    Captions that name none are not counted. A ground at random is right with probability `CHANCE`.
+    `NONE_NAMED` where the caption names none.
     """
+    named = [named_ground(caption) for caption in captions]
+    pixels = images.permute(0, 2, 3, 1).cpu().numpy()
+    return torch.tensor(
+        [NONE_NAMED if name is None else int(ground_of(x) == name) for x, name in zip(pixels, named, strict=True)],
+        dtype=torch.int8,
+    )
 
-    def __init__(self) -> None:
-        self._num_right = 0
-        self._num_counted = 0
 
-    def update(self, images: UInt8[Tensor, "b 3 h w"], captions: Sequence[str]) -> None:
-        """Adds pictures and the captions they were drawn or generated for."""
-        for pixels, caption in zip(images.permute(0, 2, 3, 1).cpu().numpy(), captions, strict=True):
-            named = named_ground(caption)
-            if named is not None:
-                self._num_counted += 1
-                self._num_right += ground_of(pixels) == named
+def background_accuracy(is_right: Int[Tensor, " n"]) -> Estimate:
+    """The share of 1 among the rows of `has_named_background`; captions that name no background are not counted.
 
-    def over_ranks(self) -> "GroundAccuracy":
-        """The accuracy over every rank's pictures, the same on every rank; this one stays as it is."""
-        whole = GroundAccuracy()
-        parts = distributed.gather_objects((self._num_right, self._num_counted))
-        whole._num_right, whole._num_counted = (sum(column) for column in zip(*parts, strict=True))
-        return whole
-
-    def estimate(self) -> Estimate:
-        """The share, with the interval of a proportion.
-
-        Raises:
-            ValueError: no caption names a ground.
-        """
-        n = self._num_counted
-        if n == 0:
-            raise ValueError("no caption names a ground: this metric is for the emoji source only")
-        return proportion(self._num_right, n, "pictures")
+    Raises:
+        ValueError: no caption names a background.
+    """
+    counted = is_right[is_right != NONE_NAMED]
+    if len(counted) == 0:
+        raise ValueError("no caption names a background: this metric is for the emoji source only")
+    return proportion(int(counted.sum()), len(counted), "pictures")

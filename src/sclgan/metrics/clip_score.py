@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.metrics.statistics import Estimate
+from sclgan.metrics.estimate import Estimate
 
 
 def clip_score(image_codes: Float[Tensor, "n d"], text_codes: Float[Tensor, "n d"]) -> Estimate:

@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.frechet import frechet_distances
-from sclgan.metrics.statistics import Estimate, FeatureStatistics, Gaussian
-from sclgan.random import integer_seed
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import FeatureStatistics
+from sclgan.random import Stream, integer_seed
 
 NUM_POINTS = 8
 SMALLEST_SHARE = 0.2  # of the samples: below, the bias is not linear any more
@@ -52,23 +54,17 @@ def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0
     numbers = sorted({round(1 / x) for x in inverse.tolist()})
 
     def subset(number: int) -> Gaussian:
-        generator = torch.Generator().manual_seed(integer_seed(seed, number))
+        generator = torch.Generator().manual_seed(integer_seed(Stream.SUBSET, seed, number))
         statistics = FeatureStatistics(features.shape[1])
         statistics.update(features[torch.randperm(n, generator=generator)[:number]])
         return statistics.gaussian
 
     values = frechet_distances(reals, map(subset, numbers))
-    limit, slope, error = _line(1 / torch.tensor(numbers).double(), torch.tensor(values).double())
+    from scipy.stats import linregress  # half a second that no other command should pay
+
+    line = linregress([1 / number for number in numbers], values)
     kind = "95 %, standard error of the line's intercept; the subsets share samples"
-    half = 1.96 * error
-    return BiasCurve(tuple(numbers), tuple(values), Estimate(limit, (limit - half, limit + half), kind), slope)
-
-
-def _line(x: Float[Tensor, " m"], y: Float[Tensor, " m"]) -> tuple[float, float, float]:
-    """Intercept and slope by least squares, and the standard error of the intercept."""
-    centred = x - x.mean()
-    slope = (centred * y).sum() / centred.square().sum()
-    intercept = y.mean() - slope * x.mean()
-    residual = (y - intercept - slope * x).square().sum() / max(len(x) - 2, 1)
-    error = (residual * (1 / len(x) + x.mean() ** 2 / centred.square().sum())).sqrt()
-    return float(intercept), float(slope), float(error)
+    limit, half = float(line.intercept), 1.96 * float(line.intercept_stderr)
+    return BiasCurve(
+        tuple(numbers), tuple(values), Estimate(limit, (limit - half, limit + half), kind), float(line.slope)
+    )

@@ -12,13 +12,13 @@ import torch
 from jaxtyping import Bool, Float, Float64
 from torch import Tensor
 
-from sclgan.metrics.statistics import BlockStatistics, Estimate, Gaussian
+from sclgan.metrics.estimate import Estimate, half_width
+from sclgan.metrics.gaussian import Gaussian
+from sclgan.metrics.statistics import BlockStatistics
 
 WELL_CONDITIONED = 1e-10
 """Smallest ratio of the squared diagonal of a Cholesky factor at which half the digits of small eigenvalues suffice."""
 TRIANGLE_BLOCK = 256
-STUDENT_T = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365}
-"""97.5 % quantile of Student's t by number of blocks, which have one degree of freedom fewer."""
 
 
 def frechet_distance(
@@ -77,7 +77,7 @@ def frechet_estimate(reals: Gaussian, fakes: BlockStatistics) -> Estimate:
         return Estimate(value)
     gradient = torch.eye(len(whole.mu), dtype=torch.float64) - _transport(whole.sigma, factor.x)
     slopes = torch.tensor([_slope(block.gaussian, whole, reals, gradient) for block in blocks], dtype=torch.float64)
-    half = STUDENT_T[len(blocks)] * float(slopes.std()) / len(blocks) ** 0.5
+    half = half_width(slopes.std().item() / len(blocks) ** 0.5, degrees_of_freedom=len(blocks) - 1)
     kind = f"95 %, jackknife over {len(blocks)} blocks of the generated pictures, the real ones held fixed"
     return Estimate(value, (value - half, value + half), kind)
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.metrics.statistics import Estimate
+from sclgan.metrics.estimate import Estimate
 
 
 def inception_score(probabilities: Float[Tensor, "n c"], *, num_splits: int = 10, seed: int = 0) -> Estimate:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.metrics.statistics import Estimate
+from sclgan.metrics.estimate import Estimate
 
 BLOCK = 1024  # rows of the kernel matrix held at once
 

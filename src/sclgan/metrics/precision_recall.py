@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.proportion import proportion
-from sclgan.metrics.statistics import Estimate
 
 BLOCK = 1024  # rows of the matrix of distances held at once
 

@@ -12,6 +12,9 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from sclgan.metrics.estimate import Estimate
+from sclgan.metrics.proportion import proportion
+
 PENALTY = 0.003
 MAX_STEPS = 1000
 TOLERANCE = 1e-5
@@ -49,6 +52,21 @@ class LinearProbe:
         place = torch.searchsorted(self.classes, labels).clamp(max=len(self.classes) - 1)
         own = scores.gather(1, place[:, None])
         return ((scores >= own).sum(dim=1) <= top) & known
+
+
+def class_accuracy(
+    probe: LinearProbe, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, top: int
+) -> Estimate:
+    """The share of pictures whose label is among the `top` of the probe, of those whose label the probe knows.
+
+    Raises:
+        ValueError: the probe knows none of the labels; a feature is not finite.
+    """
+    num_known = int(probe.knows(labels).sum())
+    if num_known == 0:
+        raise ValueError("no caption has a label that the training pictures have: evaluate more pictures")
+    num_right = int(probe.right(features, labels, top=top).sum())
+    return proportion(num_right, num_known, f"pictures, chance {min(1, top / len(probe.classes)):.2g}")
 
 
 def fit(

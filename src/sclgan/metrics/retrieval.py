@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sclgan.metrics.statistics import Estimate
+from sclgan.metrics.estimate import Estimate
 
 BLOCK = 512  # rows compared at once
 NUM_MISMATCHED = 99

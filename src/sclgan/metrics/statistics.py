@@ -1,85 +1,19 @@
-"""Mean and covariance of feature vectors in one pass, merged over batches, workers and ranks; and estimates.
+"""Mean and covariance of feature vectors in one pass, merged over batches, workers and ranks.
 
 Chan, Golub & LeVeque 1983, "Algorithms for Computing the Sample Variance": the pairwise update, in float64.
 """
 
-import io
-import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int
 from torch import Tensor
 
 from sclgan import distributed
-from sclgan.files import write_atomically
+from sclgan.metrics.gaussian import Gaussian
 
 NUM_BLOCKS = 8
 PENDING = 512  # rows added at once: the product of few rows spends its time on reading the covariance
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value, and the interval that its samples leave open, where that is cheap to know; `kind` says which one."""
-
-    value: float
-    interval: tuple[float, float] | None = None
-    kind: str = "none"
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """Mean and covariance of features, and of which ones as far as that is known."""
-
-    mu: Float64[Tensor, " d"]
-    sigma: Float64[Tensor, "d d"]
-    num_samples: int | None = None
-    extractor: str | None = None
-    weights_sha256: str | None = None
-
-    def save(self, path: Path) -> None:
-        """Writes npz: `mu` and `sigma`, which pytorch-fid and clean-fid read, and what else is known."""
-        known = {
-            name: np.array(value)
-            for name in ("num_samples", "extractor", "weights_sha256")
-            if (value := getattr(self, name)) is not None
-        }
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, mu=self.mu.numpy(), sigma=self.sigma.numpy(), **known)
-        write_atomically(path, buffer.getvalue())
-
-    @staticmethod
-    def load(path: Path) -> "Gaussian":
-        """Reads what `save`, pytorch-fid or clean-fid wrote.
-
-        Raises:
-            ValueError: the file is no npz, lacks `mu` or `sigma`, or they are no mean and covariance.
-        """
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                content = {name: file[name] for name in file.files}
-        except FileNotFoundError:
-            raise
-        except (OSError, ValueError, zipfile.BadZipFile, EOFError, AttributeError, TypeError) as error:
-            raise ValueError(f"{path} is no file of statistics ({error}); expected an npz with mu and sigma") from error
-        missing = {"mu", "sigma"} - content.keys()
-        if missing:
-            raise ValueError(f"{path} lacks {sorted(missing)}; expected an npz of feature statistics")
-        mu, sigma = (torch.from_numpy(content[name].astype(np.float64)) for name in ("mu", "sigma"))
-        if mu.ndim != 1 or sigma.shape != (len(mu), len(mu)):
-            raise ValueError(f"{path}: mu is {tuple(mu.shape)} and sigma {tuple(sigma.shape)}; expected d and d x d")
-        if not (mu.isfinite().all() and sigma.isfinite().all()):
-            raise ValueError(f"{path} holds NaN or infinity: compute the statistics again")
-        return Gaussian(
-            mu,
-            sigma,
-            int(content["num_samples"]) if "num_samples" in content else None,
-            str(content["extractor"]) if "extractor" in content else None,
-            str(content["weights_sha256"]) if "weights_sha256" in content else None,
-        )
 
 
 class FeatureStatistics:

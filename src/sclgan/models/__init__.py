@@ -1,8 +1,8 @@
-"""The models that come with the package, opened by name: trained runs, cut down to what drawing needs.
+"""The models that come with the package, opened by name: trained runs, reduced to what drawing needs.
 
 A model is a folder. `recipe.json` and the tokenizer's file are those of the run, `model.safetensors` holds its averaged
-generator and its encoders, `model.json` says which run that was and which SHA-256 each file has, and `README.md` is
-the model card. `scripts/build_model.py` makes it from a finished run. Nothing here waits for torch.
+generator and its encoders, `model.json` names the run and the SHA-256 of each file, and `README.md` is the model
+card. `scripts/build_model.py` makes it from a finished run. Nothing here imports torch.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ WEIGHTS, ABOUT = "model.safetensors", "model.json"
 
 
 def home() -> Path:
-    """The folder that the models of the package lie in, each under its name."""
+    """The folder of the models of the package, each under its name."""
     return Path(__file__).parent
 
 
@@ -29,15 +29,15 @@ def names() -> list[str]:
 
 
 def is_model(folder: Path) -> bool:
-    """Whether a folder holds a model, and not a run."""
+    """Whether a folder holds a model rather than a run."""
     return (folder / ABOUT).is_file()
 
 
 def find(run: str | Path) -> Path:
-    """The folder that RUN stands for: itself where there is one, or else the model of that name.
+    """The folder that RUN means: the folder of that path where there is one, or else the model of that name.
 
     Raises:
-        FileNotFoundError: it is neither. The nearest name is given, and all that there are.
+        FileNotFoundError: it is neither; the message gives the nearest name of a model, and all names.
     """
     path, known = Path(run), names()
     named = str(run) in known
@@ -52,7 +52,7 @@ def find(run: str | Path) -> Path:
     else:
         near = nearest(str(run), known)
         comes = f"and no model of sclgan has that name: did you mean '{near}'? There is {', '.join(known)}"
-    what = "is a file, not a run folder" if path.exists() else "is no run folder: there is no such folder"
+    what = "is a file, not a run folder" if path.exists() else "is not a run folder: there is no such folder"
     raise FileNotFoundError(f"{run} {what}, {comes}")
 
 
@@ -64,21 +64,22 @@ def find_run(run: str | Path) -> Path:
     """
     folder = find(run)
     if not (folder / "recipe.json").exists() and not is_model(folder):
-        raise FileNotFoundError(f"{folder} is no run folder: it has no recipe.json; `sclgan train` makes one")
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no recipe.json; `sclgan train` makes one")
     return folder
 
 
 def about(folder: Path) -> dict[str, Any]:
-    """What the `model.json` of a model says, its files compared with their SHA-256.
+    """The content of a model's `model.json`, after its files were compared with their SHA-256.
 
     Raises:
-        ValueError: a file is missing or is not what was built.
+        ValueError: a file is missing, or is not the one that was built.
     """
     try:
-        content: dict[str, Any] = json.loads((folder / ABOUT).read_text())
-        expected = {str(name): str(digest) for name, digest in content["sha256"].items()}
-        int(content["step"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        content: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
+        expected, step = content["sha256"], content["step"]
+        if not isinstance(expected, dict) or WEIGHTS not in expected or type(step) is not int:
+            raise ValueError("'sha256' must name the files, and 'step' be a whole number")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{_named(folder)} is damaged: {ABOUT} cannot be read ({error!r}): {_cure(folder)}") from error
     for name, digest in expected.items():
         if not (folder / name).is_file():
@@ -86,13 +87,14 @@ def about(folder: Path) -> dict[str, Any]:
         found = sha256_of(folder / name)
         if found != digest:
             raise ValueError(
-                f"{_named(folder)} is damaged: {name} has SHA-256 {found[:12]}, expected {digest[:12]}: {_cure(folder)}"
+                f"{_named(folder)} is damaged: {name} has SHA-256 {found[:12]}, expected {str(digest)[:12]}: "
+                f"{_cure(folder)}"
             )
     return content
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's bytes."""
+    """The SHA-256 of a file's bytes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

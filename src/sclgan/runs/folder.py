@@ -1,12 +1,17 @@
-"""The run folder: whose run it is, and the recipe that it was made by.
+"""The run folder: whose run it is, and the recipe that made it.
 
-recipe.json  vocabulary.json  encoders.safetensors      what decides and what pre-training made
-checkpoints/step_00001000/    weights and optimizers    metrics.jsonl  events.*  the records
-grids/                        samples at fixed noise    evaluations.jsonl        results of `sclgan evaluate`
+recipe.json  data.json                           what decides the run
+vocabulary.json  encoders.safetensors            what pre-training made
+checkpoints/step_00001000/                       weights and optimizers
+metrics.jsonl  events.*  grids/                  the records, and samples at fixed noise
+evaluations.jsonl                                results of `sclgan evaluate`
+changes.jsonl                                    learning rates and data that changed on the way, if any did
 """
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +19,13 @@ from sclgan import distributed
 from sclgan.files import write_atomically
 from sclgan.recipe import Recipe
 from sclgan.recipe_json import from_json, to_json
+from sclgan.runs import checkpoint
+from sclgan.runs.differences import differences
+from sclgan.runs.divergence import RATES, Phase, changeable, record_changes
+from sclgan.runs.left_overs import is_empty, remove_left_overs
+from sclgan.runs.lock import locked
+
+log = logging.getLogger(__name__)
 
 RECIPE, ENCODERS = "recipe.json", "encoders.safetensors"
 
@@ -30,46 +42,108 @@ def pretraining_parts(recipe: Recipe) -> dict[str, Any]:
     return {name: part for name, part in resolved(recipe).items() if name not in others}
 
 
-def claim(folder: Path, recipe: Recipe, parts: Callable[[Recipe], dict[str, Any]] = resolved) -> None:
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keeps a run folder, which is made where there is none, for this job within the `with`.
+
+    What a killed process left half-written is removed.
+
+    Raises:
+        ValueError: the folder holds something other than a run, or another command trains in it.
+    """
+    _refuse_foreign(folder)
+    distributed.barrier()  # every rank has looked before one writes
+    with locked(folder):
+        if distributed.rank() == 0:
+            remove_left_overs(folder)
+        distributed.barrier()
+        yield
+
+
+def claim(folder: Path, recipe: Recipe, phase: Phase = "training") -> None:
     """Makes `folder` the run of `recipe`, or checks that it is, so that one run never continues another.
 
-    `parts` of the recipe decide the run. Steps and cadences may differ: they say how long and how often, not what.
+    What the phase depends on decides the run. Steps and cadences may differ: they say how long and how often, not
+    what. Learning rates may differ where the run diverged (see `divergence`), and the log says what changed.
 
     Raises:
         ValueError: the folder holds a run of another recipe, or something else.
     """
+    _refuse_foreign(folder)
     path = folder / RECIPE
+    changes: dict[str, list[Any]] = {}
     if path.exists() and any(folder.rglob("*.safetensors")):  # before, nothing was trained that could be lost
-        differences = _differences(parts(from_json(path.read_text())), parts(recipe))
-        if differences:
-            raise ValueError(f"{folder} holds another run: {'; '.join(differences)}. Give another --out")
-    elif folder.is_dir() and any(folder.iterdir()) and not path.exists():
-        raise ValueError(f"{folder} is not empty and holds no run of sclgan: give another --out")
-    elif folder.exists() and not folder.is_dir():
-        raise ValueError(f"{folder} is a file: --out names a folder")
+        changes = _changes(folder, recipe, phase)
     distributed.barrier()
     if distributed.rank() == 0:
+        if changes:
+            step = max(checkpoint.steps(folder / "checkpoints"), default=0)
+            record_changes(folder, changes, step)
+            for name, (old, new) in changes.items():
+                log.info("%s: %s is %s from step %d on, after %s", folder, name, new, step, old)
         write_atomically(path, to_json(recipe).encode())
 
 
-def _differences(old: object, new: object, path: str = "") -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return [
-            line
-            for name in sorted(old.keys() | new.keys())
-            if name not in ("about", "steps") and not name.startswith("evaluate_") and not name.endswith("_every")
-            for line in _differences(old.get(name), new.get(name), f"{path}.{name}".strip("."))
-        ]
-    return [] if old == new else [f"{path} is {old} there, {new} here"]
+def _changes(folder: Path, recipe: Recipe, phase: Phase) -> dict[str, list[Any]]:
+    """The fields in which `recipe` differs from the run in `folder`, where all of them may.
+
+    Raises:
+        ValueError: one of them decides the run.
+    """
+    parts = resolved if phase == "training" else pretraining_parts
+    found = {
+        name: values
+        for name, values in differences([parts(saved_recipe(folder)), parts(recipe)]).items()
+        if not any(_says_how_long(part) for part in name.split("."))
+    }
+    allowed = changeable(folder, phase)
+    if refused := {name: values for name, values in found.items() if name not in allowed}:
+        said = "; ".join(f"{name} is {old} there, {new} here" for name, (old, new) in refused.items())
+        rates = {f"{of}.{field}" for of, fields in RATES.items() for field in fields}
+        hint = (
+            ", or the same learning rates: they may change only after a run has diverged"
+            if rates & refused.keys()
+            else ""
+        )
+        raise ValueError(f"{folder} holds another run: {said}. Give another --out{hint}")
+    return found
+
+
+def _says_how_long(field: str) -> bool:
+    return field in ("about", "steps") or field.startswith("evaluate_") or field.endswith("_every")
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise ValueError(f"{folder} is a file: --out names a folder")
+    if folder.is_dir() and not (folder / RECIPE).exists() and not is_empty(folder):
+        raise ValueError(f"{folder} is not empty and is not a run folder of sclgan: give another --out")
+
+
+def require_run(folder: Path) -> None:
+    """Fails where a run folder was removed or moved while the run goes on, so that it is not half rebuilt.
+
+    Raises:
+        FileNotFoundError: its recipe is gone.
+    """
+    if not (folder / RECIPE).exists():
+        raise FileNotFoundError(
+            f"{folder} was removed or moved while the run was going on: nothing more is written; repeat the command "
+            "to begin anew, or move the folder back to continue from its newest checkpoint"
+        )
 
 
 def saved_recipe(folder: Path) -> Recipe:
     """The recipe of a run folder.
 
     Raises:
-        FileNotFoundError: it is no run folder.
+        FileNotFoundError: it is not a run folder.
+        ValueError: the recipe is damaged, or of another version of sclgan.
     """
     path = folder / RECIPE
     if not path.exists():
-        raise FileNotFoundError(f"{folder} is no run folder: it has no {RECIPE}; `sclgan train` makes one")
-    return from_json(path.read_text())
+        raise FileNotFoundError(f"{folder} is not a run folder: it has no {RECIPE}; `sclgan train` makes one")
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: {error}; restore it from a copy, or train the run again") from error

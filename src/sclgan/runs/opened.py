@@ -10,9 +10,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from sclgan import distributed, models
+from sclgan.data.pixels import to_8_bits
 from sclgan.encoders.base import Encoders, TextCodes, Tokenizer
 from sclgan.gans.base import Fake, TextToImageGAN
-from sclgan.random import normal
+from sclgan.random import Stream, normal
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import built, encoders_class, load_encoders
@@ -59,23 +60,18 @@ class Run:
             ValueError: a caption is empty or holds no known word, or there are fewer than one picture to draw.
         """
         drawn = self.draw(captions, num_images=num_images, seed=seed, batch_size=batch_size)
-        return torch.cat([to_uint8(fake.image).cpu() for fake in drawn])
+        return torch.cat([to_8_bits(fake.image).cpu() for fake in drawn])
 
     def draw(self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64) -> Iterator[Fake]:
         """What `sample` takes its pictures from, batch by batch."""
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, not {num_images}")
         self.tokenizer(captions)  # refuses a caption by its number among those given, before each is repeated
-        z = normal(num_images, self.gan.z_dim, seed).repeat(len(captions), 1)
+        z = normal(num_images, self.gan.z_dim, Stream.SAMPLE, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]
         for start in range(0, len(each), batch_size):
             rows = slice(start, start + batch_size)
             yield self.generate(self.encode(each[rows]), z[rows])
-
-
-def to_uint8(image: Float[Tensor, "b 3 h w"]) -> UInt8[Tensor, "b 3 h w"]:
-    """Images in [-1, 1] as 8 bits, rounded to the nearest; what lies outside is clipped."""
-    return (image.float() * 127.5 + 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
 def open_run(folder: Path, name: str = "last", *, images: bool = True) -> Run:

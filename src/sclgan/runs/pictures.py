@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sclgan.data.captions import words_of
+from sclgan.data.pixels import to_8_bits
 from sclgan.files import replaced
-from sclgan.runs.opened import Run, to_uint8
+from sclgan.runs.opened import Run
 
 _CELL, _GAP, _MARGIN, _COLUMNS, _LINE = 160, 14, 28, 8, 20
 _EDGE = 2
@@ -60,10 +60,9 @@ def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_imag
     for fake in run.draw(captions, num_images=num_images, seed=seed):
         for row in range(-start % num_images, len(fake.image), num_images):
             caption = captions[(start + row) // num_images]
-            known = [word for word in words_of(caption) if word not in run.tokenizer.unknown_words(caption)]
-            image = to_uint8(fake.image[row : row + 1])[0].permute(1, 2, 0).cpu().numpy()
+            image = to_8_bits(fake.image[row : row + 1])[0].permute(1, 2, 0).cpu().numpy()
             maps = [maps_of_stage[row].float().cpu() for maps_of_stage in fake.maps]
-            rows.append((caption, [Tile(image, "picture"), *tiles(image, known[: run.tokenizer.max_words], maps)]))
+            rows.append((caption, [Tile(image, "picture"), *tiles(image, run.tokenizer.read(caption).words, maps)]))
         start += len(fake.image)
     with replaced(path) as temporary:
         page(rows).save(temporary, "PNG")

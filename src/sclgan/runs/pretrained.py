@@ -24,8 +24,8 @@ class TextToImage:
     ) -> list[Image.Image]:
         """Draws `num_images` pictures of each caption, caption by caption; the same ones for the same seed.
 
-        Picture k has the same noise for every caption. Words that the text encoder never saw are left out, with a
-        warning.
+        Picture k has the same noise for every caption. Words that are left out, because the
+        text encoder never saw them or reads no further, are named in a warning.
 
         Raises:
             ValueError: a caption is empty or holds no known word, or there are fewer than one picture to draw.
@@ -34,8 +34,8 @@ class TextToImage:
         if not asked:
             raise ValueError('no caption was given: write at least one, such as "a red apple"')
         for caption in asked:
-            if unknown := self.run.tokenizer.unknown_words(caption):
-                log.warning("words the text encoder never saw, left out of %r: %s", caption, ", ".join(unknown))
+            for line in self.run.tokenizer.read(caption).left_out(caption):
+                log.warning("%s", line)
         pictures = self.run.sample(asked, num_images=num_images, seed=seed, batch_size=batch_size)
         return [Image.fromarray(pixels) for pixels in pictures.permute(0, 2, 3, 1).contiguous().numpy()]
 

@@ -11,20 +11,26 @@ from torch import Tensor
 
 from sclgan import distributed
 from sclgan.files import write_atomically
+from sclgan.runs.json_files import is_kind, parsed_object
 
 log = logging.getLogger(__name__)
+
+METRICS = "metrics.jsonl"
 
 
 class Metrics:
     """Writes `metrics.jsonl` and TensorBoard events into a run folder; only rank 0 writes.
 
     Records after `step` are removed at the start: a resumed run repeats those steps and writes them again.
+
+    Raises:
+        ValueError: the records of before are damaged.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter  # half a second that no other command should pay
 
-        self.path = folder / "metrics.jsonl"
+        self.path = folder / METRICS
         self._added: dict[str, list[Tensor]] = {}
         self._writes = distributed.rank() == 0
         if self._writes:
@@ -64,17 +70,31 @@ class Metrics:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The records of a run in order; a line that a crash cut short is left out."""
-    records = []
-    path = folder / "metrics.jsonl"
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            log.warning("%s: a line is cut short and was left out", path)
-    return records
+    """The records of a run in order; a last line that a crash cut short is left out, with a warning.
+
+    Raises:
+        ValueError: a line is not a record; it is named.
+    """
+    path = folder / METRICS
+    if not path.exists():
+        return []
+    *lines, last = path.read_bytes().split(b"\n")  # each record ends with a newline
+    records = [_record(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+    try:
+        return [*records, _record(last, f"{path}:{len(lines) + 1}")] if last else records
+    except ValueError:
+        log.warning("%s: the last line is cut short and was left out", path)
+        return records
+
+
+def _record(line: bytes, where: str) -> dict[str, Any]:
+    advice = "remove this line"
+    record = parsed_object(line, {"step": int}, where=where, advice=advice)
+    if wrong := [name for name, value in record.items() if not is_kind(value, float)]:
+        raise ValueError(f"{where}: '{wrong[0]}' is not a number: {advice}")
+    return record
 
 
 def round_to(value: float, digits: int = 6) -> float:
-    """`value` with so many significant digits."""
+    """`value` rounded to so many significant digits."""
     return float(f"{value:.{digits}g}")

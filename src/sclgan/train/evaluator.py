@@ -8,11 +8,12 @@ import logging
 
 from sclgan import distributed
 from sclgan.data.types import Source
-from sclgan.evaluation.applicable import available
-from sclgan.evaluation.engine import Result, grade, measure_fakes
-from sclgan.evaluation.grading import composed_reals, with_training
+from sclgan.evaluation.applicable import unavailable
+from sclgan.evaluation.comparison import composed_reals, with_training
+from sclgan.evaluation.measured import measure
 from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
 from sclgan.evaluation.reals import Reals
+from sclgan.evaluation.results import Result, results_of
 from sclgan.evaluation.run import SPLIT, generated
 from sclgan.evaluation.training_reals import why_none
 from sclgan.features.registry import EXTRACTORS
@@ -20,15 +21,16 @@ from sclgan.recipe import Training
 from sclgan.runs import checkpoint
 from sclgan.runs.opened import Run
 from sclgan.train.loop import Hook
+from sclgan.train.splits import Splits
 
 log = logging.getLogger(__name__)
 
 
 def protocols_of(settings: Training) -> list[EvaluationProtocol]:
-    """What the evaluations of a training measure; none where there are none.
+    """The protocols that the evaluations of a training measure; empty where it has no evaluations.
 
     Raises:
-        ValueError: no such protocol, none at all, or fewer than 2 images.
+        ValueError: there is no such protocol, none is named, or there are fewer than 2 images.
     """
     if settings.evaluate_every == 0:
         return []
@@ -38,28 +40,28 @@ def protocols_of(settings: Training) -> list[EvaluationProtocol]:
     return protocols
 
 
-def evaluations(run: Run) -> list[Hook]:
-    """The hook that the recipe of `run` asks for; none, and a word why, where a protocol's weights are missing.
+def evaluations(run: Run, splits: Splits) -> list[Hook]:
+    """The hook that the recipe of `run` asks for; none, with the reason in the log, where a protocol lacks its weights.
 
     `run.gan` draws with the averaged generator as it is when the hook is called.
     """
     settings = run.recipe.training
     protocols = protocols_of(settings)
-    missing = {p.name: reason for p in protocols if (reason := available(p)) is not None}
+    missing = {p.name: reason for p in protocols if (reason := unavailable(p)) is not None}
     if missing and distributed.rank() == 0:
         log.info("no evaluation in training: %s", "; ".join(f"{name}: {why}" for name, why in missing.items()))
-    return [Hook(settings.evaluate_every, Evaluator(run, protocols))] if protocols and not missing else []
+    return [Hook(settings.evaluate_every, Evaluator(run, protocols, splits))] if protocols and not missing else []
 
 
 class Evaluator:
     """Grades the averaged generator and keeps the best one; every rank calls it."""
 
-    def __init__(self, run: Run, protocols: list[EvaluationProtocol]) -> None:
+    def __init__(self, run: Run, protocols: list[EvaluationProtocol], splits: Splits) -> None:
         self.run, self.protocols = run, protocols
-        self.source = run.recipe.source(SPLIT)
+        self.source: Source = splits[SPLIT]
         self.training: Source | None = None
         if fitted := [p.name for p in protocols if p.num_fitted]:
-            self.training = run.recipe.source("train")
+            self.training = splits["train"]
             if (reason := why_none(self.training, self.source)) is not None:
                 raise ValueError(f"training.evaluate_protocols: {', '.join(fitted)} {reason}")
         names = sorted({p.extractor for p in protocols if p.extractor is not None})
@@ -70,17 +72,17 @@ class Evaluator:
         """The value of each protocol by its label, for the records."""
         recipe = self.run.recipe
         fakes = generated(self.run, self.source, recipe.training.evaluate_images, seed=recipe.seed)
-        measured = measure_fakes(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
+        measured = measure(self.protocols, fakes, seed=recipe.seed, extractors=self.extractors)
         if self._reals is None:
             reals = composed_reals(measured, self.source, num_floor=0)
             self._reals = with_training(reals, measured, self.training, self.source, floor=False)
-        results = grade(measured, self._reals)
+        results = results_of(measured, self._reals)
         if distributed.rank() == 0:
             self._keep_best(results[0], step)
         return {f"evaluation/{result.label}": result.value for result in results}
 
     def _keep_best(self, result: Result, step: int) -> None:
-        """Saves the generator where it is better than the best; values of another protocol are no comparison."""
+        """Saves the generator where it is better than the best so far, or where that was found by another protocol."""
         folder = self.run.folder / "checkpoints"
         best = checkpoint.best_score(folder)
         sign = 1 if result.better == "higher" else -1

@@ -1,13 +1,12 @@
 """The loop of both phases: batches in, steps, records, checkpoints; stopped at any moment, it continues."""
 
 import logging
-import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +17,13 @@ from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch
 from sclgan.progress import ProgressLine
-from sclgan.random import integer_seed
+from sclgan.random import Stream, integer_seed
 from sclgan.runs import checkpoint
+from sclgan.runs.divergence import forget_divergence, note_divergence
+from sclgan.runs.folder import require_run
 from sclgan.runs.records import Metrics
-from sclgan.train.step import DivergedError
+from sclgan.train.step import DivergedError, check_finite
+from sclgan.train.stopper import Stopper
 
 log = logging.getLogger(__name__)
 
@@ -41,18 +43,14 @@ class Phase(Protocol):
 
 @dataclass(frozen=True)
 class Hook:
-    """Something done every so many steps, and after the last; what it returns goes into the records.
+    """An action every so many steps, and after the last; the values that it returns go into the records.
 
-    `at_start` does it before the first step too, as step 0.
+    `at_start` calls it before the first step too, as step 0.
     """
 
     every: int
     action: Callable[[int], dict[str, float] | None]
     at_start: bool = False
-
-
-class StoppedError(KeyboardInterrupt):
-    """A signal asked the run to stop; it stands at a checkpoint."""
 
 
 def run(
@@ -74,124 +72,118 @@ def run(
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; a checkpoint was written, and calling again continues.
-        DivergedError: a loss is not finite; the last checkpoint is as it was.
+        DivergedError: a loss or a weight is not finite; the last checkpoint is as it was, and the folder says so.
+        FileNotFoundError: the folder was removed meanwhile.
     """
-    device = distributed.device()
     start, seconds = _restore(phase, folder / "checkpoints", steps)
     if start == steps > 0:
         return
-    if isinstance(batches, PairedBatches):
-        loader = DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
-    else:
-        loader = DataLoader(batches.from_step(start), batch_size=None, num_workers=num_workers)
-    images_a_step = batches.batch_size * batches.num_views
-    began = time.monotonic()
-    metrics = Metrics(folder, start or -1)
-    if start == 0:
-        done = [hook.action(0) or {} for hook in hooks if hook.at_start]
-        metrics.write(0, {name: value for record in done for name, value in record.items()})
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
+    began = time.monotonic() - seconds
+    images_per_step = batches.batch_size * batches.num_views
     with (
+        _explaining(title, folder) as at,
+        closing(Metrics(folder, start or -1)) as metrics,
         Stopper() as stopper,
-        ProgressLine(title, total=steps, done=start, unit_images=images_a_step) as progress,
+        ProgressLine(title, total=steps, done=start, unit_images=images_per_step) as progress,
     ):
-        for step, batch in zip(range(start + 1, steps + 1), loader, strict=False):  # a stream has no end
-            torch.manual_seed(integer_seed(batches.seed, step, distributed.rank()))  # for dropout
-            try:
-                terms = phase.step(batch.to(device), step)
-            except DivergedError as error:
-                raise DivergedError(
-                    f"{title}, step {step}: {error}. The last good checkpoint is "
-                    f"{checkpoint.latest(folder / 'checkpoints') or 'none yet'}; lower the learning rate and repeat"
-                ) from error
+        if start == 0:
+            _call([hook for hook in hooks if hook.at_start], 0, metrics)
+        for step, batch in zip(range(start + 1, steps + 1), _loader(batches, start, steps, num_workers), strict=False):
+            at.step = step
+            torch.manual_seed(integer_seed(Stream.DROPOUT, batches.seed, step, distributed.rank()))  # for dropout
+            terms = phase.step(batch.to(distributed.device()), step)
             metrics.add(terms)
             if batches.num_views > 1:
                 metrics.add({"pairs/with_partner": batch.has_partner.double().mean()})
             progress.advance(step)
             record: dict[str, float | int] = {}
             if step % log_every == 0 or step == steps:
-                record |= metrics.averages()
-                record["images"] = step * images_a_step
-                record["images_per_second"] = progress.images_per_second()
-                record["seconds"] = seconds + time.monotonic() - began
-                if device.type == "cuda":
-                    record["peak_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+                record = metrics.averages() | _cost(step * images_per_step, time.monotonic() - began, progress)
                 progress.show({name: record[name] for name in terms})
-            for hook in hooks:
-                if step % hook.every == 0 or step == steps:
-                    record |= hook.action(step) or {}
-            metrics.write(step, record)
-            due = checkpoint_every and step % checkpoint_every == 0
-            if due or step == steps or stopper.requested:
-                _save(phase, folder / "checkpoints", step, seconds + time.monotonic() - began)
-            if stopper.requested and step < steps:
-                metrics.close()
-                raise StoppedError(f"{title} stopped after step {step} of {steps}; repeat the command to continue")
-    metrics.close()
+            due = [hook for hook in hooks if step % hook.every == 0 or step == steps]
+            if due:
+                check_finite(phase.modules)
+            _call(due, step, metrics, record)
+            due_checkpoint = checkpoint_every and step % checkpoint_every == 0
+            if due_checkpoint or step == steps or stopper.requested:
+                _save(phase, folder, step, time.monotonic() - began)
+            if stopper.requested:
+                break
+        stopper.stop_if_requested(title, at.step, steps)
+    stopper.stop_if_requested(title, at.step, steps)  # a signal that came while the files were closed
+
+
+def _loader(batches: PairedBatches | Streamed, start: int, steps: int, num_workers: int) -> DataLoader[Batch]:
+    """The batches of the steps from `start` on; a stream has no end."""
+    if isinstance(batches, PairedBatches):
+        return DataLoader(batches, batch_size=None, sampler=range(start, steps), num_workers=num_workers)
+    return DataLoader(batches.from_step(start), batch_size=None, num_workers=num_workers)
+
+
+def _call(hooks: Sequence[Hook], step: int, metrics: Metrics, record: dict[str, float | int] | None = None) -> None:
+    """Calls hooks, and writes the record of the step with the values that they return."""
+    values = dict(record or {})
+    if hooks or values:
+        require_run(metrics.path.parent)
+    for hook in hooks:
+        values |= hook.action(step) or {}
+    metrics.write(step, values)
+
+
+def _cost(num_images: int, seconds: float, progress: ProgressLine) -> dict[str, float | int]:
+    """What a record says of pictures, time and memory."""
+    cost: dict[str, float | int] = {
+        "images": num_images,
+        "images_per_second": progress.images_per_second(),
+        "seconds": seconds,
+    }
+    if (device := distributed.device()).type == "cuda":
+        cost["peak_memory_gib"] = torch.cuda.max_memory_allocated(device) / 2**30
+    return cost
+
+
+@dataclass
+class _Place:
+    """How far the loop is."""
+
+    step: int = 0
+
+
+@contextmanager
+def _explaining(title: str, folder: Path) -> Iterator[_Place]:
+    """Within it a divergence is noted in the folder, and its message says where it was and what to do."""
+    place = _Place()
+    try:
+        yield place
+    except DivergedError as error:
+        if distributed.rank() == 0:
+            note_divergence(folder, place.step, str(error))
+        raise DivergedError(
+            f"{title}, step {place.step}: {error}. The last good checkpoint is "
+            f"{checkpoint.latest(folder / 'checkpoints') or 'none yet'}; lower the learning rate and repeat the command"
+        ) from error
 
 
 def _restore(phase: Phase, folder: Path, steps: int) -> tuple[int, float]:
-    """Step and seconds that the newest checkpoint has behind it; 0 without one."""
-    if distributed.rank() == 0:
-        checkpoint.remove_partial(folder)
-    distributed.barrier()
+    """The step of the newest checkpoint and the seconds spent until then; 0 without one."""
+    if distributed.device().type == "cuda":
+        torch.cuda.reset_peak_memory_stats(distributed.device())
     newest = checkpoint.latest(folder)
     if newest is None:
         for module in phase.modules.values():
             distributed.broadcast(module)
         return 0, 0.0
-    state: dict[str, Any] = checkpoint.restore(newest, phase.modules, phase.optimizers)
-    if state["step"] > steps:
+    step, seconds = checkpoint.restore(newest, phase.modules, phase.optimizers)
+    if step > steps:
         raise ValueError(f"{newest} is beyond the {steps} steps that were asked for: give another --out")
     if distributed.rank() == 0:
-        log.info("continues after step %d of %d", state["step"], steps)
-    return state["step"], state["seconds"]
+        log.info("continues after step %d of %d", step, steps)
+    return step, seconds
 
 
 def _save(phase: Phase, folder: Path, step: int, seconds: float) -> None:
+    check_finite(phase.modules)  # on every rank, so that all of them stop
+    require_run(folder)
     if distributed.rank() == 0:
-        checkpoint.save(folder, step, phase.modules, phase.optimizers, {"seconds": seconds})
-
-
-class Stopper:
-    """Turns the first SIGINT or SIGTERM into a request to stop after the step; a second one acts at once.
-
-    With several ranks SIGTERM ends this one at once, with a message: torchrun sends it where another rank is gone, and
-    no collective would return. The last checkpoint is what remains.
-    """
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "Stopper":
-        if distributed.world_size() > 1:
-            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._leave)
-        else:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._request)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._restore()
-
-    def _request(self, _number: int, _frame: FrameType | None) -> None:
-        self.requested = True
-        log.warning("stopping after this step; once more to stop at once")
-        self._restore()
-
-    def _leave(self, number: int, _frame: FrameType | None) -> None:
-        log.warning(
-            "rank %d was told to stop: another rank ended, or the job was cancelled. "
-            "The newest checkpoint is whole: repeat the command to continue from it",
-            distributed.rank(),
-        )
-        raise SystemExit(128 + number)
-
-    def _restore(self) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before = {}
+        checkpoint.save(folder / "checkpoints", step, phase.modules, phase.optimizers, seconds)
+        forget_divergence(folder, step)

@@ -12,7 +12,7 @@ from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.metrics.retrieval import recall_at
 from sclgan.metrics.zero_shot import zero_shot_accuracy
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 NUM_SCORED = 1000
 """Rows that a score is made on: enough for a curve, and an epoch's score takes seconds."""
@@ -43,7 +43,7 @@ def zero_shot(
     Over at most `NUM_SCORED` rows. Empty where the source does not name its classes, and where its names hold words
     that the tokenizer leaves out: such a text encoder cannot tell them.
     """
-    if not isinstance(source, NamedClasses) or any(map(tokenizer.unknown_words, source.class_captions)):
+    if not isinstance(source, NamedClasses) or any(tokenizer.read(name).unknown for name in source.class_captions):
         return {}
     images, _, rows = _codes(encoders, source, tokenizer, image_size=image_size, seed=seed)
     labels = torch.tensor([source.labels[row][0] for row in rows], device=images.device)
@@ -60,10 +60,13 @@ def _codes(
     was_training = encoders.training
     encoders.eval()
     images, texts = [], []
-    chosen = numpy_generator(seed).permutation(len(source))[:NUM_SCORED].tolist()
+    chosen = numpy_generator(Stream.CHOICE, seed).permutation(len(source))[:NUM_SCORED].tolist()
     for start in range(0, len(chosen), BATCH):
         rows = chosen[start : start + BATCH]
-        pictures = [source.picture(row, image_size, numpy_generator(seed, row), augment=False) for row in rows]
+        pictures = [
+            source.picture(row, image_size, numpy_generator(Stream.SCORED_PICTURE, seed, row), augment=False)
+            for row in rows
+        ]
         view = collate(pictures, tokenizer).to(distributed.device())
         texts.append(encoders.encode_text(view.captions).sentence)
         images.append(encoders.encode_image(view.image).image)

@@ -1,4 +1,4 @@
-"""What the steps of both phases share: one optimizer step on a table of terms, and frozen modules."""
+"""One optimizer step on a table of terms, frozen modules and finite weights: shared by the steps of both phases."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from sclgan.losses.terms import total
 
 
 class DivergedError(FloatingPointError):
-    """A loss is not finite. The weights are those before the step."""
+    """A loss or a weight is NaN or infinite."""
 
 
 def descend(
@@ -20,11 +20,13 @@ def descend(
     terms: Mapping[str, Float[Tensor, ""]],
     weights: Mapping[str, float],
     *,
+    network: str,
     clip: tuple[Sequence[nn.Parameter], float] | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step on the weighted terms, with gradients averaged over ranks; returns the terms, detached.
 
-    `clip` is a group of parameters and the largest norm that its gradient may have.
+    `network` is whose loss it is, for the error; `clip` is a group of parameters and the largest norm that its gradient
+    may have.
 
     Raises:
         DivergedError: a term is NaN or infinite; nothing was changed.
@@ -33,7 +35,7 @@ def descend(
     loss = total(terms, weights)
     if not torch.isfinite(loss):
         values = ", ".join(f"{name} = {float(value.detach()):g}" for name, value in terms.items())
-        raise DivergedError(f"the loss is not finite: {values}")
+        raise DivergedError(f"the loss of the {network} is not finite: {values}")
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(p for group in optimizer.param_groups for p in group["params"])
@@ -41,6 +43,20 @@ def descend(
         nn.utils.clip_grad_norm_(*clip)
     optimizer.step()
     return {name: value.detach() for name, value in terms.items()}
+
+
+def check_finite(modules: Mapping[str, nn.Module]) -> None:
+    """Refuses weights, or running statistics, that are NaN or infinite, before they are saved or drawn with.
+
+    Raises:
+        DivergedError: names the module and its tensors.
+    """
+    for name, module in modules.items():
+        tensors = {key: x for key, x in module.state_dict().items() if x.is_floating_point()}
+        if tensors and not torch.stack([x.isfinite().all() for x in tensors.values()]).all():
+            wrong = [key for key, x in tensors.items() if not x.isfinite().all()]
+            more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise DivergedError(f"weights of the {name.replace('_', ' ')} are not finite: {', '.join(wrong[:3])}{more}")
 
 
 @contextmanager

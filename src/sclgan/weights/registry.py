@@ -1,13 +1,14 @@
-"""The weights of the metrics' networks: local files of known name and SHA-256. Nothing is ever downloaded.
+"""The public weight files: name, SHA-256, where to get them and where they are looked for. Nothing is downloaded.
 
-A value without the hash of its network cannot be compared; so a file is verified before it is used, and its hash
-stands in every result.
+Metrics and encoders share this table. A file is verified before it is used, and every result names the hash of its
+network: values of unknown networks cannot be compared.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,9 +24,10 @@ HASHES = "hashes.json"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What to get and from where. `names` are the file names it goes by, each with its SHA-256 as far as it is known:
-    the whole, the beginning, or nothing where its authors publish none. `url` is the first name's address, `page`
-    the official page that describes it. `size` is in MB. `caches` are the folders of other programs that keep it.
+    """One file. `names` are its file names, each with its SHA-256 as far as it is known: the whole, the beginning, or
+    nothing where its authors publish none. `url` is the first name's address, `page` the official page that describes
+    it. `size` is in MB. `caches` are folders of other programs that keep it, `hub` is repository and name of the same
+    weights in the cache of Hugging Face.
     """
 
     names: Mapping[str, str]
@@ -34,6 +36,7 @@ class WeightsFile:
     page: str
     serves: str
     caches: tuple[str, ...] = ()
+    hub: tuple[str, str] | None = None
 
 
 TORCH_HUB = "the cache of torch.hub"
@@ -58,7 +61,7 @@ FILES: Mapping[str, WeightsFile] = MappingProxyType(
             size=109,
             url="https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
             page="https://docs.pytorch.org/vision/stable/models/inception.html",
-            serves="torchvision's Inception-v3: the FID of DM-GAN, DF-GAN and GALIP",
+            serves="torchvision's Inception-v3: the FID of DM-GAN, DF-GAN and GALIP; DAMSM's image encoder",
             caches=(TORCH_HUB,),
         ),
         "clip-vit-b-32": WeightsFile(
@@ -66,8 +69,9 @@ FILES: Mapping[str, WeightsFile] = MappingProxyType(
             size=354,
             url="https://openaipublic.azureedge.net/clip/models/40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af/ViT-B-32.pt",
             page="https://github.com/openai/CLIP",
-            serves="OpenAI's CLIP ViT-B/32: CLIP score, R-precision, features",
+            serves="OpenAI's CLIP ViT-B/32: CLIP score, R-precision, features; GALIP's encoders",
             caches=(OPENAI_CLIP,),
+            hub=("models--timm--vit_base_patch32_clip_224.openai", "open_clip_model.safetensors"),
         ),
         "clip-vit-l-14": WeightsFile(
             names={"ViT-L-14.pt": "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"},
@@ -90,7 +94,7 @@ FILES: Mapping[str, WeightsFile] = MappingProxyType(
 
 
 def weights_folder() -> Path:
-    """Where weights belong: the folder that the environment variable SCLGAN_WEIGHTS names, else ~/.cache/sclgan."""
+    """The folder of weights: the value of the environment variable SCLGAN_WEIGHTS, else ~/.cache/sclgan."""
     named = os.environ.get(ENVIRONMENT)
     return Path(named).expanduser() if named else Path.home() / ".cache" / "sclgan"
 
@@ -100,12 +104,12 @@ def verified(key: str) -> tuple[Path, str]:
 
     Raises:
         FileNotFoundError: it is in none of the folders; the message says what to get and where to put it.
-        ValueError: the file there is not the one that is known.
+        ValueError: the file has another SHA-256 than the known one.
     """
     path = found(key)
     if path is None:
         raise FileNotFoundError(instructions(key))
-    sha256, known = _sha256(path), FILES[key].names[path.name]
+    sha256, known = _sha256(path), _known_sha256(path, FILES[key])
     if not sha256.startswith(known):
         raise ValueError(
             f"{path} has SHA-256 {sha256}, expected {known}{'' if len(known) == 64 else '...'}: "
@@ -115,13 +119,12 @@ def verified(key: str) -> tuple[Path, str]:
 
 
 def found(key: str) -> Path | None:
-    """Where these weights are, whether they are the right ones or not; None if they are nowhere."""
-    places = (folder / name for folder in _folders(FILES[key]) for name in FILES[key].names)
-    return next((path for path in places if path.is_file()), None)
+    """The path of these weights, verified or not; None if they are nowhere."""
+    return next((path for path in _places(FILES[key]) if path.is_file()), None)
 
 
 def instructions(key: str) -> str:
-    """What to get where these weights are missing, and where to put it."""
+    """What to get if these weights are missing, and where to put it."""
     weights = FILES[key]
     known = next(iter(weights.names.values()))
     sha256 = f", SHA-256 {known}{'' if len(known) == 64 else '...'}" if known else ""
@@ -131,16 +134,31 @@ def instructions(key: str) -> str:
     )
 
 
-def _folders(weights: WeightsFile) -> list[Path]:
+def _places(weights: WeightsFile) -> Iterator[Path]:
+    """Every path at which the file is looked for."""
     caches = {
         TORCH_HUB: Path(torch.hub.get_dir()) / "checkpoints",
-        OPENAI_CLIP: Path(OPENAI_CLIP).expanduser(),
+        OPENAI_CLIP: Path.home() / ".cache" / "clip",
     }
-    return [weights_folder(), *(caches[name] for name in weights.caches)]
+    for folder in (weights_folder(), *(caches[name] for name in weights.caches)):
+        yield from (folder / name for name in weights.names)
+    if weights.hub is not None:
+        repository, name = weights.hub
+        home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
+        hub = Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+        yield from sorted(hub.glob(f"{repository}/snapshots/*/{name}"))
+
+
+def _known_sha256(path: Path, weights: WeightsFile) -> str:
+    """The known SHA-256 of a file, or its beginning; Hugging Face's cache links to files that are named by theirs."""
+    if path.name in weights.names:
+        return weights.names[path.name]
+    name = path.resolve().name
+    return name if re.fullmatch(r"[0-9a-f]{64}", name) else ""
 
 
 def _sha256(path: Path) -> str:
-    """The hash of a file, computed anew where its size or time changed since it was noted down."""
+    """The hash of a file, computed again if its size or time changed since it was recorded."""
     status = path.stat()
     notes = weights_folder() / HASHES
     known = _read(notes)
@@ -149,7 +167,7 @@ def _sha256(path: Path) -> str:
     if known.get(name, [])[:2] != state:
         with path.open("rb") as file:
             known[name] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
-        with suppress(OSError):  # a folder that is not ours to write to: the hash is computed each time
+        with suppress(OSError):  # the folder cannot be written: the hash is computed each time
             write_atomically(notes, json.dumps(known, indent=1).encode())
     return str(known[name][2])
 

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import UInt8
 
-from sclgan.data.sets.photographs import corner, cropped, decoded_bytes, flipped, framed, margin
+from sclgan.data.images import max_pixels
+from sclgan.data.sets.photographs import corner, cropped, decoded, flipped, framed, margin
 
 try:
     import simplejpeg
 except ImportError:
     simplejpeg = None
 
-_MAX_PIXELS = 2**26  # a file of a few bytes can claim to hold billions; Pillow has its own limit
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SEQUENTIAL = (0xC0, 0xC1)  # frames whose rows come one after the other
+_SCAN = 0xDA
+_METADATA = (b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE\0")
+"""May turn a picture or change its colours; `images.decode` reads it."""
 
 
 def training_pixels(
@@ -35,7 +38,7 @@ def training_pixels(
         rows = jpeg.pixels(top + size)
         if rows is not None:
             return cropped(rows, size, (top, left), flipped(draws))
-    return framed(decoded_bytes(bytes(content), name=name), size, draws)
+    return framed(decoded(bytes(content), name=name), size, draws)
 
 
 class Jpeg:
@@ -65,14 +68,19 @@ class Jpeg:
 
 
 def open_jpeg(content: bytearray) -> Jpeg | None:
-    """The file, or None where it is better left to Pillow: no JPEG, progressive, cut off, huge; or no simplejpeg."""
+    """The file, or None where it is better left to Pillow: not a JPEG, progressive, cut off, huge, or with metadata
+    that change what is shown; or simplejpeg is not installed.
+    """
     if simplejpeg is None or not content.startswith(_START) or not content.endswith(_END):
         return None
-    place = 2
-    while place + 10 < len(content) and content[place] == 0xFF:
+    place, frame = 2, None
+    while place + 10 < len(content) and content[place] == 0xFF and content[place + 1] != _SCAN:
         if content[place + 1] in _SEQUENTIAL:
-            jpeg = Jpeg(content, place)
-            colors = content[place + 9]
-            return jpeg if colors in (1, 3) and 0 < jpeg.height * jpeg.width <= _MAX_PIXELS else None
+            frame = place
+        elif content.startswith(_METADATA, place + 4):
+            return None
         place += 2 + int.from_bytes(content[place + 2 : place + 4])
-    return None
+    if frame is None or content[frame + 9] not in (1, 3):  # colours
+        return None
+    jpeg = Jpeg(content, frame)
+    return jpeg if 0 < jpeg.height * jpeg.width <= max_pixels() else None

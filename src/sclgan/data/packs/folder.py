@@ -1,14 +1,14 @@
-"""A folder of shards with its index and `dataset.json`: how it is made, and checked.
+"""A folder of shards: its `dataset.json` and its index, written and read.
 
 dataset.json            name, splits with their label names, shards and checksums, how the pictures were made
 index/SPLIT/            see `index.py`
-*.tar                   the shards, wherever below the folder
+*.tar                   the shards, anywhere below the folder
 """
 
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -16,14 +16,16 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sclgan.data.packs.index import Index, IndexWriter
+from sclgan.data.packs.index import FILES, Index, IndexWriter
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
+from sclgan.data.printable import printable
 from sclgan.files import replaced, write_atomically
 
 log = logging.getLogger(__name__)
 
 DATASET = "dataset.json"
+PACKING = "packing"  # the folder of a pack that is not finished
 FORMAT = 1
 Damaged = Literal["fail", "skip"]
 
@@ -31,30 +33,50 @@ Damaged = Literal["fail", "skip"]
 def index_folder(
     root: Path, *, name: str, test: str | None = None, damaged: Damaged = "fail", num_workers: int = 0
 ) -> list[str]:
-    """Indexes the shards that lie in a folder, in place: they are read and stay as they are.
+    """Indexes the shards of a folder in place: they are read and stay as they are.
 
     Shards that match the pattern `test` are the split "test", all others "train"; without a pattern those whose name,
-    or whose folder's, begins with "test" or "val". Labels are numbered in order, numbers before names.
+    or whose folder's name, begins with "test" or "val". Labels are numbered in order, numbers before names.
 
-    Returns what was left out, a line each.
+    Returns what was left out, one line each.
 
     Raises:
         FileNotFoundError: there are no shards.
-        ValueError: a shard is damaged, or with damaged="fail" a sample; or the folder is a pack, which has its index.
+        ValueError: a shard is damaged, or with damaged="fail" a sample; the folder is a pack, which has its index, or
+            holds files under the index's names that are not an index.
     """
-    shards = sorted(root.rglob("*.tar"))
+    shards, left_out = _shards_below(root)
     if not shards:
         raise FileNotFoundError(f"{root} holds no shards (*.tar): name the folder that holds them")
-    if (root / DATASET).exists() and read_dataset(root).get("packed"):
+    if (root / PACKING / "plan.json").is_file():
+        raise ValueError(f"{root} is an unfinished pack: repeat `sclgan data pack`, which writes its index")
+    if (root / DATASET).exists() and "packed" in read_dataset(root):
         raise ValueError(f"{root} is a pack and has its index: `sclgan data verify {root}` checks it")
     splits: dict[str, list[Path]] = {"train": [], "test": []}
     for shard in shards:
         splits["test" if _is_test(shard.relative_to(root), test) else "train"].append(shard)
     if not splits["train"] or (test is not None and not splits["test"]):
         raise ValueError(f"of {len(shards)} shards in {root} {len(splits['test'])} are for tests: give another --test")
-    return write_folder(
-        root, {split: files for split, files in splits.items() if files}, {"name": name}, None, damaged, num_workers
-    )
+    with_shards = {split: files for split, files in splits.items() if files}
+    return write_folder(root, with_shards, {"name": name, "left_out": left_out}, None, damaged, num_workers)
+
+
+def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
+    """The shards below a folder, and a line for each file that looks like a shard, or folder, that is not read."""
+    shards, left_out = [], []
+    for path in sorted(root.rglob("*")):
+        name, reason = path.name.lower(), ""
+        if path.is_dir():
+            reason = "it is a link to a folder, which is not followed" if path.is_symlink() else ""
+        elif name.endswith(".tar") and path.is_file() and not name.startswith("."):
+            shards.append(path)
+        elif name.endswith(".tar"):
+            reason = "it is hidden, or not a file"
+        elif name.endswith((".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")):
+            reason = "it is compressed: unpack it to .tar"
+        if reason:
+            left_out.append(f"{printable(str(path.relative_to(root)))}: {reason}")
+    return shards, left_out
 
 
 def _is_test(shard: Path, pattern: str | None) -> bool:
@@ -71,12 +93,16 @@ def write_folder(
     damaged: Damaged,
     num_workers: int,
 ) -> list[str]:
-    """Writes the index of each split and, last, `dataset.json` with `about` and what the shards hold.
+    """Writes the index of each split and, last, `dataset.json` with `about` and the contents of the shards.
 
     `label_names` are those of each split where the shards' labels are numbers of them; without them the labels that
-    occur in any split are numbered anew. Returns what was left out, a line each.
+    occur in any split are numbered anew. Returns what was left out, one line each, with that of `about`.
+
+    Raises:
+        ValueError: a shard is damaged, or a sample; the folder holds an `index` that is not one of these.
     """
-    left_out: list[str] = []
+    check_own_index(root)
+    left_out: list[str] = list(about.get("left_out", []))
     number_of: dict[int | str, int] = {}
     described: dict[str, Any] = {}
     with replaced(root / "index") as folder, ExitStack() as stack:
@@ -86,7 +112,7 @@ def write_folder(
             for shard, one in zip(shards, in_order(_scan, None, shards, num_workers), strict=True):
                 if one.problems and damaged == "fail":
                     raise ValueError(f"{one.problems[0]} ({len(one.problems)} such); --damaged skip leaves them out")
-                left_out += one.problems
+                left_out += [*one.problems, *one.notes]
                 for row in one.rows:
                     numbers = [number_of.setdefault(label, len(number_of)) for label in row.labels]
                     writers[split].add(len(listed), row, numbers)
@@ -102,10 +128,53 @@ def write_folder(
             names, final = _numbered(number_of, None if label_names is None else label_names[split])
             writer.finish(final, len(names))
             writer.close()
-            described[split] |= {"label_names": names, "index_sha256": _index_checksum(folder / split)}
-    content = {"format": FORMAT, **about, "splits": described, "left_out": [*about.get("left_out", []), *left_out]}
+            described[split] |= {"label_names": names, "index_sha256": index_checksum(folder / split)}
+    content = {"format": FORMAT, **about, "splits": described, "left_out": left_out}
     write_atomically(root / DATASET, json.dumps(content, indent=1, ensure_ascii=False).encode())
     return left_out
+
+
+def check_own_index(root: Path) -> None:
+    """Refuses a folder whose `index` is not one that `write_folder` wrote, as writing the index replaces it whole.
+
+    An index is known by its files: no others are in it, and either `dataset.json` is there or they can be opened.
+
+    Raises:
+        ValueError: the folder holds something else under that name, or a `dataset.json` that is not one of these.
+    """
+    folder = root / "index"
+    is_described = (root / DATASET).exists() and bool(read_dataset(root))
+    if not folder.exists() and not folder.is_symlink():
+        return
+    foreign = _foreign_files(folder)
+    if not foreign and not is_described:
+        foreign = [str(split) for split in folder.iterdir() if not _opens(split)]
+    if foreign:
+        shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
+        raise ValueError(
+            f"{folder} holds what is not an index of sclgan ({shown}), and the index would replace it: "
+            "move it elsewhere, or give another folder"
+        )
+
+
+def _foreign_files(folder: Path) -> list[str]:
+    """What an `index` folder holds beside the files of splits; links and folders are among it."""
+    if folder.is_symlink() or not folder.is_dir():
+        return [str(folder)]
+    return [
+        str(path)
+        for split in folder.iterdir()
+        for path in (split.iterdir() if split.is_dir() and not split.is_symlink() else [split])
+        if path == split or path.name not in FILES or path.is_symlink() or not path.is_file()
+    ]
+
+
+def _opens(split: Path) -> bool:
+    try:
+        Index(split)
+    except ValueError:
+        return False
+    return True
 
 
 def _numbered(number_of: Mapping[int | str, int], names: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
@@ -125,27 +194,59 @@ def _scan(_nothing: None, shard: Path) -> Scan:
 
 
 def read_dataset(root: Path) -> dict[str, Any]:
-    """The content of `dataset.json`.
+    """The content of `dataset.json`, whose fields have the kinds that `write_folder` writes.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is damaged or of another version.
+        ValueError: it is damaged, of another version or of another program.
     """
     path = root / DATASET
     if not path.is_file():
-        todo = "packing was interrupted: repeat the command" if (root / "packing").is_dir() else "index it first"
+        is_pack = (root / PACKING).is_dir()
+        todo = "packing was interrupted: repeat the command" if is_pack else "index the folder first"
         raise FileNotFoundError(f"{root} has no {DATASET}: `sclgan data pack` or `sclgan data index` makes it; {todo}")
     try:
         content = json.loads(path.read_bytes())
-        version = content["format"]
-        names = [content["name"], *content["splits"]]
-        shards = [shard for split in content["splits"].values() for shard in split["shards"]]
-        whole = all(isinstance(name, str) for name in names) and all(_is_inside(shard["file"]) for shard in shards)
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}): index the folder again") from error
-    if version != FORMAT or not whole:
-        raise ValueError(f"{path} is of format {version}, this is {FORMAT}, or names files elsewhere: index it again")
+        problem = _problem(content)
+    except (ValueError, RecursionError) as error:
+        problem = f"it is not JSON ({error})"
+    if problem:
+        raise ValueError(
+            f"{path} is damaged, or not of sclgan: {problem}; move it elsewhere and index or pack the folder again"
+        )
     return dict(content)
+
+
+def _problem(content: Any) -> str:
+    """What is wrong with the content of `dataset.json`, or nothing."""
+    if not isinstance(content, dict) or "format" not in content:
+        return "it is not an object with a field format"
+    if content["format"] != FORMAT:
+        return f"its format is {content['format']!r}, expected {FORMAT}"
+    splits = content.get("splits")
+    if not isinstance(content.get("name"), str) or not isinstance(splits, dict) or not splits:
+        return "its name is not a text, or its splits are not an object"
+    if not _are(content.get("left_out", []), str):
+        return "left_out is not a list of texts"
+    for split, described in splits.items():
+        if not isinstance(described, dict):
+            return f"split {split!r} is not an object"
+        shards = described.get("shards", [])
+        if not _are(shards, dict) or not shards or not _are(described.get("label_names"), str):
+            return f"split {split!r} has no list of shards, or of label names"
+        if not isinstance(described.get("index_sha256"), str) or not _is_inside(split):
+            return f"split {split!r} has no checksum of its index, or a name that leads elsewhere"
+        for shard in shards:
+            kinds = {"file": str, "num_samples": int, "bytes": int, "sha256": str}
+            if any(type(shard.get(field)) is not kind for field, kind in kinds.items()):
+                return f"a shard of split {split!r} lacks one of {', '.join(kinds)}"
+            if not _is_inside(shard["file"]):
+                return f"a shard of split {split!r} is outside of the folder: {shard['file']!r}"
+    return ""
+
+
+def _are(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and all(isinstance(value, kind) for value in values)
 
 
 def _is_inside(file: str) -> bool:
@@ -154,37 +255,12 @@ def _is_inside(file: str) -> bool:
     return not path.is_absolute() and ".." not in path.parts
 
 
-def verify(root: Path, *, num_workers: int = 0) -> Iterator[str]:
-    """What is wrong with a folder of shards, a line each: checksums of all shards and of the index are compared."""
-    content = read_dataset(root)
-    for split, described in content["splits"].items():
-        shards = described["shards"]
-        for shard, problem in zip(shards, in_order(_compared, root, shards, num_workers), strict=True):
-            if problem:
-                yield f"{root / shard['file']}: {problem}"
-        try:
-            Index(root / "index" / split)
-            if _index_checksum(root / "index" / split) != described["index_sha256"]:
-                yield f"{root / 'index' / split}: its content has changed; index or pack it again"
-        except ValueError as error:
-            yield str(error)
-
-
-def _compared(root: Path, shard: Mapping[str, Any]) -> str:
-    path = root / shard["file"]
-    if not path.is_file():
-        return "it is missing: copy it again"
-    if path.stat().st_size != shard["bytes"]:
-        return f"it has {path.stat().st_size:,} bytes and had {shard['bytes']:,}: copy it again, or pack again"
-    with path.open("rb") as file:
-        same = hashlib.file_digest(file, "sha256").hexdigest() == shard["sha256"]
-    return "" if same else "its content has changed (sha256): copy it again, or pack again"
-
-
-def _index_checksum(folder: Path) -> str:
+def index_checksum(folder: Path) -> str:
+    """The SHA-256 of the files of a split's index, one after the other."""
     checksum = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         with path.open("rb") as file:
-            for part in iter(partial(file.read, 2**20), b""):
+            parts: Iterable[bytes] = iter(partial(file.read, 2**20), b"")
+            for part in parts:
                 checksum.update(part)
     return checksum.hexdigest()

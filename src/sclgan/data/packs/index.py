@@ -1,16 +1,16 @@
-"""The index of a pack: for every row where its picture lies, its captions, labels and key, mapped from files.
+"""The index of a pack: the place of each row's picture, its captions, labels and key, mapped from files.
 
-Opening maps the files and reads none of them, so that a million rows cost the memory and the time of a hundred; what
-is read is shared by all processes of a machine.
+Opening maps the files and reads only the labels, so that a million rows cost the memory and the time of a hundred;
+all processes of a machine share the pages that are read.
 
 pictures.npy             shard, offset and size of each row
 labels.npy + starts      the labels of each row            rows_of_label.npy + starts      the rows of each label
 keys.bin + starts        the key of each row, in UTF-8
-captions.bin + starts    every caption in UTF-8            captions_of_row.npy             where each row's begin
+captions.bin + starts    every caption in UTF-8            captions_of_row.npy             the first of each row
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import SupportsIndex, TypeVar, overload
@@ -20,7 +20,14 @@ from jaxtyping import Int
 
 from sclgan.data.packs.shards import Row
 
+ARRAYS = (
+    *("pictures", "labels", "label_starts", "key_starts", "caption_starts", "captions_of_row"),
+    *("rows_of_label", "rows_of_label_starts"),
+)
+FILES = frozenset({*(f"{name}.npy" for name in ARRAYS), "keys.bin", "captions.bin"})
+"""The files of the index of one split."""
 PICTURE = np.dtype([("shard", "<u4"), ("size", "<u4"), ("offset", "<u8")])
+_TODO = "copy the folder again, or index it again, or pack into a new one"
 _CHUNK = 4096  # rows that are turned into Python values at once
 
 Item = TypeVar("Item")
@@ -67,22 +74,29 @@ class Index:
     """
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         try:
-            self.pictures = _mapped(folder / "pictures.npy")
-            self.labels = Ragged(_mapped(folder / "labels.npy"), _mapped(folder / "label_starts.npy"), _numbers)
-            self.keys = Ragged(_mapped(folder / "keys.bin"), _mapped(folder / "key_starts.npy"), _text)
-            self._captions = Ragged(_mapped(folder / "captions.bin"), _mapped(folder / "caption_starts.npy"), _text)
-            self._captions_of_row = _mapped(folder / "captions_of_row.npy")
-            self._rows_of_label = _mapped(folder / "rows_of_label.npy")
-            self._rows_of_label_starts = _mapped(folder / "rows_of_label_starts.npy")
-            one_length = len(self.pictures) == len(self.labels) == len(self.keys) == len(self._captions_of_row) - 1
-            if not one_length or self.pictures.dtype != PICTURE:
-                raise ValueError("its files do not belong together")
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(f"{folder} is no index of this version ({error}): `sclgan data index` makes it") from error
+            arrays = {name: _mapped(folder / f"{name}.npy") for name in ARRAYS}
+            keys, captions = _bytes(folder / "keys.bin"), _bytes(folder / "captions.bin")
+            problem = _contradiction(arrays, len(keys), len(captions))
+        except Exception as error:  # damaged files end in almost any error
+            raise ValueError(f"{folder} is not an index of this version ({error}): {_TODO}") from error
+        if problem:
+            raise ValueError(f"{folder} is damaged ({problem}): {_TODO}")
+        self.pictures = arrays["pictures"]
+        self.labels = Ragged(arrays["labels"], arrays["label_starts"], _numbers)
+        self.keys = Ragged(keys, arrays["key_starts"], _text)
+        self._captions = Ragged(captions, arrays["caption_starts"], _text)
+        self._captions_of_row = arrays["captions_of_row"]
+        self._rows_of_label, self._rows_of_label_starts = arrays["rows_of_label"], arrays["rows_of_label_starts"]
 
     def __len__(self) -> int:
         return len(self.pictures)
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels have rows, or could have."""
+        return len(self._rows_of_label_starts) - 1
 
     def captions(self, row: int) -> Sequence[str]:
         """The captions of a row."""
@@ -106,11 +120,37 @@ class Index:
 
 
 def _mapped(path: Path) -> np.ndarray:
-    """A file as an array that is read where it is touched."""
-    if path.suffix == ".npy":
-        # As a plain array: memmap's own indexing is slow.
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    """The array in a .npy file, read where it is touched."""
+    # As a plain array: memmap's own indexing is slow.
+    return np.asarray(np.lib.format.open_memmap(path, mode="r"))
+
+
+def _bytes(path: Path) -> np.ndarray:
+    """The bytes of a file, read where they are touched."""
     return np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.zeros(0, np.uint8)
+
+
+def _contradiction(arrays: Mapping[str, np.ndarray], num_key_bytes: int, num_caption_bytes: int) -> str:
+    """What is wrong with the arrays of an index together, or nothing; of the large ones only the labels are read."""
+    num_rows, labels = len(arrays["pictures"]), arrays["labels"]
+    for name, values in arrays.items():
+        kinds = (PICTURE,) if name == "pictures" else (np.int32,) if name == "labels" else (np.uint64, np.int64)
+        if values.ndim != 1 or values.dtype not in kinds:
+            return f"{name}.npy has the kind {values.dtype} and the shape {values.shape}"
+    for name, num_items, end in (
+        ("label_starts", num_rows, len(labels)),
+        ("key_starts", num_rows, num_key_bytes),
+        ("captions_of_row", num_rows, len(arrays["caption_starts"]) - 1),
+        ("caption_starts", None, num_caption_bytes),
+        ("rows_of_label_starts", None, len(arrays["rows_of_label"])),
+    ):
+        starts = arrays[name]
+        if len(starts) < 1 or (num_items is not None and len(starts) != num_items + 1) or int(starts[-1]) != end:
+            return f"{name}.npy does not fit {num_rows} rows"
+    num_labels = len(arrays["rows_of_label_starts"]) - 1
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_labels:
+        return f"its labels run from {labels.min()} to {labels.max()}, expected 0 to {num_labels - 1}"
+    return ""
 
 
 class IndexWriter:
@@ -157,13 +197,13 @@ class IndexWriter:
             np.save(self.folder / f"{name}.npy", values, allow_pickle=False)
 
     def close(self) -> None:
-        """Ends the files of texts."""
+        """Closes the files of texts."""
         self.keys.file.close()
         self.captions.file.close()
 
 
 class _TextWriter:
-    """Texts one after the other into a file, with where each begins."""
+    """Writes texts to a file one after the other, and keeps where each begins."""
 
     def __init__(self, path: Path) -> None:
         self.file, self.starts = path.open("wb"), array("Q", [0])

@@ -1,4 +1,4 @@
-"""A pack, or any indexed folder of shards, as a data set: random access by row and by label, from files alone."""
+"""A pack, or any indexed folder of shards, as a data set: random access by row and by label, without loading it."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,21 +11,27 @@ from jaxtyping import Int
 from sclgan.data.packs.decode import training_pixels
 from sclgan.data.packs.folder import DATASET, read_dataset
 from sclgan.data.packs.index import Index
+from sclgan.data.packs.members import max_file_bytes, too_large
+from sclgan.data.packs.texts import as_label
+from sclgan.data.printable import printable
 from sclgan.data.types import Picture, Sample
 
 _MAX_OPEN = 64  # shards that are kept open in a process
 
 
 class Packed:
-    """One split of the folder `root`, a `Source` that takes the name of the data set in it.
+    """One split of the folder `root`, a `Source` under the name of the data set in it.
 
     Labels, keys and captions stay in mapped files, which processes share; pictures are read when they are asked for.
-    A copy that goes to another process opens the files anew.
+    A copy for another process opens the files anew.
 
     Raises:
-        FileNotFoundError: the folder, or a shard, is not there.
-        ValueError: no such split, or a file is damaged.
+        FileNotFoundError: the folder, or a shard, does not exist.
+        ValueError: there is no such split, or a file is damaged.
     """
+
+    composes = False
+    credits: Sequence[str] = ()
 
     def __init__(self, split: str, *, root: str | Path) -> None:
         self.root = Path(root)
@@ -43,8 +49,12 @@ class Packed:
         self._shards: Sequence[str] = [shard["file"] for shard in described["shards"]]
         self._open: dict[int, int] = {}
         self._where = f"{split} in {root}"
-        if len(self._index) != sum(shard["num_samples"] for shard in described["shards"]):
-            raise ValueError(f"the index of {root} has {len(self._index)} rows, {DATASET} names others: index it again")
+        num_rows, num_labels = sum(shard["num_samples"] for shard in described["shards"]), len(self.label_names)
+        if (len(self._index), self._index.num_labels) != (num_rows, num_labels):
+            raise ValueError(
+                f"{self._index.folder} has {len(self._index)} rows and {self._index.num_labels} labels, "
+                f"{self.root / DATASET} has {num_rows} and {num_labels}: index or pack the folder again"
+            )
 
     def __reduce__(self) -> tuple[object, ...]:
         return partial(Packed, root=self.root), (self.split,)
@@ -53,10 +63,10 @@ class Packed:
         return len(self._index)
 
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
-        """Row `index` with one of its captions: of the same numbers of `rng` what the packed data set returns.
+        """Row `index` with one of its captions; the same `rng` gives the crop and caption of the original data set.
 
-        `augment` crops at random and flips every other picture; without it the crop is in the middle. A pack for
-        another size is resized first, which takes several times as long.
+        `augment` crops at random and flips every other picture; without it the crop is in the middle. Pictures that
+        were packed for another size are resized first, which takes several times as long.
         """
         caption, *draws = rng.random(4).tolist()
         name = f"row {index} of {self._where}"
@@ -72,8 +82,7 @@ class Packed:
         """The label that each number or name in the shards stands for."""
         if self._numbers_are_labels:
             return {label: label for label in range(len(self.label_names))}
-        numbers: dict[int | str, int] = {int(name): i for i, name in enumerate(self.label_names) if name.isdecimal()}
-        return numbers | {name: i for i, name in enumerate(self.label_names)}
+        return {as_label(name): number for number, name in enumerate(self.label_names)}
 
     @property
     def shards(self) -> Sequence[Path]:
@@ -92,15 +101,22 @@ class Packed:
     def _read(self, index: int) -> bytearray:
         """The bytes of a picture. Reads name their place, so that processes can share the open files."""
         shard, size, offset = self._index.pictures[index].tolist()
+        if shard >= len(self._shards) or size > max_file_bytes():
+            claims = f"{too_large(size)}" if shard < len(self._shards) else f"to be in shard {shard}"
+            raise ValueError(f"{self._index.folder}: row {index} claims {claims}; {self._todo}")
         if shard not in self._open:
             if len(self._open) >= _MAX_OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
             self._open[shard] = os.open(self.root / self._shards[shard], os.O_RDONLY)
+        if offset + size > os.fstat(self._open[shard]).st_size:
+            raise ValueError(f"{self.root / printable(self._shards[shard])} is cut off: {self._todo}")
         content = bytearray(size)
-        if os.preadv(self._open[shard], [content], offset) < size:
-            path = self.root / self._shards[shard]
-            raise ValueError(f"{path} is cut off: `sclgan data verify {self.root}` says what else is wrong")
+        os.preadv(self._open[shard], [content], offset)
         return content
+
+    @property
+    def _todo(self) -> str:
+        return f"`sclgan data verify {self.root}` says what else is wrong"
 
     def __del__(self) -> None:
         for descriptor in getattr(self, "_open", {}).values():

@@ -1,10 +1,8 @@
-"""WebDataset shards: tar files in which the files of one sample lie side by side and share a name.
+"""WebDataset shards: tar files in which the files of one sample are side by side and share a name.
 
 000000007.jpg    the picture (jpg, jpeg, png or webp)
 000000007.json   {"key": ..., "captions": [...], "labels": [...]}; "caption", "text" and "label" are read too
 000000007.txt    a caption, where the JSON has none; 000000007.cls a label: as img2dataset and others write them
-
-Nothing is ever extracted, so that names, links and devices in a stranger's file can do no harm.
 """
 
 import hashlib
@@ -12,25 +10,23 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from sclgan.data.sets.photographs import usable
+from sclgan.data.packs.members import MAX_TEXT, PICTURES, TEXTS, Member, max_file_bytes, members_of_file, too_large
+from sclgan.data.packs.texts import Texts, read_texts
+from sclgan.data.printable import printable
 from sclgan.data.types import Sample
 
-PICTURES = ("jpg", "jpeg", "png", "webp")
-_TEXTS = ("json", "txt", "cls")
-_MAX_TEXT = 2**20  # bytes; a caption is no book
-_MAX_PICTURE = 2**28  # bytes
-_NAME = re.compile(r"(?P<key>(?:.*/)?[^/.]+)\.(?P<ending>[^/]+)")  # up to the first dot, as webdataset reads names
-_BLOCK = 512  # bytes: a tar file is made of such
+_NAME = re.compile(r"(?P<key>(?:.*/)?[^/.]+)\.(?P<ending>[^/]+)", re.DOTALL)
+_MAX_ENDINGS = 5  # that are named of those that are not read
 
 
 @dataclass(frozen=True)
 class Row:
-    """A sample in a shard: where the picture's bytes are, and what is true of it."""
+    """A sample in a shard: where the bytes of its picture are, and what its texts say."""
 
     key: str
     offset: int
@@ -41,135 +37,149 @@ class Row:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a shard holds, and what was left out of it."""
+    """The contents of a shard. `problems` are samples that are left out, `notes` anything else that is not used."""
 
     rows: list[Row]
     problems: list[str]
+    notes: list[str]
     num_bytes: int
     sha256: str
 
 
 def scan(path: Path) -> Scan:
-    """Reads a shard from end to end; of the samples with problems it says so and leaves them out.
+    """Reads a shard from end to end; samples with problems are named and left out.
 
     Raises:
-        ValueError: it is no tar file, compressed, truncated or damaged; the message says where.
+        ValueError: it is not a tar file, compressed, truncated or damaged; the message says where.
     """
     rows: list[Row] = []
     problems: list[str] = []
-    for name, files, strange in _samples(path):
-        problems += [f"{path.name}: {one}" for one in strange]
+    unused = Unused()
+    for group in groups(members_of_file(path), unused):
+        problems += [f"{path.name}: {problem}" for problem in group.problems]
+        if not group.files:
+            continue
         try:
-            if files:
-                rows.append(_row(name, files))
+            picture, texts = sample_of(group, unused)
+            rows.append(Row(texts.key, picture.offset, picture.size, texts.captions, texts.labels))
+        except LeftOutError:
+            pass
         except ValueError as error:
-            problems.append(f"{path.name}: {name}: {error}")
+            problems.append(f"{path.name}: {printable(group.name)}: {error}")
     with path.open("rb") as file:
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
-    return Scan(rows, problems, path.stat().st_size, checksum)
+    return Scan(rows, problems, [f"{path.name}: {note}" for note in unused.notes()], path.stat().st_size, checksum)
 
 
-File = tuple[int, int, bytes]
-"""Offset and size in the shard, and the content where it is text."""
+@dataclass
+class Group:
+    """The files of one name in a shard by their ending, in lower case, and what is wrong with them.
+
+    `is_beside` says that the name has a dot of its own and a sample of the name up to there comes before it.
+    """
+
+    name: str
+    files: dict[str, Member] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    is_beside: bool = False
 
 
-def _samples(path: Path) -> Iterator[tuple[str, dict[str, File], list[str]]]:
-    """Name, files by their ending, and complaints, of each run of files with one name."""
-    current = ""
-    files: dict[str, File] = {}
-    strange: list[str] = []
-    for info, content in _members(path):
-        if not info.isreg() or info.issparse():
-            strange.append(f"{info.name} is no plain file and is left out")
+@dataclass
+class Unused:
+    """Counts of what a shard holds and is not used: files by their ending, texts by a description."""
+
+    files: Counter[str] = field(default_factory=Counter)
+    texts: Counter[str] = field(default_factory=Counter)
+
+    def notes(self) -> list[str]:
+        """A line for each kind."""
+        lines = [f"{count:,} {what}" for what, count in self.texts.items()]
+        if self.files:
+            kinds = [f"{printable(ending)} ({count:,})" for ending, count in self.files.most_common(_MAX_ENDINGS)]
+            more = f" and {len(self.files) - _MAX_ENDINGS:,} more kinds" if len(self.files) > _MAX_ENDINGS else ""
+            lines.append(
+                f"{self.files.total():,} files are not read, with {', '.join(kinds)}{more}: names end at their first "
+                f"dot, known endings are {', '.join(PICTURES + TEXTS)}"
+            )
+        return lines
+
+
+class LeftOutError(ValueError):
+    """Files beside a sample do not make up one of their own; they are counted."""
+
+
+def groups(members: Iterable[Member], unused: Unused) -> Iterator[Group]:
+    """The samples of a shard. Names are cut at their first dot, as WebDataset does, so that 7.seg.png belongs to 7.
+
+    Where that leaves an unknown ending and the last dot a known one, as in "22.05.jpg", the files that share the name
+    up to the last dot are a group as well: no two samples become one.
+    """
+    first, last = Group(""), Group("")  # by the first dot, and by the last
+    for member in members:
+        parts = _NAME.fullmatch(member.name)
+        if not member.is_plain:
+            first.problems.append(f"{printable(member.name)} is not a plain file and is left out")
             continue
-        parts = _NAME.fullmatch(info.name)
         if parts is None:
-            continue  # a file beside the samples, such as a README
-        if parts["key"] != current:
-            yield current, files, strange
-            current, files, strange = parts["key"], {}, []
+            unused.files["no ending"] += 1
+            continue
         ending = parts["ending"].lower()
-        if ending in files:
-            strange.append(f"{info.name} is there twice; the first is taken")
+        if parts["key"] != first.name:
+            yield from (group for group in (first, last) if group.files or group.problems)
+            first, last = Group(parts["key"]), Group("")
+        group = first
+        if ending not in PICTURES + TEXTS:
+            name, _, ending = member.name.rpartition(".")
+            ending = ending.lower()
+            if ending not in PICTURES + TEXTS:
+                unused.files[f".{parts['ending']}"] += 1
+                continue
+            if name != last.name:
+                if last.files:
+                    yield last
+                last = Group(name, is_beside=bool(first.files))
+            group = last
+        if ending in group.files:
+            group.problems.append(f"{printable(member.name)} is there twice; the first is taken")
         else:
-            files[ending] = (info.offset_data, info.size, content)
-    yield current, files, strange
+            group.files[ending] = member
+    yield from (group for group in (first, last) if group.files or group.problems)
 
 
-def _members(path: Path) -> Iterator[tuple[tarfile.TarInfo, bytes]]:
-    """The members of a tar file with the content of the short texts among them."""
-    length = path.stat().st_size
-    try:
-        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            while (info := tar.next()) is not None:
-                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them
-                if info.size < 0 or info.offset_data + info.size > length or tar.offset <= info.offset:
-                    raise ValueError(f"{info.name} claims {info.size} bytes from byte {info.offset_data} on")
-                content = b""
-                if info.isreg() and info.name.lower().endswith(_TEXTS) and info.size <= _MAX_TEXT:
-                    file.seek(info.offset_data)
-                    content = file.read(info.size)
-                yield info, content
-            file.seek(tar.offset)
-            if file.read(_BLOCK).strip(b"\0"):  # tarfile takes a broken header for the end
-                raise ValueError(f"what begins at byte {tar.offset} is no tar header")
-    except (tarfile.TarError, ValueError, EOFError, OverflowError) as error:
-        packed = " (a compressed file cannot be read at random: unpack it to .tar)" if path.suffix != ".tar" else ""
-        raise ValueError(f"{path} is damaged or no tar file: {error}{packed}; get or pack it again") from error
-
-
-def _row(name: str, files: Mapping[str, File]) -> Row:
-    """A sample of its files.
+def sample_of(group: Group, unused: Unused) -> tuple[Member, Texts]:
+    """The picture and the texts of a group; what is not used of them is added to `unused`.
 
     Raises:
+        LeftOutError: its files stand beside a sample, and are none; they were counted.
         ValueError: it lacks something, or something in it is not what it should be.
     """
-    ending = next((ending for ending in PICTURES if ending in files), None)
+    try:
+        picture, texts = _checked(group)
+    except ValueError as error:
+        if group.is_beside:
+            prefix = group.name.rpartition("/")[2].partition(".")[2]
+            unused.files.update(f".{prefix}.{ending}" for ending in group.files)
+            raise LeftOutError from error
+        raise
+    unused.texts.update(texts.left_out)
+    others = [ending for ending in group.files if ending in PICTURES and group.files[ending] is not picture]
+    unused.files.update(f"a second picture (.{ending})" for ending in others)
+    return picture, texts
+
+
+def _checked(group: Group) -> tuple[Member, Texts]:
+    ending = next((ending for ending in PICTURES if ending in group.files), None)
     if ending is None:
-        raise ValueError(f"no picture beside {', '.join(sorted(files))}; known are {', '.join(PICTURES)}")
-    for text in _TEXTS:
-        if text in files and files[text][1] > _MAX_TEXT:
-            raise ValueError(f"its .{text} has {files[text][1]:,} bytes; at most {_MAX_TEXT:,} are read")
-    texts = {text: files[text][2] for text in _TEXTS if text in files}
-    key, captions, labels = said(name, texts)
-    offset, size, _ = files[ending]
-    if size > _MAX_PICTURE:
-        raise ValueError(f"its .{ending} has {size:,} bytes; at most {_MAX_PICTURE:,} are read")
-    return Row(key, offset, size, captions, labels)
-
-
-def said(name: str, files: Mapping[str, bytes]) -> tuple[str, tuple[str, ...], tuple[int | str, ...]]:
-    """Key, captions and labels that a sample's .json, .txt and .cls give; captions without a word are left out.
-
-    Raises:
-        ValueError: no caption is left, or a file or field is not what it should be.
-    """
-    try:
-        content: Any = json.loads(files["json"]) if "json" in files else {}
-        text = files["txt"].decode() if "txt" in files else None
-        label = files["cls"].decode().strip() if "cls" in files else None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"its texts are not JSON in UTF-8 ({error})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"its .json holds no object but {str(content)[:40]!r}")
-    captions = content.get("captions", content.get("caption", content.get("text", text)))
-    captions = [captions] if isinstance(captions, str) else [] if captions is None else captions
-    if not isinstance(captions, list) or not all(isinstance(one, str) for one in captions):
-        raise ValueError(f"its caption is {str(captions)[:40]!r}; expected a text, or a list of them")
-    kept, _ = usable(captions)
-    if not kept:
-        raise ValueError("it has no caption with a word")
-    labels = content.get("labels", content.get("label", int(label) if label and label.isdecimal() else label))
-    labels = labels if isinstance(labels, list) else [] if labels is None else [labels]
-    if not all(isinstance(one, str) or (type(one) is int and one >= 0) for one in labels):
-        raise ValueError(f"its labels are {str(labels)[:40]!r}; expected names or numbers from 0 on")
-    key = content.get("key", name)
-    key = key if isinstance(key, str) and key else name
-    try:
-        "".join([key, *kept, *map(str, labels)]).encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"its texts hold half a character ({error})") from error
-    return key, kept, tuple(dict.fromkeys(labels))
+        found = ", ".join(f".{ending}" for ending in sorted(group.files))
+        raise ValueError(f"no picture beside {found or 'it'}; known are {', '.join(PICTURES)}")
+    texts = {text: group.files[text] for text in TEXTS if text in group.files}
+    for text, member in texts.items():
+        if member.size > MAX_TEXT:
+            raise ValueError(f"its .{text} has {member.size:,} bytes; at most {MAX_TEXT:,} are read")
+    picture = group.files[ending]
+    if picture.size > max_file_bytes():
+        raise ValueError(f"its .{ending} has {too_large(picture.size)}")
+    return picture, read_texts(group.name, {text: member.content for text, member in texts.items()})
 
 
 def write_shard(path: Path, samples: Sequence[tuple[int, Sample]]) -> None:
@@ -186,4 +196,5 @@ def write_shard(path: Path, samples: Sequence[tuple[int, Sample]]) -> None:
 
 
 def is_png(content: bytes) -> bool:
+    """Whether a file is a PNG, by its first bytes."""
     return content.startswith(b"\x89PNG\r\n\x1a\n")

@@ -1,12 +1,12 @@
-"""Batches of same-label pairs from shards that are read in a stream, for data that fit no disk.
+"""Batches of same-label pairs from shards that are read in a stream, for data that fit on no disk.
 
-The shards are WebDataset's, on a disk or behind a URL, and its library reads them. Nothing is read at random, so that
-partners come out of a bounded buffer; docs/large-data.md has the arithmetic of what that costs.
+The shards are WebDataset's, on a disk or behind a URL that its library opens. Nothing is read at random, so partners
+come from a bounded buffer; docs/large-data.md has the arithmetic of the cost.
 """
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -17,12 +17,15 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from sclgan.data.captions import thinned
 from sclgan.data.labels import LabelRule
 from sclgan.data.packs.decode import training_pixels
+from sclgan.data.packs.members import Member, members_of_stream
 from sclgan.data.packs.read import Packed
-from sclgan.data.packs.shards import PICTURES, said
+from sclgan.data.packs.shards import LeftOutError, Unused, groups, sample_of
+from sclgan.data.packs.texts import Texts
 from sclgan.data.pairs import Pictures
+from sclgan.data.printable import printable
 from sclgan.data.types import Batch, Captions, Picture
 from sclgan.distributed import own_rows, rank, world_size
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 try:
     import webdataset
@@ -34,9 +37,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class Item:
-    """A sample in the buffer. `places` is where it stands among those of each of its labels."""
+    """A sample in the buffer. `origin` is its shard and its byte there, the same in every epoch; `places` are
+    its positions among the samples of each of its labels."""
 
     number: int
+    origin: tuple[str, int]
     image: bytes
     captions: Sequence[str]
     labels: Sequence[int]
@@ -47,21 +52,21 @@ class Streamed:
     """Batches of pairs as `PairedBatches` makes them, from shards read in a random order, one after the other.
 
     Each worker of each rank reads its own share of the shards of an epoch and has a buffer of `buffer_size` samples, as
-    files. An anchor is drawn from the newer half of it, each sample once an epoch; the pair's label is drawn among the
-    anchor's that another sample in the buffer has, with weights 1 / how often they were seen; its partner is uniform
-    over those others. Without one the anchor is paired with itself.
+    files. Anchors are drawn from the newer half of it, each sample once per epoch. The pair's label is drawn among the
+    anchor's labels that another sample in the buffer has, with weights 1 / how often they were seen; the partner is
+    uniform over those other samples. Without one the anchor is paired with itself.
 
-    `source` is a pack of the same data, or of a part of it, that is at hand: its labels number those of the stream,
-    and an epoch counts as many steps as it has rows. The order is a function of the seed, the step where a run began,
-    ranks and workers; a run that continues sees another order than one that was never interrupted.
+    `source` is a pack of the same data, or of a part of it: its labels number those of the stream, and an epoch has as
+    many pictures as it has rows. The order is a function of the seed, the step where a run began, ranks and workers; a
+    run that continues sees another order than one that was never interrupted.
 
     `urls` is in WebDataset's notation, such as "https://server/train-{000000..000999}.tar" or "pipe:command ...",
     which runs the command. `label_rule` may be "shared", which is described above, or "itself"; `thin_to` is that of
     `PairedBatches`.
 
     Raises:
-        ValueError: the webdataset library is not installed, a number is too small, the label rule is another, or it is
-            more than one view of data without labels.
+        ValueError: the webdataset library is not installed, a number is too small, the label rule is another, or the
+            data have no labels and there is more than one view.
     """
 
     def __init__(
@@ -96,15 +101,15 @@ class Streamed:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps that show as many pictures as `source` has, all views counted, rounded up."""
+        """Steps that show as many pictures as `source` has, counting all views, rounded up."""
         return -(-len(self.source) // (self.batch_size * self.num_views))
 
     def from_step(self, step: int) -> Dataset[Batch]:
-        """The batches of a run that begins after `step`, without an end; for a `DataLoader` with batch_size=None."""
+        """The endless batches of a run that begins after `step`, for a `DataLoader` with batch_size=None."""
         return _Batches(self, step)
 
     def batches(self, start: int) -> Iterator[Batch]:
-        """The share of these batches that is due to this worker of this rank."""
+        """This worker's share of these batches, with the rows of this rank."""
         info = get_worker_info()
         worker, num_workers = (info.id, info.num_workers) if info is not None else (0, 1)
         place, num_places = rank() * num_workers + worker, world_size() * num_workers
@@ -113,7 +118,7 @@ class Streamed:
                 f"{len(self.urls)} shards cannot be divided among {num_places} processes that read: "
                 "take fewer workers, or smaller shards"
             )
-        rng = numpy_generator(self.seed, start, place)
+        rng = numpy_generator(Stream.STREAM, self.seed, start, place)
         buffer = PairBuffer(self._items(start, place, num_places), self.buffer_size)
         own = range(self.batch_size)[own_rows(self.batch_size)]
         while True:
@@ -133,7 +138,7 @@ class Streamed:
             try:
                 pictures = [self._picture(item, rng) for item in (anchor, *partners)]
             except ValueError as error:
-                log.warning("left out: %s", error)
+                _warn_left_out(error)
                 continue
             for view, picture in zip(views, pictures, strict=True):
                 view.append(picture)
@@ -145,7 +150,10 @@ class Streamed:
 
     def _picture(self, item: Item, rng: np.random.Generator) -> Picture:
         caption, *draws = rng.random(4).tolist()
-        pixels = training_pixels(bytearray(item.image), self.image_size, draws, name=f"sample {item.number}")
+        url, offset = item.origin
+        pixels = training_pixels(
+            bytearray(item.image), self.image_size, draws, name=f"{url}, picture at byte {offset:,}"
+        )
         text = item.captions[int(caption * len(item.captions))]
         return Picture(pixels, text if self.thin_to is None else thinned(text, self.thin_to, rng))
 
@@ -155,20 +163,24 @@ class Streamed:
         number = 0
         for epoch in range(2**31):
             before = number
-            order = numpy_generator(self.seed, start, epoch).permutation(len(self.urls))
+            order = numpy_generator(Stream.SHARD_ORDER, self.seed, start, epoch).permutation(len(self.urls))
             urls = [self.urls[shard] for shard in order[place::num_places]]
             for url in urls:
-                for sample in _samples(url):
-                    item = _item(number, sample, label_of)
-                    if item is not None:
-                        number += 1
-                        yield item
+                unused = Unused()
+                for picture, texts in _samples(url, unused):
+                    labels = [label_of[label] for label in texts.labels if label in label_of]
+                    if len(labels) < len(texts.labels):
+                        unused.texts["labels that the pack does not have"] += len(texts.labels) - len(labels)
+                    yield Item(number, (url, picture.offset), picture.content, texts.captions, labels)
+                    number += 1
+                for note in unused.notes() if epoch == 0 else ():
+                    _warn_left_out(f"{url}: {note}")
             if number == before:
                 raise ValueError(f"none of {len(urls)} shards holds a sample that can be read, as {urls[0]}")
 
 
 class _Batches(IterableDataset[Batch]):
-    """What a `DataLoader` copies to its workers."""
+    """The batches as a `DataLoader` copies them to its workers."""
 
     def __init__(self, stream: Streamed, start: int) -> None:
         self.stream, self.start = stream, start
@@ -177,40 +189,37 @@ class _Batches(IterableDataset[Batch]):
         return self.stream.batches(self.start)
 
 
-def _samples(url: str) -> Iterator[Mapping[str, object]]:
-    """The samples of a shard as webdataset reads them; what is damaged is named and left out."""
-    tariterators = webdataset.tariterators
+def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
+    """Picture and texts of the samples of a shard; what is damaged is named and left out, with what follows it
+    where that cannot be found."""
     try:
         with closing(webdataset.gopen(url)) as file:
-            files = tariterators.tar_file_expander([{"url": url, "stream": file}], handler=_left_out)
-            yield from tariterators.group_by_keys(files, handler=_left_out)
+            for group in groups(members_of_stream(file), unused):
+                for problem in group.problems:
+                    _warn_left_out(f"{url}: {problem}")
+                if not group.files:
+                    continue
+                try:
+                    sample = sample_of(group, unused)
+                except LeftOutError:
+                    continue
+                except ValueError as error:
+                    _warn_left_out(f"{url}: {group.name}: {error}")
+                    continue
+                yield sample
     except (OSError, ValueError) as error:
-        _left_out(error)
+        _warn_left_out(f"{url}: {error}")
 
 
-def _left_out(error: Exception) -> bool:
-    """Tells webdataset to go on after an error."""
-    log.warning("left out: %s", " ".join(str(error).split()))
-    return True
-
-
-def _item(number: int, sample: Mapping[str, object], label_of: Mapping[int | str, int]) -> Item | None:
-    files = {ending: content for ending, content in sample.items() if isinstance(content, bytes)}
-    ending = next((ending for ending in PICTURES if ending in files), None)
-    try:
-        if ending is None:
-            raise ValueError(f"no picture beside {', '.join(sorted(files))}")
-        _, captions, labels = said(str(sample["__key__"]), files)
-        return Item(number, files[ending], captions, [label_of[label] for label in labels if label in label_of])
-    except ValueError as error:
-        log.warning("left out: %s in %s: %s", sample["__key__"], sample["__url__"], error)
-        return None
+def _warn_left_out(what: object) -> None:
+    log.warning("left out: %s", printable(" ".join(str(what).split())))
 
 
 class PairBuffer:
     """A bounded number of samples of a stream: the newer half are anchors to come, the older half were anchors.
 
-    Both halves serve as partners.
+    Both halves serve as partners. At the end of an epoch a sample of the next may enter before its copy has left; the
+    two are one picture and never partners.
     """
 
     def __init__(self, items: Iterator[Item], size: int) -> None:
@@ -218,10 +227,11 @@ class PairBuffer:
         self._fresh: list[Item] = []
         self._used: deque[Item] = deque()
         self._of_label: dict[int, list[Item]] = {}
+        self._of_origin: dict[tuple[str, int], list[Item]] = {}
         self._seen: Counter[int] = Counter()
 
     def anchor(self, rng: np.random.Generator) -> Item:
-        """A sample that was no anchor yet, uniformly among the newer half."""
+        """A sample that was no anchor yet, uniform over the newer half."""
         while len(self._fresh) < self._half:
             self._enter(next(self._items))
         place = int(rng.integers(len(self._fresh)))
@@ -236,17 +246,25 @@ class PairBuffer:
         """The label of the anchor's pairs, None if it has none, and its partners; the anchor itself if alone."""
         if not anchor.labels:
             return None, [anchor] * num
-        shared = [label for label in anchor.labels if len(self._of_label[label]) > 1]
+        copies = self._of_origin[anchor.origin]
+        shared = [label for label in anchor.labels if len(self._of_label[label]) > len(copies)]
         if not shared:
             return anchor.labels[0], [anchor] * num
         weights = np.array([1 / self._seen[label] for label in shared])
         label = shared[int(rng.choice(len(shared), p=weights / weights.sum()))] if len(shared) > 1 else shared[0]
-        others = self._of_label[label]
-        drawn = [int(rng.integers(len(others) - 1)) for _ in range(num)]
-        return label, [others[one + (one >= anchor.places[label])] for one in drawn]
+        members = self._of_label[label]
+        own_places = sorted(copy.places[label] for copy in copies)
+        partners = []
+        for _ in range(num):
+            place = int(rng.integers(len(members) - len(copies)))
+            for own_place in own_places:
+                place += place >= own_place
+            partners.append(members[place])
+        return label, partners
 
     def _enter(self, item: Item) -> None:
         self._fresh.append(item)
+        self._of_origin.setdefault(item.origin, []).append(item)
         for label in item.labels:
             members = self._of_label.setdefault(label, [])
             item.places[label] = len(members)
@@ -254,6 +272,10 @@ class PairBuffer:
             self._seen[label] += 1
 
     def _leave(self, item: Item) -> None:
+        copies = self._of_origin[item.origin]
+        copies.remove(item)
+        if not copies:
+            del self._of_origin[item.origin]
         for label, place in item.places.items():
             last = self._of_label[label].pop()
             if last is not item:

@@ -1,12 +1,13 @@
 """Packing: a data set's pictures, cropped and resized once for a training size, in shards with an index.
 
 OUT/train-000000.tar ...      shards, written by several processes, each whole or absent
-OUT/packing/                  what is done so far; gone when all is
+OUT/packing/                  the plan, and a record of each shard that is done; removed at the end
 """
 
 import io
 import json
 import logging
+import re
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,11 @@ from typing import Any, Protocol, runtime_checkable
 
 import PIL
 
-from sclgan.data.packs.folder import DATASET, Damaged, read_dataset, write_folder
+from sclgan.data.images import is_shown_as_stored
+from sclgan.data.packs.folder import DATASET, PACKING, Damaged, read_dataset, write_folder
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
-from sclgan.data.sets.photographs import decoded_bytes, margin, resized
+from sclgan.data.sets.photographs import decoded, margin, resized
 from sclgan.data.types import Sample
 from sclgan.files import replaced, write_atomically
 
@@ -27,14 +29,15 @@ log = logging.getLogger(__name__)
 
 QUALITY = 90  # of JPEG; docs/large-data.md compares
 _CHROMA = "4:2:0"
+_PART = re.compile(r"\..+\.\d+\.partial")  # as `files.replaced` calls what it writes
 
 NOTES = {
-    "cub": "CUB-200-2011: for research and education alone, the photographs belong to their takers; "
+    "cub": "CUB-200-2011: for research and education only, the rights to the photographs are their photographers'; "
     "https://www.vision.caltech.edu/datasets/cub_200_2011/",
     "coco": "COCO: annotations CC-BY-4.0, the photographs under Flickr's terms of use; https://cocodataset.org/#termsofuse",
     "emoji": "drawings under CC-BY-4.0, Apache-2.0 and MIT; EMOJI_ATTRIBUTION.md in the package names their makers",
 }
-"""Source and licence of the data sets by name; a pack repeats them."""
+"""Source and licence of the data sets by name; they are repeated in a pack."""
 
 
 @runtime_checkable
@@ -53,7 +56,7 @@ class Packable(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides the content of a split's shards; an interrupted packing is continued under the same plan alone."""
+    """Everything that decides the content of a split's shards; an interrupted packing continues only under its plan."""
 
     name: str
     split: str
@@ -76,13 +79,13 @@ def pack(
     damaged: Damaged = "fail",
     num_workers: int = 0,
 ) -> list[str]:
-    """Packs the splits of a data set for training at `size` pixels; what an interrupted call packed is kept.
+    """Packs the splits of a data set for training at `size` pixels; an interrupted call is continued.
 
     A picture is cropped about its bounding box and its shorter side reduced to `margin(size)`, from which training
     crops; it is never enlarged, and a JPEG that needs neither is taken as it is. PNG stays PNG, everything else becomes
     JPEG. Damaged pictures end the packing, or with damaged="skip" are left out; finished shards stay in both cases.
 
-    Returns what was left out, a line each.
+    Returns what was left out, one line each.
 
     Raises:
         ValueError: a picture is damaged, or the folder holds something else.
@@ -121,28 +124,67 @@ def pack(
     }
     shards = {split: [out / record["file"] for record in of_split] for split, of_split in records.items()}
     names = {source.split: source.label_names for source in sources}
-    write_folder(out, shards, about, names, "fail", num_workers)
-    shutil.rmtree(out / "packing")
-    return list(about["left_out"])
+    left_out = write_folder(out, shards, about, names, "fail", num_workers)
+    _remove_records(out / PACKING)
+    return left_out
 
 
 def _claim(out: Path, described: Sequence[Mapping[str, Any]]) -> None:
-    """Makes `out` the folder of these plans, or checks that it is, and removes what a killed packing left half."""
-    path = out / "packing" / "plan.json"
+    """Makes `out` the folder of these plans, or checks that it is, and removes what a killed packing left half.
+
+    A folder that holds nothing, or only the beginning of a packing that did not write its plan, becomes that of these.
+    """
+    path = out / PACKING / "plan.json"
     if path.exists():
-        if json.loads(path.read_bytes()) != described:
+        if _json(path) != described:
             raise ValueError(f"{out} holds an unfinished pack of something else: give another --out, or remove it")
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f"{out} is not empty and holds no pack: give another --out")
-    else:
+    elif out.exists() and (not out.is_dir() or not _is_empty(out)):
+        raise ValueError(f"{out} is not empty and does not hold a pack: give another --out")
+    for folder in (out, out / PACKING):
+        _remove_parts(folder)
+    if not path.exists():
         write_atomically(path, json.dumps(described).encode())
-    for half in (*out.glob(".*.partial"), *(out / "packing").glob(".*.partial")):
-        half.unlink()
+
+
+def _is_empty(out: Path) -> bool:
+    """Whether a folder holds nothing but the parts of files that a killed process was writing into it."""
+    inside = [*out.iterdir()]
+    if out / PACKING in inside and not (out / PACKING).is_symlink() and (out / PACKING).is_dir():
+        inside.remove(out / PACKING)
+        inside += (out / PACKING).iterdir()
+    return all(_PART.fullmatch(path.name) for path in inside)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Removes what a killed process left half-written in a folder of a pack."""
+    for path in folder.glob(".*.partial"):
+        if _PART.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _remove_records(folder: Path) -> None:
+    """Removes the records of a packing, and their folder unless something else is in it."""
+    for path in (*folder.glob("*.tar.json"), folder / "plan.json"):
+        path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _json(path: Path) -> Any:
+    """The content of a record of a packing.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}): remove it and repeat the command") from error
 
 
 @dataclass(frozen=True)
 class _Work:
-    """What a process needs to pack any shard."""
+    """Everything that a process needs to pack any shard."""
 
     source: Packable
     plan: Plan
@@ -158,30 +200,30 @@ def _pack_split(source: Packable, plan: Plan, out: Path, num_workers: int) -> li
         records.append(record)
         num_new += record["num_samples"] if record["is_new"] else 0
         log.info(
-            "packed %s, %s: %d of %d shards, %.0f pictures a second",
+            "packed %s, %s: %d of %d shards, %.0f pictures per second",
             *(plan.name, plan.split, len(records), len(numbers), num_new / (time.monotonic() - began)),
         )
     return records
 
 
 def _pack_shard(work: _Work, number: int) -> dict[str, Any]:
-    """Packs a shard, unless that is done, and returns its record."""
+    """Packs a shard, unless it is done, and returns its record."""
     plan, file = work.plan, f"{work.plan.split}-{number:06d}.tar"
-    done = work.out / "packing" / f"{file}.json"
+    done = work.out / PACKING / f"{file}.json"
     if done.exists():
-        record: dict[str, Any] = json.loads(done.read_bytes())
+        record = _json(done)
         path = work.out / file
-        if path.exists() and path.stat().st_size == record["bytes"]:
+        if isinstance(record, dict) and path.exists() and path.stat().st_size == record.get("bytes"):
             return record | {"is_new": False}
     rows = range(number * plan.samples_per_shard, min((number + 1) * plan.samples_per_shard, plan.num_rows))
     samples, left_out, original_bytes = [], [], 0
     for row in rows:
-        sample = work.source.sample(row)
         try:
+            sample = work.source.sample(row)
             packed = replace(sample, image=_packed_picture(sample, plan), box=None)
         except ValueError as error:
             if plan.damaged == "fail":
-                raise ValueError(f"{error}; or leave such out with --damaged skip") from error
+                raise ValueError(f"{error}; --damaged skip leaves such pictures out") from error
             left_out.append(str(error))
             continue
         original_bytes += len(sample.image)
@@ -202,11 +244,14 @@ def _pack_shard(work: _Work, number: int) -> dict[str, Any]:
 
 def _packed_picture(sample: Sample, plan: Plan) -> bytes:
     """The picture of a sample as it is stored in a pack."""
-    image = decoded_bytes(sample.image, sample.box, name=f"{plan.name}, {plan.split}: {sample.key}")
+    name = f"{plan.name}, {plan.split}: {sample.key}"
+    image = decoded(sample.image, sample.box, name=name, as_stored=sample.as_stored)
     shorter = margin(plan.image_size)
     fits = min(image.size) <= shorter
     png = is_png(sample.image)
-    if fits and sample.box is None and (png or sample.image.startswith(b"\xff\xd8")):
+    # A pack is read as a viewer shows it: a picture that is not read in this way is written anew.
+    as_shown = not sample.as_stored or is_shown_as_stored(sample.image, name=name)
+    if fits and sample.box is None and as_shown and (png or sample.image.startswith(b"\xff\xd8")):
         return sample.image
     if not fits:
         image = resized(image, shorter)

@@ -56,6 +56,8 @@ class Coco:
     """
 
     name = "coco"
+    composes = False
+    credits: Sequence[str] = ()
     several_labels = True
     needed_files = staticmethod(needed_files)
 

@@ -62,6 +62,8 @@ class Cub:
     """
 
     name = "cub"
+    composes = False
+    credits: Sequence[str] = ()
     unseen_split = "test"
     needed_files = staticmethod(needed_files)
 

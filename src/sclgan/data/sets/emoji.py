@@ -122,6 +122,11 @@ class Collection:
         """Creators, links, licences and changes made, as Markdown; to be shown wherever the pictures are."""
         return self._archive["ATTRIBUTION.md"].decode()
 
+    @property
+    def credits(self) -> Sequence[str]:
+        """The creators of the drawings, each with licence and link."""
+        return tuple(f"{maker.creator} ({maker.licence}, {maker.link})" for maker in self.makers)
+
     def sprite_image(self, concept: Concept, drawing: Drawing) -> Image.Image:
         """The drawing as an RGBA picture of 64 x 64 pixels. It is shared: do not write to it."""
         if concept.code not in self._sprites:
@@ -160,6 +165,7 @@ class Emoji:
 
     name = "emoji"
     unseen_split = "unseen"
+    composes = True
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
@@ -177,6 +183,11 @@ class Emoji:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def credits(self) -> Sequence[str]:
+        """The creators of the drawings, each with licence and link."""
+        return collection().credits
 
     @cached_property
     def words(self) -> tuple[Words, ...]:

@@ -1,9 +1,9 @@
-"""What the data sets of photographs share: decoding, the crop and flip of training, captions, missing files.
+"""Photographs of the data sets: decoding, the crop and flip of training, captions, missing files.
 
 The transform is that of AttnGAN's, DM-GAN's and SSA-GAN's codes (Xu et al. 2018; Zhu et al. 2019; Liao et al. 2022).
 """
 
-import io
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,61 +14,66 @@ import torch
 from jaxtyping import UInt8
 from PIL import Image
 
+from sclgan.data import images
 from sclgan.data.captions import words_of
 from sclgan.data.types import Picture, Sample
+
+_MAX_RESIZED = 2**24  # pixels; longer pictures are resized only where they are seen
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One row: a file with what is true of it. `box` is its bounding box (left, top, width, height), or None."""
+    """One row: a file with its captions.
+
+    `box` is its bounding box (left, top, width, height) in stored pixels, or None. `as_stored` is that of
+    `images.decode`: the published data sets are read as the reference codes read them.
+    """
 
     path: Path
     captions: tuple[str, ...]
     box: tuple[int, int, int, int] | None = None
+    as_stored: bool = True
 
     def picture(self, size: int, rng: np.random.Generator, *, augment: bool) -> Picture:
-        """The photograph as `size` x `size` pixels with one of its captions, each as likely.
+        """The photograph as `size` x `size` pixels with one of its captions, each equally likely.
 
-        The caption does not depend on `size` or `augment`, and always four numbers are drawn: what is drawn after it
-        from `rng` does not depend on them either.
+        The caption does not depend on `size` or `augment`, and four numbers are always drawn, so that what is drawn
+        from `rng` afterwards does not depend on them either.
         """
         caption, *draws = rng.random(4).tolist()
-        pixels = framed(decoded(self.path, self.box), size, draws if augment else None)
+        image = decoded(self.path, self.box, as_stored=self.as_stored)
+        pixels = framed(image, size, draws if augment else None)
         return Picture(pixels, self.captions[int(caption * len(self.captions))])
 
     def sample(self, labels: tuple[int, ...], split: str, key: str) -> Sample:
         """The file as it is, for packing."""
-        return Sample(self.path.read_bytes(), self.captions, labels, split, key, self.box)
+        content = images.read_content(self.path)
+        return Sample(content, self.captions, labels, split, key, self.box, self.as_stored)
 
 
-def decoded(path: Path, box: tuple[int, int, int, int] | None = None) -> Image.Image:
-    """A picture file in RGB; with a bounding box, what `around` leaves of it.
+def decoded(
+    file: Path | bytes,
+    box: tuple[int, int, int, int] | None = None,
+    *,
+    name: str | None = None,
+    as_stored: bool = False,
+) -> Image.Image:
+    """A picture file, or the content of one, in RGB; with a bounding box, the part that `around` leaves.
+
+    `as_stored` is that of `images.decode`; with a box it is always taken as stored.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is truncated or no picture, or the box lies outside; the message names the file.
+        ValueError: it is damaged, not a picture or too large, or the box lies outside it; the message names the file.
     """
-    return decoded_bytes(path.read_bytes(), box, name=str(path))
-
-
-def decoded_bytes(content: bytes, box: tuple[int, int, int, int] | None = None, *, name: str) -> Image.Image:
-    """The content of a picture file in RGB; with a bounding box, what `around` leaves of it.
-
-    Its EXIF orientation is ignored, as in the reference codes: boxes are given in stored pixels.
-
-    Raises:
-        ValueError: it is truncated, no picture or too large for Pillow, or the box lies outside; the message names it.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as opened:
-            image = opened.convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
-        raise ValueError(f"{name} is truncated or no picture ({error}): unpack its archive again") from error
+    image = images.decode(file, name=name, as_stored=as_stored or box is not None)
     if box is None:
         return image
     crop = around(box, image.width, image.height)
     if crop[0] >= crop[2] or crop[1] >= crop[3]:
-        raise ValueError(f"{name} has {image.width} x {image.height} pixels, and its bounding box {box} lies outside")
+        raise ValueError(
+            f"{name or file!s} has {image.width} x {image.height} pixels, and its bounding box {box} lies outside"
+        )
     return image.crop(crop)
 
 
@@ -78,7 +83,7 @@ def around(box: tuple[int, int, int, int], width: int, height: int) -> tuple[int
     r = int(0.75 max(w, h)), half of 1.5 times the longer side
     centre = int((2 left + w) / 2), int((2 top + h) / 2)
 
-    What the picture clips is no square any more.
+    It is not a square where the picture clips it.
     """
     left, top, w, h = box
     r = int(0.75 * max(w, h))
@@ -97,9 +102,12 @@ def framed(image: Image.Image, size: int, draws: Sequence[float] | None) -> UInt
     """
     if size < 1:
         raise ValueError(f"size is {size}; a picture has at least 1 pixel")
+    width, height = _resized_size(image, margin(size))
+    place = corner(height, width, size, draws)
+    if width * height > _MAX_RESIZED:
+        return cropped(np.array(_window(image, (width, height), place, size)), size, (0, 0), flipped(draws))
     # Resized whole and then cropped: a crop on whole pixels is the reference's, a box between pixels is not.
-    image = resized(image, margin(size))
-    return cropped(np.array(image), size, corner(image.height, image.width, size, draws), flipped(draws))
+    return cropped(np.array(resized(image, margin(size))), size, place, flipped(draws))
 
 
 def margin(size: int) -> int:
@@ -109,12 +117,30 @@ def margin(size: int) -> int:
 
 def resized(image: Image.Image, shorter: int) -> Image.Image:
     """The picture with its shorter side resized to `shorter`, antialiased."""
+    return image.resize(_resized_size(image, shorter), Image.Resampling.BILINEAR)
+
+
+def _resized_size(image: Image.Image, shorter: int) -> tuple[int, int]:
+    """Width and height of a picture whose shorter side becomes `shorter`."""
     width, height = image.size
     if width < height:
-        width, height = shorter, int(shorter * height / width)
-    else:
-        width, height = int(shorter * width / height), shorter
-    return image.resize((width, height), Image.Resampling.BILINEAR)
+        return shorter, int(shorter * height / width)
+    return int(shorter * width / height), shorter
+
+
+def _window(image: Image.Image, whole: tuple[int, int], place: tuple[int, int], size: int) -> Image.Image:
+    """The crop below and right of `place` of the picture resized to `whole`, without the rest of it.
+
+    A picture one pixel wide and thousands high would take gigabytes. Equal but for rounding.
+    """
+    scale = image.width / whole[0], image.height / whole[1]
+    start = place[1] * scale[0], place[0] * scale[1]
+    stop = tuple(begin + size * step for begin, step in zip(start, scale, strict=True))
+    reach = tuple(math.ceil(max(1.0, step)) + 1 for step in scale)  # of the filter, in stored pixels
+    left, top = (max(0, math.floor(begin) - far) for begin, far in zip(start, reach, strict=True))
+    right, bottom = (min(end, math.ceil(last) + far) for end, last, far in zip(image.size, stop, reach, strict=True))
+    box = start[0] - left, start[1] - top, min(stop[0], image.width) - left, min(stop[1], image.height) - top
+    return image.crop((left, top, right, bottom)).resize((size, size), Image.Resampling.BILINEAR, box)
 
 
 def corner(height: int, width: int, size: int, draws: Sequence[float] | None) -> tuple[int, int]:
@@ -141,19 +167,19 @@ def cropped(
 
 
 def usable(captions: Iterable[str]) -> tuple[tuple[str, ...], int]:
-    """The captions that hold a word, without space around them, and how many hold none."""
+    """The captions that hold a word, stripped of surrounding space, and the number of those that hold none."""
     found = [caption.strip() for caption in captions]
     kept = tuple(caption for caption in found if words_of(caption))
     return kept, len(found) - len(kept)
 
 
 def require(name: str, paths: Sequence[Path], what_to_do: str) -> None:
-    """Checks that files and folders of the data set `name` are there.
+    """Checks that files and folders of the data set `name` exist.
 
-    Their folders are listed once each: asking for every file is slow on a network.
+    Each of their folders is listed once: asking for every file is slow on a network.
 
     Raises:
-        FileNotFoundError: some are not; the message counts and names them and goes on with `what_to_do`.
+        FileNotFoundError: some do not; the message counts and names them and ends with `what_to_do`.
     """
     listed: dict[Path, set[str]] = {}
     absent = []

@@ -18,7 +18,7 @@ from sclgan.data.sets.emoji import collection
 from sclgan.data.sets.scene_captions import Thing, captions_of
 from sclgan.data.sets.scene_places import ALONE, CATEGORIES, LEFT_OUT, PLACES, Place
 from sclgan.data.types import Picture, Sample
-from sclgan.random import numpy_generator
+from sclgan.random import Stream, numpy_generator
 
 SPLITS = ("train", "test")
 NUM_SCENES = {"train": 20_000, "test": 2_000}
@@ -94,6 +94,7 @@ class Scenes:
 
     name = "scenes"
     several_labels = True
+    composes = False  # a scene is one picture
 
     def __init__(self, split: str, *, num_scenes: int | None = None, seed: int = 0) -> None:
         if split not in SPLITS:
@@ -110,11 +111,18 @@ class Scenes:
     def __len__(self) -> int:
         return self.num_scenes
 
+    @property
+    def credits(self) -> Sequence[str]:
+        """The creators of the drawings, each with licence and link."""
+        return collection().credits
+
     def scene(self, index: int) -> Scene:
         """The composition of a row."""
         if not 0 <= index < self.num_scenes:
             raise IndexError(f"there are {self.num_scenes} scenes, from 0; not {index}")
-        draws = iter(numpy_generator(self.seed, SPLITS.index(self.split), index).random(_NUM_DRAWS).tolist())
+        draws = iter(
+            numpy_generator(Stream.SCENE, self.seed, SPLITS.index(self.split), index).random(_NUM_DRAWS).tolist()
+        )
         return composed(self.split, draws)
 
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:  # noqa: ARG002

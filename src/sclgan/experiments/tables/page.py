@@ -12,8 +12,7 @@ from sclgan.experiments.compare import (
     PRETRAINING,
     DrawnCaption,
     History,
-    credits_of,
-    differences,
+    differing_fields,
     panels,
     rendered,
     sample_rows,
@@ -142,7 +141,7 @@ def page(made: TableReport) -> str:
     """The whole report as one page that needs no other file."""
     parts = [_part(made, results) for results in made.groups if any(map(made.runs_of, results.scores))]
     sources = {run.recipe.row.data: run.recipe for run in made.runs}
-    credited = [credit for recipe in sources.values() for credit in credits_of(recipe.source(SPLIT))]
+    credited = dict.fromkeys(credit for recipe in sources.values() for credit in recipe.source(SPLIT).credits)
     spent = costs(made)
     return rendered(
         "tables/table.html.jinja",
@@ -151,7 +150,7 @@ def page(made: TableReport) -> str:
         parts_of_groups=parts,
         costs=spent,
         memory=any(cost["memory"] for cost in spent),
-        credits=credited,
+        credits=list(credited),
         side=2 * max(run.recipe.image_size for run in made.runs),
         title=title,
         ending_title=ending_title,
@@ -186,5 +185,5 @@ def _part(made: TableReport, results: GroupResults) -> GroupPart:
         rows=sample_rows(shown, source, 0, num_captions=NUM_CAPTIONS, num_noises=NUM_NOISES),
         pretraining=svg(panels(histories["pretraining"], PRETRAINING)),
         training=svg(panels(histories["training"], LOSSES)),
-        differences=differences([resolved(run.recipe) for run in shown]),
+        differences=differing_fields([resolved(run.recipe) for run in shown]),
     )

@@ -15,13 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
-from sclgan.evaluation.run import SPLIT, evaluate_run, read_evaluations
+from sclgan.evaluation.engine import EvaluationOptions
+from sclgan.evaluation.run import SPLIT, evaluate_run
 from sclgan.experiments.tables.definitions import Table, assignments_for, check, resolve
 from sclgan.experiments.workers import Command, CommandPool, FolderLock, devices
 from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
+from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import ENCODERS, pretraining_parts, resolved, saved_recipe
-from sclgan.train.session import pretrain, train
+from sclgan.train.pretraining import pretrain
+from sclgan.train.training import train
 
 log = logging.getLogger(__name__)
 
@@ -180,7 +183,7 @@ def _training(run: TableRun, num_workers: int) -> Job:
     number = [] if run.num_images is None else ["--num-images", str(run.num_images)]
     grading = (
         ["evaluate", str(run.folder), *number],
-        partial(evaluate_run, run.folder, num_images=run.num_images),
+        partial(evaluate_run, run.folder, EvaluationOptions(num_images=run.num_images)),
     )
     return Job(run.title, (*[training] * (not run.is_trained()), *[grading] * (not run.evaluations())))
 
@@ -203,7 +206,7 @@ def _run_all(
     if workers is not None:
         workers.run({job.title: [command for command, _ in job.steps] for job in jobs}, note)
         return
-    with said_once(logging.getLogger("sclgan.evaluation.grading")):
+    with said_once(logging.getLogger("sclgan.evaluation.engine")):
         for number, job in enumerate(jobs, 1):
             say(f"[{number}/{len(jobs)}] {job.title}")
             try:

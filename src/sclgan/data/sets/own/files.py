@@ -1,26 +1,26 @@
 """A user's folder of pictures as rows: its layout, which picture belongs to which row, which rows are held out.
 
-`sclgan data check` and training both read a folder by this, so that what the check accepts is what training gets.
+Training, `sclgan data check` and the evaluation of folders all read a folder by `read`.
 """
 
-import hashlib
-import os
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sclgan.data.captions import words_of
+from sclgan.data.sets.own.listing import is_picture, listed, not_read
+from sclgan.data.sets.own.split import with_splits
 from sclgan.data.sets.own.table import EXAMPLE, NAMES, SPLITS, Entry, Problem, checked, read_table
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-HELD_OUT = 0.1
-"""Share of the pictures that is the test split, where nothing else says which."""
+OTHER_SPLITS = ("val", "valid", "validation", "dev", "eval")
+"""Names that other tools give to a split; here they mean nothing."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder holds. `layout` and `how_split` are for people."""
+    """The rows of a folder. `layout` and `how_split` are for people."""
 
     rows: tuple[Entry, ...]
     """In order; `name` is relative to the folder, `split` is "train" or "test"."""
@@ -33,105 +33,143 @@ class Contents:
         return [problem for problem in self.problems if problem.is_error]
 
 
-def read(root: Path) -> Contents:
-    """The rows of a folder, and everything that is wrong with it but for the pictures' content.
+def read(root: Path, *, for_training: bool = True) -> Contents:
+    """The rows of a folder, and everything that is wrong with it except the content of its pictures.
 
     root/metadata.jsonl (or .csv, .parquet)        root/{train,test}/metadata.jsonl       a table, names relative to it
-    root/LABEL/PICTURE.jpg with PICTURE.txt        root/{train,test}/LABEL/...             a caption a line; no table
+    root/LABEL/PICTURE.jpg with PICTURE.txt        root/{train,test}/LABEL/...             a caption per line; no table
 
-    Rows are held out by the column `split`; else by the folders train and test; else a tenth by a hash of their name.
-    Folders that are links are not followed.
+    Rows are held out as `with_splits` says. Every file that is found and not used is counted and named in a note.
+
+    Where it is not for training, every picture is a row, whether or not it has captions and labels, and no row is held
+    out: its split is None where nothing names one.
 
     Raises:
         FileNotFoundError: there is no such folder.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}: set source.root to the folder of your pictures")
-    parts = {"": root}
+    listing = listed(root)
     both = all((root / split).is_dir() for split in SPLITS)
-    if both and not _tables(root):
-        parts = {f"{split}/": root / split for split in SPLITS}
+    parts = [f"{split}/" for split in SPLITS] if both and not _tables("", listing.others) else [""]
     rows: list[Entry] = []
-    problems = _half_a_split(root)
+    problems = _half_a_split(root, listing.others) if for_training else []
     layouts = []
-    for prefix, part in parts.items():
-        found, wrong, layout = _read_part(part)
+    unused: list[str] = []
+    for prefix in parts:
+        pictures, others = (
+            [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+            for names in (listing.pictures, listing.others)
+        )
+        found, wrong, layout, left = _read_part(root / prefix, pictures, others, for_training)
         rows += [
-            replace(row, where=f"{prefix}{row.where}", name=f"{prefix}{row.name}", split=row.split or prefix[:-1])
+            replace(
+                row, where=f"{prefix}{row.where}", name=f"{prefix}{row.name}", split=row.split or prefix[:-1] or None
+            )
             for row in found
         ]
         problems += [replace(problem, where=f"{prefix}{problem.where}") for problem in wrong]
         layouts.append(f"{prefix}{layout}")
-    rows, how_split, wrong = _split(rows, by_folder=both)
-    problems += wrong
-    problems += _across_rows(rows, problems)
+        unused += [f"{prefix}{name}" for name in left]
+    how_split = ""
+    if for_training:
+        rows, how_split, wrong = with_splits(rows, root, by_folder=both)
+        problems += wrong
+        problems += _across_rows(rows, problems)
+    unused += [name for name in listing.others if not name.startswith(tuple(parts))]
+    problems += [*_outside(listing.pictures, parts), *listing.notes, *not_read(unused)]
     return Contents(tuple(rows), tuple(problems), " and ".join(layouts), how_split)
 
 
-def _half_a_split(root: Path) -> list[Problem]:
+def _half_a_split(root: Path, others: Sequence[str]) -> list[Problem]:
     """One of the folders train and test alone would otherwise be read as a label."""
     there = [split for split in SPLITS if (root / split).is_dir()]
-    if len(there) != 1 or _tables(root):
+    if len(there) != 1 or _tables("", others):
         return []
     missing = next(split for split in SPLITS if split not in there)
-    what = f"there is no folder {missing} beside it: make one, or move what is in {there[0]} one folder up"
+    similar = next((name for name in OTHER_SPLITS if (root / name).is_dir()), None)
+    do = f"rename {similar}" if similar else "make one"
+    what = f"there is no folder {missing} beside it: {do}, or move the content of {there[0]} one folder up"
     return [Problem(f"{there[0]}/", what)]
 
 
-def _tables(part: Path) -> list[Path]:
-    return [part / name for name in NAMES if (part / name).is_file()]
+def _outside(pictures: Sequence[str], parts: Sequence[str]) -> list[Problem]:
+    """A note for each place with pictures that are not in the folders train and test, where these two are read."""
+    outside = Counter(name.partition("/")[0] + "/" if "/" in name else "." for name in pictures
+                      if not name.startswith(tuple(parts)))  # fmt: skip
+    return [
+        Problem(
+            place,
+            f"{count} pictures are not read, such as {next(name for name in pictures if _is_in(name, place))}: where "
+            "there are folders train and test, only these two are read",
+            is_error=False,
+        )
+        for place, count in outside.items()
+    ]
 
 
-def _read_part(part: Path) -> tuple[list[Entry], list[Problem], str]:
-    """The entries of one folder with a table or with sidecars; each names a picture that is there, once."""
-    files = list(_files(part))
-    pictures = [name for name in files if PurePosixPath(name).suffix.lower() in PICTURES]
-    tables = _tables(part)
-    misplaced = [name for name in files if "/" in name and PurePosixPath(name).name in NAMES]
+def _is_in(name: str, place: str) -> bool:
+    return "/" not in name if place == "." else name.startswith(place)
+
+
+def _tables(prefix: str, files: Sequence[str]) -> list[str]:
+    there = set(files)
+    return [f"{prefix}{name}" for name in NAMES if f"{prefix}{name}" in there]
+
+
+def _read_part(
+    part: Path, pictures: Sequence[str], others: Sequence[str], for_training: bool
+) -> tuple[list[Entry], list[Problem], str, list[str]]:
+    """The entries of one folder with a table or with sidecars, each of a picture that exists; and the unused files."""
+    tables = _tables("", others)
+    misplaced = [name for name in others if "/" in name and PurePosixPath(name).name in NAMES]
     what = f"the table is not read: write one {NAMES[0]} into the top folder, with paths from there"
-    problems = [Problem(name, what) for name in misplaced]
+    problems = [Problem(name, what, is_error=for_training) for name in misplaced]
     if not tables:
-        misnamed = [name for name in files if name.lower().startswith("metadata.")]
-        what = f"the file is not read: tables are called {', '.join(NAMES)}, and .jsonl has an object a line"
-        problems += [Problem(name, what) for name in misnamed]
-        entries, wrong = _sidecars(part, pictures)
-        return entries, problems + wrong, "folders with .txt captions"
-    problems += [Problem(path.name, f"{tables[0].name} is read instead: keep one table") for path in tables[1:]]
-    entries, wrong = read_table(tables[0])
+        misnamed = [name for name in others if name.lower().startswith("metadata.")]
+        what = f"the file is not read: tables are called {', '.join(NAMES)}, and .jsonl has one object per line"
+        problems += [Problem(name, what, is_error=for_training) for name in misnamed]
+        entries, wrong, used = _sidecars(part, pictures, set(others), for_training)
+        used |= {*misplaced, *misnamed}
+        unused = [name for name in others if name not in used]
+        return entries, problems + wrong, "folders with .txt captions", unused
+    problems += [Problem(name, f"{tables[0]} is read instead: keep one table") for name in tables[1:]]
+    entries, wrong = read_table(part / tables[0], captions_needed=for_training)
     problems += wrong
-    kept, wrong = _with_pictures(entries, pictures)
+    kept, wrong = _with_pictures(entries, pictures, for_training)
     named = {entry.name for entry in entries}
+    in_no_row = [name for name in pictures if name not in named]
+    if not for_training:
+        kept += [Entry(name, name, (), (), None) for name in in_no_row]
     # A row that is unsound may have named any of them.
-    if not any(problem.is_error for problem in problems):
-        problems += [
-            Problem(name, f"the picture is in no row of {tables[0].name}, and is not used", is_error=False)
-            for name in pictures
-            if name not in named
+    elif not any(problem.is_error for problem in problems):
+        wrong += [
+            Problem(name, f"the picture is in no row of {tables[0]}, and is not used", is_error=False)
+            for name in in_no_row
         ]
-    return kept, problems + wrong, tables[0].name
+    unused = [name for name in others if name not in {*tables, *misplaced}]
+    return kept, problems + wrong, tables[0], unused
 
 
-def _files(part: Path) -> Iterable[str]:
-    """Every file below a folder, by its path from there; hidden ones and macOS's own left out."""
-    for folder, folders, names in os.walk(part):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "__MACOSX")))
-        for name in sorted(names):
-            if not name.startswith("."):
-                yield Path(folder, name).relative_to(part).as_posix()
-
-
-def _with_pictures(entries: Sequence[Entry], pictures: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
-    """The entries whose picture is there and that name it first."""
+def _with_pictures(
+    entries: Sequence[Entry], pictures: Sequence[str], for_training: bool
+) -> tuple[list[Entry], list[Problem]]:
+    """The entries whose picture exists and that name it first."""
     there = set(pictures)
+    composed = {unicodedata.normalize("NFC", name): name for name in pictures}
     similar = {PurePosixPath(name).name.lower(): name for name in pictures} | {name.lower(): name for name in pictures}
     kept, problems = [], []
     first: dict[str, str] = {}
     for entry in entries:
-        name = entry.name
+        name, is_error = entry.name, for_training
+        if name not in there:  # an accent may be a letter's own or a mark on it: systems differ in how they write it
+            name = composed.get(unicodedata.normalize("NFC", name), name)
+            entry = replace(entry, name=name)
         if name in first:
+            is_error = True
             what = f"{name!r} is named again, first in {first[name]}: keep one row, with all captions in a list"
-        elif PurePosixPath(name).suffix.lower() not in PICTURES:
-            what = f"{name!r} is no picture: expected one of {', '.join(PICTURES)}"
+        elif not is_picture(name):
+            what = f"{name!r} is not a picture that is read: expected an ending such as .jpg, .png or .gif"
         elif name not in there:
             near = similar.get(name.lower()) or similar.get(PurePosixPath(name).name.lower())
             what = f"there is no picture {name!r}: " + (
@@ -142,58 +180,47 @@ def _with_pictures(entries: Sequence[Entry], pictures: Sequence[str]) -> tuple[l
             first[name] = entry.where
             continue
         first.setdefault(name, entry.where)
-        problems.append(Problem(entry.where, what))
+        problems.append(Problem(entry.where, what, is_error))
     return kept, problems
 
 
-def _sidecars(part: Path, pictures: Sequence[str]) -> tuple[list[Entry], list[Problem]]:
-    """Pictures whose captions stand in a .txt beside them, a line each; the folder they lie in is their label."""
-    kept, problems = [], []
+def _sidecars(
+    part: Path, pictures: Sequence[str], others: Set[str], for_training: bool
+) -> tuple[list[Entry], list[Problem], set[str]]:
+    """Pictures with their captions, one per line, in a .txt beside them; their folder is their label."""
+    kept: list[Entry] = []
+    problems: list[Problem] = []
+    used = set()
     for name in pictures:
-        sidecar = PurePosixPath(name).with_suffix(".txt")
-        try:
-            lines = (part / sidecar).read_bytes().removeprefix(b"\xef\xbb\xbf").decode().splitlines()
-        except FileNotFoundError:
-            what = f"the picture has no caption: write {sidecar.name} beside it, or a {NAMES[0]} with {EXAMPLE}"
-            problems.append(Problem(name, what))
-            continue
-        except UnicodeDecodeError:
-            problems.append(Problem(str(sidecar), "the file is not UTF-8 text: save it with the encoding UTF-8"))
-            continue
-        label = str(PurePosixPath(name).parent)
-        captions = [line for line in lines if line.strip()] or [""]
-        row = {"file_name": name, "captions": captions} | ({"label": label} if label != "." else {})
-        entry, said = checked(str(sidecar), row)
+        sidecar, label = str(PurePosixPath(name).with_suffix(".txt")), str(PurePosixPath(name).parent)
+        entry: Entry | None = None
+        said: list[Problem] = []
+        if sidecar in others:
+            used.add(sidecar)
+            entry, said = _with_sidecar(part, name, sidecar, label)
+        elif for_training:
+            beside = PurePosixPath(sidecar).name
+            what = f"the picture has no caption: write {beside} beside it, or a {NAMES[0]} with {EXAMPLE}"
+            said = [Problem(name, what)]
+        if entry is None and not for_training:
+            entry = Entry(name, name, (), () if label == "." else (label,), None)
         problems += said
         kept += [entry] if entry is not None else []
-    return kept, problems
+    return kept, problems, used
 
 
-def _split(rows: list[Entry], *, by_folder: bool) -> tuple[list[Entry], str, list[Problem]]:
-    """The rows with their split, and how it was found."""
-    if by_folder and not any(row.split for row in rows):  # one table for both folders
-        first = [PurePosixPath(row.name).parts[0] for row in rows]
-        rows = [replace(row, split=part if part in SPLITS else "") for row, part in zip(rows, first, strict=True)]
-    if any(row.split for row in rows):
-        problems = [
-            Problem(row.where, 'the row has no split, others have one: add "split": "train" or "test"')
-            for row in rows
-            if not row.split
-        ]
-        how = "by their folders" if by_folder else "by the column split"
-        return [row for row in rows if row.split], how, problems
-    numbers = {row.name: int.from_bytes(hashlib.sha256(os.fsencode(row.name)).digest()[:8]) for row in rows}
-    held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
-    if not held_out and len(rows) > 1:
-        held_out = {min(numbers, key=lambda name: numbers[name])}
-    if len(held_out) == len(rows) > 1:
-        held_out.discard(max(numbers, key=lambda name: numbers[name]))
-    how = "a tenth held out by a hash of the file name"
-    return [replace(row, split=SPLITS[row.name in held_out]) for row in rows], how, []
+def _with_sidecar(part: Path, name: str, sidecar: str, label: str) -> tuple[Entry | None, list[Problem]]:
+    """A picture with the captions of its .txt file."""
+    try:
+        lines = (part / sidecar).read_bytes().removeprefix(b"\xef\xbb\xbf").decode().splitlines()
+    except UnicodeDecodeError:
+        return None, [Problem(sidecar, "the file is not UTF-8 text: save it with the encoding UTF-8")]
+    captions = [line for line in lines if line.strip()] or [""]
+    return checked(sidecar, {"file_name": name, "captions": captions} | ({"label": label} if label != "." else {}))
 
 
 def _across_rows(rows: Sequence[Entry], before: Sequence[Problem]) -> list[Problem]:
-    """What is wrong with the rows together."""
+    """The problems of the rows as a whole."""
     in_split = {split: [row for row in rows if row.split == split] for split in SPLITS}
     if empty := [split for split in SPLITS if not in_split[split]]:
         what = f"no usable picture is left for {' and '.join(empty)}"
@@ -221,10 +248,10 @@ def _across_rows(rows: Sequence[Entry], before: Sequence[Problem]) -> list[Probl
         if alone and len(alone) == len(row.labels):
             what = f"no other training picture has the label {alone[0]!r}: the method pairs this one with itself"
             problems.append(Problem(row.where, what, is_error=False))
-    num_without = sum(not row.labels for row in rows)
-    if 0 < num_without < len(rows):
-        what = f"{num_without} of {len(rows)} pictures have no label: the method pairs each with itself"
-        problems.append(Problem(".", what, is_error=False))
+    without = [row.name for row in rows if not row.labels]
+    if 0 < len(without) < len(rows):
+        what = f"{len(without)} of {len(rows)} pictures have no label, such as {without[0]}"
+        problems.append(Problem(".", f"{what}: the method pairs each with itself", is_error=False))
     return problems
 
 

@@ -1,19 +1,24 @@
-"""The tables beside a user's pictures, in Hugging Face's convention: metadata.jsonl, .csv or .parquet, a row a picture.
+"""The tables beside a user's pictures, in Hugging Face's convention: metadata.jsonl, .csv or .parquet.
 
-A table is a stranger's file: it is decoded, parsed and checked row by row, and what is wrong is said with its line.
+They have a row per picture. A table is decoded, parsed and checked row by row; a problem is reported with its line.
 """
 
+import ast
 import csv
 import difflib
 import io
 import json
+import math
+import tokenize
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sclgan.data.captions import words_of
+from sclgan.data.printable import printable
 
 NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 FIELDS = ("file_name", "text", "captions", "label", "labels", "split")
@@ -23,71 +28,93 @@ EXAMPLE = '{"file_name": "1.png", "text": "a red bird", "label": "cardinal"}'
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, where, and what to do. Training fails on errors; notes are only worth knowing."""
+    """A problem, where it is, and what to do about it. Training fails on errors; notes are for information."""
 
     where: str
     what: str
     is_error: bool = True
 
     def __str__(self) -> str:
-        said = f"{self.where}: {'error' if self.is_error else 'note'}: {self.what}"
-        # File names may hold anything, and a terminal obeys some of it.
-        return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+        return printable(f"{self.where}: {'error' if self.is_error else 'note'}: {self.what}")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One sound row of a table, or one picture with its sidecar; `name` is relative to the table's folder."""
+    """One sound row of a table, or one picture with its sidecar; `name` is relative to the table's folder.
+
+    Labels that are equal but for space around them and their Unicode form are one; `written` are the row's as the file
+    has them.
+    """
 
     where: str
     name: str
     captions: tuple[str, ...]
     labels: tuple[str | int, ...]
     split: str | None
+    written: tuple[str | int, ...] = ()
 
 
 Fields = dict[str, Any]
 
 
-def read_table(path: Path) -> tuple[list[Entry], list[Problem]]:
-    """The sound rows of a table, and what is wrong with the others. Files are not looked for here."""
+def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry], list[Problem]]:
+    """The sound rows of a table, and the problems of the others. Files are not looked for here."""
     kind = path.suffix
     reader = {".jsonl": _json_lines, ".csv": _csv_rows, ".parquet": _parquet_rows}[kind]
     entries: list[Entry] = []
     problems: list[Problem] = []
     unknown: dict[str, str] = {}
+    empty: list[str] = []
     for where, row in reader(path):
         if isinstance(row, str):
             problems.append(Problem(where, row))
+            continue
+        if not any(_is_filled(value) for value in row.values()):
+            empty.append(where)
             continue
         for name in row.keys() - set(FIELDS):
             unknown.setdefault(str(name), where)
         if kind == ".csv":
             row = _without_empty_cells(row)
-        entry, said = checked(where, row)
+        entry, said = checked(where, row, captions_needed=captions_needed)
         problems += said
         if entry is not None:
             entries.append(entry)
-    problems += [_unknown_field(where, name) for name, where in unknown.items()]
+    problems += [_unknown_field(where, name) for name, where in unknown.items() if name.strip()]
+    if empty:
+        problems.append(
+            Problem(empty[0], f"{len(empty)} empty rows are left out, this being the first", is_error=False)
+        )
     return entries, problems
 
 
-def checked(where: str, row: Fields) -> tuple[Entry | None, list[Problem]]:
-    """A row as an entry, None where it is unsound; and what is wrong with it."""
+def _without_empty_cells(row: Fields) -> Fields:
+    """The row of a CSV table without its empty cells; those of the columns that every row needs are kept."""
+    needed = ("file_name",) if _is_filled(row.get("captions")) else ("file_name", "text")
+    return {name: cell for name, cell in row.items() if name in needed or _is_filled(cell)}
+
+
+def checked(where: str, row: Fields, *, captions_needed: bool = True) -> tuple[Entry | None, list[Problem]]:
+    """A row as an entry, None where it is unsound; and its problems."""
     said: list[Problem] = []
+    row = {name: None if _is_nan(value) else value for name, value in row.items()}
 
     def wrong(what: str, is_error: bool = True) -> None:
         said.append(Problem(where, what, is_error))
 
     name = _name(row.get("file_name"), wrong)
-    captions = _captions(row, wrong)
-    labels = _labels(row, wrong)
+    has_captions = any(row.get(name) is not None for name in ("text", "captions"))
+    captions = _captions(row, wrong) if captions_needed or has_captions else ()
+    written = _labels(row, wrong)
+    labels = tuple(dict.fromkeys(map(_as_label, written)))
+    if len(labels) < len(written):
+        wrong(f"labels {_shown(list(written))} name one label twice: it counts once", is_error=False)
     split = row.get("split")
     if split is not None and split not in SPLITS:
         wrong(f'split is {split!r}: expected "train" or "test", which is what is held out')
     if any(problem.is_error for problem in said):
         return None, said
-    return Entry(where, name, captions, labels, split), said
+    return Entry(where, name, captions, labels, split, written), said
 
 
 def _name(name: Any, wrong: Callable[[str], None]) -> str:
@@ -111,45 +138,107 @@ def _captions(row: Fields, wrong: Callable[..., None]) -> tuple[str, ...]:
         missing = f'there is no caption: add "text" or "captions", such as {EXAMPLE}'
         wrong("text and captions are both given: keep one" if given else missing)
         return ()
-    value = row[given[0]]
+    value = _value(row[given[0]])
     texts = [value] if isinstance(value, str) else value
+    if isinstance(value, str) and _looks_like_list(value):
+        wrong(f'{given[0]} is {_shown(value)}, which looks like a list: {_LIST} ["a bird", "a red bird"]')
+        return ()
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         wrong(f'{given[0]} is {_shown(value)}: expected a sentence, or a list of sentences ["a bird", "a red bird"]')
         return ()
     kept = tuple(text.strip() for text in texts if words_of(text))
     if not kept:
-        what = "is empty" if not any(text.strip() for text in texts) else "has no word of latin letters or digits"
+        what = "is empty" if not any(text.strip() for text in texts) else "has no word"
         wrong(f"{given[0]} {_shown(value)} {what}: write what the picture shows")
     elif len(kept) < len(texts):
         wrong(f"{len(texts) - len(kept)} of {len(texts)} captions hold no word and are left out", is_error=False)
+    for text in kept:
+        if len(text.splitlines()) > 1 or (_in_brackets(text) and "," in text):
+            wrong(f'{given[0]} {_shown(text)} is read as one caption: {_LIST} ["a bird", "a red bird"]', is_error=False)
     return kept
 
 
+_LIST = "several captions or labels are a list in JSON, such as"
+
+
+def _value(value: Any) -> Any:
+    """A cell as the value that it holds: text that is a list in JSON, or as Python writes one, is that list."""
+    if not isinstance(value, str) or not _in_brackets(value):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return _python_list(value)
+
+
+def _python_list(text: str) -> Any:
+    """A list in Python's notation; the text itself where it is anything else.
+
+    Two strings without a comma between them, as NumPy prints arrays, are one string to Python: they are left as text.
+    """
+    try:
+        values = ast.literal_eval(text.strip())
+        tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
+        num_strings = sum(token.type == tokenize.STRING for token in tokens)
+    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
+        return text
+    if not isinstance(values, list | tuple) or num_strings != sum(isinstance(value, str) for value in values):
+        return text
+    return list(values)
+
+
+def _in_brackets(text: str) -> bool:
+    text = text.strip()
+    return text[:1] + text[-1:] in ("[]", "()", "{}")
+
+
+def _looks_like_list(text: str) -> bool:
+    """Whether text is in brackets that begin with a quotation mark."""
+    return _in_brackets(text) and text.strip()[1:].lstrip()[:1] in ("'", '"')
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether a cell holds something: None, blank text and the number NaN are the empty cells of tables."""
+    return bool(value.strip()) if isinstance(value, str) else value is not None and not _is_nan(value)
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def _labels(row: Fields, wrong: Callable[[str], None]) -> tuple[str | int, ...]:
+    """The labels of a row as they are written; whole numbers such as 3.0 become 3."""
     given = [name for name in ("label", "labels") if row.get(name) is not None]
     if len(given) == 2:
         wrong("label and labels are both given: keep one")
     if len(given) != 1:
         return ()
-    value = row[given[0]]
+    value = _value(row[given[0]])
     labels = value if given[0] == "labels" else [value]
+    if isinstance(labels, list):
+        labels = [int(one) if isinstance(one, float) and one.is_integer() else one for one in labels]
     if not isinstance(labels, list) or not all(map(_is_label, labels)):
         expected = 'a name or a whole number, such as "cardinal"'
         if given[0] == "labels":
             expected = 'a list of names or of whole numbers, the most important first, such as ["cardinal", "tree"]'
         wrong(f"{given[0]} is {_shown(value)}: expected {expected}")
         return ()
-    if len(set(labels)) < len(labels):
-        wrong(f"labels {_shown(value)} name one label twice: name it once")
-    return tuple(label.strip() if isinstance(label, str) else label for label in labels)
+    return tuple(labels)
 
 
 def _is_label(value: Any) -> bool:
-    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
+    if isinstance(value, str):
+        return bool(value.strip()) and not (_looks_like_list(value) or value.strip()[0] == "[")
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _as_label(written: str | int) -> str | int:
+    """The label that is meant: without space around it, in one Unicode form."""
+    return unicodedata.normalize("NFC", written).strip() if isinstance(written, str) else written
 
 
 def _unknown_field(where: str, name: str) -> Problem:
-    """A field near a known one is a mistyped one, and training would miss what it says; any other is not read."""
+    """A field near a known one is a mistyped one, and training would miss its content; any other is not read."""
     nearest = difflib.get_close_matches(name.lower(), FIELDS, n=1, cutoff=0.75)
     if nearest:
         return Problem(where, f"there is no field {name!r}: did you mean {nearest[0]!r}? Rename it in every row")
@@ -183,9 +272,12 @@ def _json_lines(path: Path) -> Iterator[tuple[str, Fields | str]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                yield where, f"the line is no JSON ({error}): expected one object a line, such as {EXAMPLE}"
+                yield where, f"the line is not JSON ({error}): expected one object per line, such as {EXAMPLE}"
                 continue
-            yield where, row if isinstance(row, dict) else f"the line holds no object: expected one such as {EXAMPLE}"
+            yield (
+                where,
+                row if isinstance(row, dict) else f"the line is not an object: expected one such as {EXAMPLE}",
+            )
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
@@ -201,6 +293,9 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
             found = _shown(",".join(header))
             yield f"{path.name}:1", f"no column is called file_name in {found}: {hint}, such as file_name,text,label"
             return
+        if doubled := [name for name, times in Counter(header).items() if times > 1 and name in FIELDS]:
+            yield f"{path.name}:1", f"several columns are called {doubled[0]}: keep one"
+            return
         before = rows.line_num
         for cells in rows:
             where, before = f"{path.name}:{before + 1}", rows.line_num
@@ -209,16 +304,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
             elif cells:
                 yield where, dict(zip(header, cells, strict=True))
     except csv.Error as error:
-        yield f"{path.name}:{rows.line_num}", f"the line is no CSV ({error}): export the table again"
-
-
-def _without_empty_cells(row: Fields) -> Fields:
-    """Cells as the fields that they stand for: an empty one is no label; several values are a list in JSON."""
-    fields = {name: cell for name, cell in row.items() if cell.strip() or name in ("file_name", "text")}
-    for name in ("captions", "labels"):
-        with suppress(ValueError, RecursionError):  # as text it is one caption, and refused as labels
-            fields |= {name: json.loads(fields[name])} if name in fields else {}
-    return fields
+        yield f"{path.name}:{rows.line_num}", f"the line is not CSV ({error}): export the table again"
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
@@ -235,4 +321,4 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
                 number += 1
                 yield f"{path.name}:{number}", row
     except (ArrowException, OSError, ValueError) as error:
-        yield f"{path.name}:{number + 1}", f"the file is no parquet, or damaged ({error}): write it again"
+        yield f"{path.name}:{number + 1}", f"the file is not parquet, or is damaged ({error}): write it again"

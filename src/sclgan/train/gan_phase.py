@@ -17,7 +17,7 @@ from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
 from sclgan.gans.base import Fake, TextToImageGAN
 from sclgan.losses.precision import as_float32
 from sclgan.losses.terms import sum_over_views
-from sclgan.random import normal, uniform
+from sclgan.random import Stream, normal, uniform
 from sclgan.recipe import Training
 from sclgan.train.ema import AveragedModel, decay_of
 from sclgan.train.label_terms import LABEL_TERMS, label_terms
@@ -60,7 +60,7 @@ class GANPhase:
                         for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
-            values = descend(self.discriminator_optimizer, terms, weights)
+            values = descend(self.discriminator_optimizer, terms, weights, network="discriminator")
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         weights = weights_at(step, recipe.generator_weights, recipe)
@@ -78,7 +78,7 @@ class GANPhase:
             sentences = [text.sentence for text in texts]
             images = [as_float32(code.image) for code in codes if code is not None]
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
-            values = descend(self.generator_optimizer, terms, weights)
+            values = descend(self.generator_optimizer, terms, weights, network="generator")
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
@@ -94,7 +94,9 @@ class GANPhase:
         num_rows = len(batch.labels) * distributed.world_size()
         mine = distributed.own_rows(num_rows)
         return [
-            Augmentation(self.recipe.augment, uniform(num_rows, NUM_DRAWS, self.seed, step, view, AUGMENTATION)[mine])
+            Augmentation(
+                self.recipe.augment, uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
+            )
             for view in range(len(batch.views))
         ]
 
@@ -104,7 +106,7 @@ class GANPhase:
         mine, device = distributed.own_rows(num_rows), batch.labels.device
         shared = self.recipe.noise == "shared"
         return [
-            normal(num_rows, self.gan.z_dim, self.seed, step, 0 if shared else view)[mine].to(device)
+            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine].to(device)
             for view in range(len(batch.views))
         ]
 
@@ -121,9 +123,6 @@ class GANPhase:
     def optimizers(self) -> dict[str, torch.optim.Optimizer]:
         """The optimizers, by name."""
         return {"generator": self.generator_optimizer, "discriminator": self.discriminator_optimizer}
-
-
-AUGMENTATION = 1  # ends the key of its random numbers, which are then not those of the noise
 
 
 def as_judged(fake: Fake, augment: Augment) -> Fake:

@@ -43,7 +43,7 @@ class PretrainingPhase:
         terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders)
         norm = recipe.clip_text_gradient
         clip = None if norm is None else (encoders.text_parameters(), norm)
-        return descend(self.optimizer, terms, recipe.weights, clip=clip)
+        return descend(self.optimizer, terms, recipe.weights, network="encoders", clip=clip)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step's epoch, decayed once an epoch, down to the smallest; in the warm-up a part of it."""

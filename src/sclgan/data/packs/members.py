@@ -1,0 +1,130 @@
+"""The members of a tar file, read within bounds: nothing is extracted, and no size is believed before it is checked.
+
+Names, links and devices in a stranger's file can do no harm, and a header that claims a terabyte costs nothing.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from sclgan.data.printable import printable
+
+TEXTS = ("json", "txt", "cls")
+PICTURES = ("jpg", "jpeg", "png", "webp")
+MAX_TEXT = 2**20  # bytes; a caption is no book
+LIMIT = "SCLGAN_MAX_FILE_BYTES"
+"""The environment variable that raises the limit for a file in a shard."""
+_MAX_FILE = 2**28  # bytes
+_BLOCK = 512  # bytes: a tar file consists of such blocks
+_LONG_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
+
+
+def max_file_bytes() -> int:
+    """The largest file in a shard that is read, 256 MiB unless the environment variable `LIMIT` says otherwise.
+
+    Raises:
+        ValueError: the variable is not a whole number from 1 to 2^32 - 1, the largest that an index holds.
+    """
+    given = os.environ.get(LIMIT, str(_MAX_FILE))
+    if not (given.isascii() and given.isdecimal() and 0 < int(given) < 2**32):
+        raise ValueError(f"{LIMIT} is {given!r}: expected a number of bytes below 2^32, such as {_MAX_FILE}")
+    return int(given)
+
+
+def too_large(size: int) -> str:
+    """Why a file of that size is not read."""
+    return f"{size:,} bytes; at most {max_file_bytes():,} are read ({LIMIT} raises the limit)"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar file: the place of its bytes, and the bytes where they were asked for.
+
+    `is_plain` is False for links, devices and files with holes, which are not read.
+    """
+
+    name: str
+    offset: int
+    size: int
+    content: bytes
+    is_plain: bool = True
+
+
+def members_of_file(path: Path) -> Iterator[Member]:
+    """The members of a shard on a disk, with the content of the short texts among them.
+
+    Raises:
+        ValueError: it is not a tar file, compressed, truncated or damaged; the message names it.
+    """
+    length = path.stat().st_size
+    try:
+        with path.open("rb") as file, tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as tar:
+            while (info := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]  # tarfile would keep all of them
+                stored = info.size if _is_plain(info) else tar.offset - info.offset_data
+                if stored < 0 or info.offset_data + stored > length or tar.offset <= info.offset:
+                    raise ValueError(f"{info.name!r} claims {stored:,} bytes from byte {info.offset_data:,} on")
+                content = b""
+                if _is_plain(info) and info.name.lower().endswith(TEXTS) and info.size <= MAX_TEXT:
+                    file.seek(info.offset_data)
+                    content = file.read(info.size)
+                if not info.isdir():
+                    yield Member(info.name, info.offset_data, info.size, content, _is_plain(info))
+            file.seek(tar.offset)
+            if file.read(_BLOCK).strip(b"\0"):  # tarfile takes a broken header for the end
+                raise ValueError(f"the block at byte {tar.offset} is not a tar header")
+    except OSError:
+        raise
+    except Exception as error:  # damaged headers end in almost any error
+        raise ValueError(f"{path} is damaged or not a tar file: {_shown(error)}; get or pack it again") from error
+
+
+def members_of_stream(file: IO[bytes]) -> Iterator[Member]:
+    """The members of a shard that is read from its beginning to its end, with the content of all pictures and texts.
+
+    Raises:
+        ValueError: what follows cannot be read: a header is damaged, or a member is larger than the limit.
+    """
+    limit = max_file_bytes()
+    try:
+        with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Header) as tar:
+            while (info := tar.next()) is not None:
+                tar.members = []  # type: ignore[attr-defined]
+                stored = info.size if _is_plain(info) else tar.offset - info.offset_data
+                if not 0 <= stored <= limit:
+                    raise ValueError(f"{info.name!r} claims {too_large(stored)}; the rest of the shard is left out")
+                content = b""
+                if _is_plain(info) and info.name.lower().endswith((*PICTURES, *TEXTS)):
+                    opened = tar.extractfile(info)
+                    content = opened.read() if opened is not None else b""
+                if not info.isdir():
+                    yield Member(info.name, info.offset_data, info.size, content, _is_plain(info))
+    except OSError:
+        raise
+    except Exception as error:
+        raise ValueError(_shown(error)) from error
+
+
+class _Header(tarfile.TarInfo):
+    """A header of which tarfile reads at most `MAX_TEXT` bytes of a long name or of extended fields."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _LONG_HEADERS and not 0 <= header.size <= MAX_TEXT:
+            raise ValueError(f"a header claims {header.size:,} bytes; at most {MAX_TEXT:,} are read")
+        return header
+
+
+def _is_plain(info: tarfile.TarInfo) -> bool:
+    return info.isreg() and not info.issparse()
+
+
+def _shown(error: Exception) -> str:
+    return printable(str(error)) or type(error).__name__

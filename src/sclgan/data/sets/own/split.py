@@ -1,0 +1,97 @@
+"""Which rows of a folder are held out: as its column or its folders say, or else a tenth of the pictures."""
+
+import hashlib
+import os
+import stat
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from sclgan.data.sets.own.table import SPLITS, Entry, Problem
+
+HELD_OUT = 0.1
+"""Share of the pictures that is the test split, where nothing else says which."""
+_SAMPLE = 4096  # bytes in the middle of files of equal size that are compared before the whole files
+
+
+def with_splits(rows: list[Entry], root: Path, *, by_folder: bool) -> tuple[list[Entry], str, list[Problem]]:
+    """The rows with their split, and how it was found.
+
+    Where neither a column nor folders say it, a tenth is held out by a hash of the file name, so that a picture stays
+    on its side when others are added. Files of equal content are one picture, under the first of their names.
+    """
+    if by_folder and not any(row.split for row in rows):  # one table for both folders
+        first = [PurePosixPath(row.name).parts[0] for row in rows]
+        rows = [replace(row, split=part if part in SPLITS else "") for row, part in zip(rows, first, strict=True)]
+    if any(row.split for row in rows):
+        problems = [
+            Problem(row.where, 'the row has no split, others have one: add "split": "train" or "test"')
+            for row in rows
+            if not row.split
+        ]
+        how = "by their folders" if by_folder else "by the column split"
+        return [row for row in rows if row.split], how, problems
+    how = "a tenth held out by a hash of the file name"
+    original = copies(root, [row.name for row in rows])
+    held_out = _held_out({original.get(row.name, row.name) for row in rows})
+    notes = []
+    if original:
+        copy, first_name = next(iter(original.items()))
+        what = f"{len(original)} pictures are copies of others, byte for byte, such as {copy!r} of {first_name!r}"
+        notes = [Problem(".", f"{what}: copies are held out or trained on together", is_error=False)]
+    return [replace(row, split=SPLITS[original.get(row.name, row.name) in held_out]) for row in rows], how, notes
+
+
+def _held_out(names: Iterable[str]) -> set[str]:
+    """About a tenth of the names by their hash; at least one, and not all, where there are several."""
+    numbers = {name: int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8]) for name in names}
+    held_out = {name for name, number in numbers.items() if number < HELD_OUT * 2**64}
+    if not held_out and len(numbers) > 1:
+        held_out = {min(numbers, key=lambda name: numbers[name])}
+    if len(held_out) == len(numbers) > 1:
+        held_out.discard(max(numbers, key=lambda name: numbers[name]))
+    return held_out
+
+
+def copies(root: Path, names: Sequence[str]) -> dict[str, str]:
+    """Name -> first name, in alphabetical order, of a file with the same bytes; files without a copy are left out.
+
+    Whole files are read only where size and a sample from the middle are equal.
+    """
+    groups = _groups((sorted(names),), lambda name: _size(root / name))
+    groups = _groups(groups, lambda name: _sample(root / name))
+    groups = _groups(groups, lambda name: _digest(root / name))
+    return {name: group[0] for group in groups for name in group[1:]}
+
+
+def _groups(groups: Iterable[Sequence[str]], key: Callable[[str], object]) -> list[list[str]]:
+    """The groups divided by a key; names alone with it, and those whose file cannot be read, are left out."""
+    found = []
+    for group in groups:
+        of_key: dict[object, list[str]] = defaultdict(list)
+        for name in group:
+            try:
+                of_key[key(name)].append(name)
+            except OSError:
+                continue  # whoever reads the picture says what is wrong with it
+        found += [names for names in of_key.values() if len(names) > 1]
+    return found
+
+
+def _size(path: Path) -> int:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(f"{path} is not a file")
+    return status.st_size
+
+
+def _sample(path: Path) -> bytes:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _SAMPLE) // 2)
+        return file.read(_SAMPLE)
+
+
+def _digest(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

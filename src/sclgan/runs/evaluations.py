@@ -1,0 +1,99 @@
+"""The records of evaluations: `evaluations.jsonl` has a JSON line per value, for one writer and one reader."""
+
+import json
+import logging
+import platform
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sclgan import distributed
+
+log = logging.getLogger(__name__)
+
+EVALUATIONS = "evaluations.jsonl"
+NUMBER = (int, float)
+FIELDS: Mapping[str, tuple[type, ...]] = {
+    "label": (str,),
+    "value": NUMBER,
+    "better": (str,),
+    "num_samples": (int,),
+    "step": (int,),
+    "checkpoint": (str,),
+}
+OPTIONAL: Mapping[str, tuple[type, ...]] = {"floor": NUMBER, "interval": (list,), "extractor": (str,), "recipe": (str,)}
+
+
+def evaluation_records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run folder in order; lines that are not records are left out, and each is named in a warning."""
+    path = folder / EVALUATIONS
+    records = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
+        try:
+            records.append(_record(line))
+        except (ValueError, RecursionError) as error:
+            log.warning("%s, line %d is not an evaluation and is left out: %s", path, number, error)
+    return records
+
+
+def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
+    """The newest record of each protocol of a run folder, by the heading of its column."""
+    return {record["label"]: record for record in evaluation_records(folder)}
+
+
+def append_evaluations(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Appends the records, all or none, on lines of their own even where the last line of the file is cut short.
+
+    Only rank 0 writes.
+
+    Raises:
+        OSError: the file cannot be written, as on a full disk; its content stays as it was.
+    """
+    if distributed.rank() != 0 or not records:
+        return
+    content = "".join(json.dumps(dict(record)) + "\n" for record in records).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a+b", buffering=0) as file:
+            size = file.seek(0, 2)
+            if size:
+                file.seek(size - 1)
+                content = content if file.read(1) == b"\n" else b"\n" + content
+            try:
+                if file.write(content) != len(content):
+                    raise OSError("No space left on device")
+            except OSError:
+                file.truncate(size)
+                raise
+    except OSError as error:
+        raise OSError(f"the values above could not be written to {path} ({error}): make room, or give --out") from error
+
+
+def machine() -> str:
+    """The accelerator, or the processor and the number of threads used on it."""
+    if torch.cuda.is_available():
+        return f"{distributed.world_size()} x {torch.cuda.get_device_name()}"
+    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
+    return f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
+
+
+def _record(line: bytes) -> dict[str, Any]:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("expected an object")
+    required = {name: kinds for name, kinds in FIELDS.items() if not _is(record.get(name), kinds)}
+    optional = {name: k for name, k in OPTIONAL.items() if record.get(name) is not None and not _is(record[name], k)}
+    if wrong := required | optional:
+        raise ValueError(f"{', '.join(wrong)} should be {', '.join(kinds[-1].__name__ for kinds in wrong.values())}")
+    interval = record.get("interval")
+    if interval is not None and not (len(interval) == 2 and all(_is(end, NUMBER) for end in interval)):
+        raise ValueError("interval should be two numbers")
+    return record
+
+
+def _is(value: object, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, kinds) and not isinstance(value, bool)

@@ -1,0 +1,51 @@
+"""`sclgan sample`: the pictures drawn, unknown words, captions that are refused."""
+
+import pytest
+from PIL import Image
+
+from command_line import APPLE, done, refused, sclgan
+
+
+def test_sample_draws_a_row_a_caption_the_same_for_a_seed(plain, tmp_path):
+    first, same, other = (tmp_path / "new" / f"{name}.png" for name in ("first", "same", "other"))
+    for path, seed in ((first, 0), (same, 0), (other, 1)):
+        options = ("--out", path, "--num-images", 3, "--seed", seed)
+        ended = done("sample", plain, APPLE, "a blue fish", *options)
+        assert (ended.out, ended.err) == (f"{path}\n", "")
+    with Image.open(first) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > 3 * 64 > picture.height > 2 * 64
+    assert first.read_bytes() == same.read_bytes() != other.read_bytes()
+
+
+def test_sample_names_words_it_does_not_know_and_draws_the_rest(plain, tmp_path):
+    ended = done("sample", plain, "a red zyxxy apple wvut", "--out", tmp_path / "a.png", "--num-images", 1)
+    expected = "words the text encoder never saw, left out of 'a red zyxxy apple wvut': zyxxy, wvut\n"
+    assert ended.err == expected
+    done("sample", plain, "a red apple", "--out", tmp_path / "b.png", "--num-images", 1)
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("captions", "expected"),
+    [
+        ([""], "caption 1 of 1 is empty: ''; write one with words of the training captions, such as"),
+        ([APPLE, "  "], "caption 2 of 2 is empty"),
+        (["!?"], "caption 1 of 1 is empty: '!?'"),
+        (["zyxxy wvut"], "caption 1 of 1 holds no known word: 'zyxxy wvut'"),
+    ],
+)
+def test_a_caption_without_a_known_word_is_refused(captions, expected, plain, tmp_path):
+    ended = sclgan("sample", plain, *captions, "--out", tmp_path / "a.png")
+    assert ended.code == 1
+    assert expected in ended.err.splitlines()[-1]
+    assert "Traceback" not in ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sample_needs_a_picture_to_draw_and_a_trained_run(plain, tmp_path):
+    out = ("--out", tmp_path / "a.png")
+    assert "num_images must be at least 1, not 0" in refused("sample", plain, APPLE, *out, "--num-images", 0)
+    said = refused("sample", plain.parent / "encoders", APPLE, *out)
+    assert "encoders has no GAN checkpoint yet: `sclgan train ssagan_emoji --out" in said
+    assert list(tmp_path.iterdir()) == []
