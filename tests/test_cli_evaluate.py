@@ -42,7 +42,7 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
 def test_evaluate_refuses_what_cannot_be_graded(plain):
     before = sorted(plain.iterdir())
     assert "did you mean 'fd_lite0'?" in refused("evaluate", plain, "--protocol", "fd_lit0")
-    assert "1 images cannot be graded: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
+    assert "1 images cannot be evaluated: ask for at least 2" in refused("evaluate", plain, "--num-images", 1)
     assert sorted(plain.iterdir()) == before
 
 
@@ -80,7 +80,7 @@ def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
     assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
     several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
     assert "statistics are those of one Frechet distance, here is none" in refused("evaluate", plain, *several)
-    assert "--reals none is no folder, no .npz file" in refused("evaluate", plain, "--reals", "none")
+    assert "--reals none is not a folder, an .npz file" in refused("evaluate", plain, "--reals", "none")
 
 
 def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):

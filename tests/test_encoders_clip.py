@@ -261,13 +261,13 @@ def test_hostile_and_damaged_torchscript_is_refused(tmp_path: Path, monkeypatch:
     for call in (b"cposix\nsystem\n", b"ctorch\nload\n", b"cbuiltins\neval\n", b"ctorch._utils\nos\n"):
         path.write_bytes(whole)
         asked = call.decode()[1:].strip().replace("\n", ".").replace(".", r"\.")
-        with pytest.raises(ValueError, match=f"asks for {asked}, which is no tensor"):
+        with pytest.raises(ValueError, match=f"asks for {asked}, which is not a tensor"):
             read_states(rewritten(path, data_pkl(b"\x80\x02" + call + b"X\x0d\x00\x00\x00touch hostile\x85R.")))
     path.write_bytes(whole)
     for content, reason in (
         (b"\x80\x02K\x01.", "no state dict"),
-        (b"\x80\x02ctorch\nFloatStorage\n)R.", "no whole file"),
-        (b"", "no whole file"),
+        (b"\x80\x02ctorch\nFloatStorage\n)R.", "is not a whole file"),
+        (b"", "is not a whole file"),
     ):
         path.write_bytes(whole)
         with pytest.raises(ValueError, match=reason):
@@ -276,7 +276,7 @@ def test_hostile_and_damaged_torchscript_is_refused(tmp_path: Path, monkeypatch:
     tree = zipfile.ZipFile(path).read("module/data.pkl")
     size = b"(K\x04K\x03t"
     assert size in tree
-    with pytest.raises(ValueError, match="no whole file"):
+    with pytest.raises(ValueError, match="is not a whole file"):
         read_states(rewritten(path, data_pkl(tree.replace(size, size.replace(b"K\x03", b"K\xff")))))
     path.write_bytes(whole)
     with pytest.raises(ValueError, match="is compressed"):
@@ -286,7 +286,7 @@ def test_hostile_and_damaged_torchscript_is_refused(tmp_path: Path, monkeypatch:
         with pytest.raises(ValueError, match=r"module\.pt"):
             read_states(path)
     (tmp_path / "a.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(ValueError, match=r"a\.safetensors is no whole file"):
+    with pytest.raises(ValueError, match=r"a\.safetensors is not a whole file"):
         read_states(tmp_path / "a.safetensors")
     for missing in ("b.safetensors", "b.pt"):
         with pytest.raises(FileNotFoundError):

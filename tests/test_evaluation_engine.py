@@ -183,7 +183,7 @@ def test_inputs_that_cannot_be_graded_are_refused() -> None:
     batch = next(generated(4, 4, codes=False))
     with pytest.raises(ValueError, match="given twice"):
         evaluate(["is_lite0"], Squares("test"), [batch, batch], extractors=means)
-    with pytest.raises(ValueError, match="no generated picture"):
+    with pytest.raises(ValueError, match="no pictures were given"):
         evaluate(["is_lite0"], Squares("test"), [], extractors=means)
     with pytest.raises(ValueError, match="image_codes and text_codes"):
         evaluate(["r_precision_damsm"], Squares("test"), [batch], extractors=means)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runs import small_fields
-from sclgan.evaluation.run import evaluate_run
+from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.experiments.tables import page as table_page
 from sclgan.experiments.tables import runs as table_runs
 from sclgan.experiments.tables.definitions import KINDS, KNOWN, ROW_OF, assignments_for, resolve, table
@@ -252,7 +252,6 @@ from pathlib import Path
 import torch
 torch.set_num_threads(1)
 from sclgan.evaluation.engine import EvaluationOptions
-from sclgan.evaluation.run import evaluate_run
 from sclgan.experiments.tables import runs
 from sclgan.experiments.tables.page import make_table
 from sclgan.train import sample_grid
@@ -280,7 +279,7 @@ def written(out: Path) -> dict[Path, int]:
 def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_path, monkeypatch, caplog):
     out = tmp_path / "out"
     fields: Sequence[str] = [*SMALL, "training.grid_every=1"]
-    monkeypatch.setattr(table_runs, "evaluate_run", partial(evaluate_run, protocols=("ground",)))
+    monkeypatch.setattr(table_runs, "EvaluationOptions", partial(EvaluationOptions, ("ground",)))
     ended = subprocess.run([sys.executable, "-c", KILLED, str(out), *fields], capture_output=True, check=False)
     assert ended.returncode == -9, ended.stderr
     before = written(out)

@@ -83,7 +83,7 @@ def test_a_folder_that_cannot_be_written_costs_time_alone(tmp_path: Path, caplog
     with caplog.at_level(logging.WARNING):
         features = Cached(Counting(), tmp_path / "file")(pictures(0))
     assert torch.equal(features, Counting()(pictures(0)))
-    assert "cannot be kept" in caplog.text
+    assert "cannot be cached" in caplog.text
 
 
 def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path: Path) -> None:

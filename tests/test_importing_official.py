@@ -283,7 +283,7 @@ def test_files_that_ask_for_more_than_data_are_refused_by_name(content, name, tm
     monkeypatch.chdir(tmp_path)
     for zipped in (True, False):
         torch.save({"fc.weight": content}, tmp_path / "g.pth", _use_new_zipfile_serialization=zipped)
-        with pytest.raises(ValueError, match=rf"g\.pth asks for {name}, which is no tensor"):
+        with pytest.raises(ValueError, match=rf"g\.pth asks for {name}, which is not a tensor"):
             read_states(tmp_path / "g.pth")
     (tmp_path / "captions.pickle").write_bytes(pickle.dumps([content], protocol=2))
     with pytest.raises(ValueError, match=rf"captions\.pickle asks for {name}, which is not plain data"):

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -113,6 +114,16 @@ def test_inception_score_equals_that_of_torch_fidelity() -> None:
     assert ours.interval == pytest.approx((mean - deviation, mean + deviation), rel=1e-6)
 
 
+def test_the_difference_to_torch_fidelity_on_few_pictures_is_that_of_the_order() -> None:
+    logits = normal(40, 100)
+    theirs = isc_features_to_metric(logits, splits=10)["inception_score_mean"]
+    order = torch.from_numpy(np.random.RandomState(2020).permutation(40))  # the order of torch-fidelity
+    ours, own_order = torch.randperm(40, generator=torch.Generator().manual_seed(0)), torch.empty(40, 100)
+    own_order[ours] = logits[order]
+    assert inception_score(own_order.double().softmax(1)).value == pytest.approx(theirs, rel=1e-6)
+    assert inception_score(logits.softmax(1)).value == pytest.approx(theirs, rel=2e-2)
+
+
 def test_sorted_classes_are_shuffled_before_splitting() -> None:
     by_class = torch.eye(10).repeat_interleave(100, dim=0)
     assert inception_score(by_class, num_splits=10).value > 9
@@ -163,10 +174,17 @@ def test_mismatched_captions_have_other_labels() -> None:
     estimate = r_precision(codes, codes, labels, num_folds=3)
     assert estimate.value == 1
     assert estimate.interval == (1, 1)
-    with pytest.raises(ValueError, match="two labels"):
-        r_precision(codes, codes, torch.zeros(12, dtype=torch.long))
+    with pytest.raises(ValueError, match="at least two captions"):
+        r_precision(codes[:1], codes[:1], labels[:1])
     with pytest.raises(ValueError, match="num_folds"):
         r_precision(codes, codes, labels, num_folds=13)
+
+
+def test_one_label_for_all_pictures_counts_as_none(caplog: pytest.LogCaptureFixture) -> None:
+    images, texts, each = normal(40, 8), normal(40, 8, seed=1), torch.arange(40)
+    with caplog.at_level("INFO"):
+        assert r_precision(images, texts, torch.zeros_like(each)) == r_precision(images, texts, each)
+    assert "all pictures have the same label" in caplog.text
 
 
 def test_r_precision_equals_that_of_torchmetrics_on_the_same_candidates() -> None:

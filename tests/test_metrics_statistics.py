@@ -190,8 +190,8 @@ def array(shape: tuple[int, ...], content: bytes = b"", kind: str = "<f8") -> by
         (
             array((2,), bytes(16)),
             array((2, 2), bytes(32)),
-            {"extractor": array((), kind="<U1000000000")},
-            "extractor is <U1000000000 of shape",
+            {"extractor": array((), kind="<U100000000")},
+            "extractor is <U100000000 of shape",
         ),
     ],
     ids=["7 GB", "8 TiB", "cut", "header cut", "objects", "note of 8 TiB", "note of 4 GB"],

@@ -211,7 +211,7 @@ def test_hostile_and_damaged_checkpoints_are_refused(gan, clip_file, tmp_path, m
     file = tmp_path / "state_epoch_007.pth"
     for content in ({"model": networks(gan) | {"netG": Hostile()}}, {"model": networks(gan), "epoch": Hostile()}):
         torch.save(content, file)
-        with pytest.raises(ValueError, match=r"asks for (posix|nt)\.system, which is no tensor"):
+        with pytest.raises(ValueError, match=r"asks for (posix|nt)\.system, which is not a tensor"):
             import_files("galip", [file, clip_file], out=tmp_path / "run")
     whole = write_checkpoint(gan, file, "gpu").read_bytes()
     for length in (0, 20, len(whole) // 2, len(whole) - 8):

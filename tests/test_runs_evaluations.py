@@ -20,7 +20,8 @@ def test_a_torn_last_line_swallows_no_evaluation_and_is_named(tmp_path: Path, ca
     path.write_bytes(path.read_bytes()[:-20])
     append_evaluations(path, [record(3)])
     assert {label: found["value"] for label, found in read_evaluations(tmp_path).items()} == {"fd": 3}
-    assert f"{path}, line 2 is not an evaluation" in caplog.text
+    assert f"{path}:2 is not JSON" in caplog.text
+    assert "this line is not an evaluation and is left out" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_whatever_is_not_a_record_is_left_out(line: str, tmp_path: Path, caplog:
     text = f"{json.dumps(record(1))}\n{line}\n{json.dumps(record(2, label='kid'))}\n"
     (tmp_path / "evaluations.jsonl").write_bytes(text.encode("latin-1"))
     assert list(read_evaluations(tmp_path)) == ["fd", "kid"]
-    assert "evaluations.jsonl, line 2 is not an evaluation" in caplog.text
+    assert "evaluations.jsonl:2" in caplog.text
 
 
 def test_a_full_disk_leaves_the_file_as_it_was_and_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

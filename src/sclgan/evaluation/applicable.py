@@ -19,7 +19,7 @@ FOLDERS = "fits a classifier to the training pictures of a run: it is for runs, 
 
 @dataclass(frozen=True)
 class Offer:
-    """What is known of the generated pictures and of the real ones."""
+    """Known facts about the generated pictures and the real ones."""
 
     reals: RealsAre
     captions: bool
@@ -30,7 +30,7 @@ class Offer:
     emoji: bool
     """Whether captions and pictures are of the embedded emoji."""
     no_classifier: str | None = FOLDERS
-    """Why no classifier of labels can be fitted to real training pictures, and what to give instead."""
+    """The reason if no classifier of labels can be fitted to real training pictures, with advice."""
     num_reals: int | None = None
     """The number of real pictures, if it is known beforehand and limited."""
     saves_statistics: bool = False
@@ -38,7 +38,7 @@ class Offer:
 
 
 def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
-    """Why the protocol does not apply to these pictures, and what to give; None if it applies."""
+    """The reason why the protocol does not apply to these pictures, with advice; None if it applies."""
     fewest = FEWEST_REALS.get(protocol.metric, 0)
     if fewest and offer.num_reals is not None and offer.num_reals < fewest:
         return (
@@ -82,7 +82,7 @@ def applicable(named: Sequence[EvaluationProtocol], offer: Offer) -> tuple[list[
 
 
 def _unasked(protocol: EvaluationProtocol) -> str | None:
-    """Why a protocol is used only if it is named."""
+    """The reason why a protocol is used only if it is named."""
     if protocol.name == "r_precision":
         return "is r_precision_damsm on more pictures: name it to have it"
     return unavailable(protocol)
@@ -93,7 +93,7 @@ def _listed(reasons: Mapping[str, str]) -> str:
 
 
 def unavailable(protocol: EvaluationProtocol) -> str | None:
-    """Why this protocol cannot be used here, in a few words; None if its weights and packages are here."""
+    """The reason why this protocol cannot be used here, in a few words; None if its weights and packages are here."""
     if protocol.extractor is None:
         return None
     if protocol.extractor == "inception-cub":
@@ -113,7 +113,7 @@ def unavailable(protocol: EvaluationProtocol) -> str | None:
 
 
 def remedy(protocol: EvaluationProtocol) -> str | None:
-    """What to do to make this protocol available; None if it is."""
+    """Instructions that make this protocol available; None if it is available."""
     if protocol.extractor == "inception-cub":
         return CUB_CLASSIFIER
     file = None if protocol.extractor is None else weights_of(protocol.extractor)

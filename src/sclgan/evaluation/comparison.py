@@ -7,7 +7,6 @@ from pathlib import Path
 from sclgan import distributed
 from sclgan.data import sources
 from sclgan.data.picture_files import PictureFolder, refuse_run
-from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.evaluation import packaged_statistics as packaged
 from sclgan.evaluation.applicable import RealsAre
@@ -21,16 +20,11 @@ from sclgan.metrics.gaussian import Gaussian
 log = logging.getLogger(__name__)
 
 
-def composes(source: Source) -> bool:
-    """Whether a row gives another picture each time, as an emoji does; a photograph is one picture."""
-    return isinstance(source, Emoji)
-
-
 def kind_of_reals(given: str | None) -> RealsAre:
-    """What `--reals` names.
+    """The kind of real pictures that `--reals` names.
 
     Raises:
-        FileNotFoundError: nothing that `given_reals` could read.
+        FileNotFoundError: `given_reals` could not read it.
         ValueError: the folder of a run.
     """
     if given is None:
@@ -43,7 +37,7 @@ def kind_of_reals(given: str | None) -> RealsAre:
         return "statistics"
     if path.suffix != ".npz" or not path.is_file():
         known = ", ".join([*sources.SOURCES, packaged.NAME])
-        raise FileNotFoundError(f"--reals {given} is no folder, no .npz file and no data set ({known})")
+        raise FileNotFoundError(f"--reals {given} is not a folder, an .npz file or a data set ({known})")
     return "statistics"
 
 
@@ -89,9 +83,9 @@ def composed_reals(
     measured for the floors: as many once more, if not given and if there are so many.
     """
     num_samples = measured.num_samples
-    num_reals = num_samples if composes(source) else min(num_samples, len(source))
+    num_reals = num_samples if source.composes else min(num_samples, len(source))
     if num_floor is None:
-        num_floor = num_samples if composes(source) or num_reals + num_samples <= len(source) else 0
+        num_floor = num_samples if source.composes or num_reals + num_samples <= len(source) else 0
     return measure_reals(
         measured.protocols,
         source,
@@ -118,7 +112,7 @@ def with_training(
     fitted = [protocol for protocol in measured.protocols if protocol.num_fitted]
     if not fitted or training is None:
         return reals
-    num_floor = measured.num_samples if composes(held_out) else min(measured.num_samples, len(held_out))
+    num_floor = measured.num_samples if held_out.composes else min(measured.num_samples, len(held_out))
     pictures = measure_training(
         fitted,
         training,

@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EvaluationOptions:
-    """What to measure, against what, and where results go.
+    """Options of an evaluation.
 
-    `protocols` are names, all that fit if there are none. `num_images` replaces the number of pictures of the
-    protocols. `seed` decides captions, noise and choice. `reals` names real pictures to compare with, see
-    `comparison.given_reals`. `save_statistics` is an npz to write, `curve` a PNG, `out` the file of the records.
-    `num_workers` threads decode picture files.
+    `protocols` are names; without names, all that fit are measured. `num_images` replaces the number of pictures of
+    the protocols. `seed` decides captions, noise and the choice of pictures. `reals` names real pictures to compare
+    with, see `comparison.given_reals`. `save_statistics` is an npz to write, `curve` a PNG, `out` the file of the
+    records. `num_workers` threads decode picture files.
     """
 
     protocols: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""The evaluation protocols as text: what each fixes, where it is used, and what it needs that is not here."""
+"""The evaluation protocols as text: the settings of each, where it is used, and which files are missing here."""
 
 from sclgan.evaluation.applicable import remedy
 from sclgan.evaluation.protocols import BOTH, PROTOCOLS, EvaluationProtocol
@@ -7,7 +7,7 @@ from sclgan.weights.registry import FILES, weights_folder
 
 
 def listing() -> str:
-    """A paragraph for each protocol, then what is missing: each file once, with its address and its place."""
+    """A paragraph per protocol, then the missing files, each once, with its address and its place."""
     reasons = {name: remedy(protocol) for name, protocol in PROTOCOLS.items()}
     paragraphs = [_paragraph(protocol, reasons[name]) for name, protocol in PROTOCOLS.items()]
     pairs = [f"{name}: {' and '.join(singles)}" for name, singles in BOTH.items()]
@@ -28,7 +28,7 @@ def _paragraph(protocol: EvaluationProtocol, reason: str | None) -> str:
         network = protocol.extractor if file is None else f"{protocol.extractor}: {FILES[file].serves}"
     folds = f", {protocol.num_folds} splits" if protocol.num_folds > 1 else ""
     facts = {
-        "grades": protocol.purpose,
+        "measures": protocol.purpose,
         "network": network,
         "resize": protocol.resize,
         "pixels": protocol.quantisation,

@@ -1,4 +1,4 @@
-"""The evaluation protocols of the literature; their networks' weights are local files, see `weights`."""
+"""The evaluation protocols of the literature; the weights of their networks are local files, see `weights`."""
 
 from sclgan.evaluation.protocol import (
     NO_REALS,
@@ -39,7 +39,7 @@ LITERATURE = (
         num_samples=PAPER_SIZE,
         better="lower",
         purpose="to compare with tables of text-to-image GANs that used torchvision's network; not the FID",
-        used_by="DM-GAN, DF-GAN, GALIP and, as far as one can tell, the paper of this method",
+        used_by="DM-GAN, DF-GAN, GALIP and apparently the paper of this method",
     ),
     EvaluationProtocol(
         name="kid",
@@ -86,7 +86,7 @@ LITERATURE = (
         num_folds=10,
         split="held-out captions",
         better="higher",
-        purpose="is the own caption nearer than 99 of other classes; self-grading: the encoders that trained the GAN",
+        purpose="is the own caption nearer than 99 of other classes; biased: by the encoders that trained the GAN",
         used_by="DM-GAN; on fewer pictures AttnGAN",
     ),
     EvaluationProtocol(
@@ -98,7 +98,7 @@ LITERATURE = (
         num_folds=10,
         split="held-out captions",
         better="higher",
-        purpose="the same by an untouched CLIP, which did not train the GAN (but see GALIP)",
+        purpose="the same by the original CLIP, which did not train the GAN (GALIP excepted)",
         used_by="after Park et al. 2021, who fine-tune CLIP: not comparable with theirs",
     ),
     EvaluationProtocol(
@@ -109,7 +109,7 @@ LITERATURE = (
         num_samples=PAPER_SIZE,
         split="held-out captions",
         better="higher",
-        purpose="mean cosine of picture and caption in an untouched CLIP; GALIP trains with this very network",
+        purpose="mean cosine of picture and caption in the original CLIP; GALIP trains with this very network",
         used_by="GALIP prints it, times 100, of an input that it scales twice; Hessel et al. 2021 times 2.5",
     ),
     EvaluationProtocol(

@@ -69,7 +69,7 @@ def only_frechet(protocols: Sequence[EvaluationProtocol]) -> EvaluationProtocol:
     """The Frechet distance among the protocols.
 
     Raises:
-        ValueError: there is none, or several.
+        ValueError: there is not exactly one.
     """
     found = [protocol for protocol in protocols if protocol.metric == "frechet"]
     if len(found) != 1:
@@ -114,7 +114,7 @@ def measure(
     parts = distributed.gather_objects((indices, sizes))
     every_index = [index for part, _ in parts for index in part]
     if not every_index:
-        raise ValueError("there is no generated picture: the iterator of pictures was empty on every rank")
+        raise ValueError("no pictures were given: the iterator was empty on every rank")
     if len(set(every_index)) < len(every_index):
         raise ValueError("a sample was given twice: number `indices` over all batches and ranks, and drop the padding")
     return Measured(
@@ -130,7 +130,7 @@ def measure(
 
 
 def _no_value(*_: object) -> NoReturn:
-    raise TypeError("these rows are kept for a curve, which is no estimate")
+    raise TypeError("these rows are kept for a curve, which is not an estimate")
 
 
 def _extractors(

@@ -12,7 +12,7 @@ __all__ = ["BOTH", "PROTOCOLS", "EvaluationProtocol", "protocol_named", "protoco
 
 
 def _by_lite(network: str, judge: str) -> tuple[EvaluationProtocol, ...]:
-    """The protocols that compare features of an EfficientNet-Lite; `judge` says what else of them is to be known."""
+    """The protocols that compare features of an EfficientNet-Lite; `judge` adds a remark."""
     shared = partial(EvaluationProtocol, extractor=f"{network}@128", resize=RESIZE_LITE)
     return (
         shared(
@@ -58,7 +58,7 @@ _CLASSIFIER = partial(
     extractor="lite2@128",
     resize=RESIZE_LITE,
     num_fitted=2_500,
-    split="2,500 or more of the training split, to fit; held-out ones for what real pictures get",
+    split="2,500 or more of the training split, to fit; held-out ones for the value of real pictures",
     better="higher",
 )
 
@@ -83,7 +83,7 @@ _OFFLINE = (
         num_folds=10,
         split="held-out captions",
         better="higher",
-        purpose="r_precision on fewer pictures; self-grading: the run's own encoders, which also trained the generator",
+        purpose="r_precision on fewer pictures; biased: by the run's own encoders, which also trained the generator",
     ),
     EvaluationProtocol(
         name="ground",
@@ -92,7 +92,7 @@ _OFFLINE = (
         resize="none",
         split="held-out captions",
         better="higher",
-        purpose="emoji source only: does the background have the ground that the caption names; chance 1/len(GROUNDS)",
+        purpose="emoji source only: is the background the one that the caption names; chance 1/len(GROUNDS)",
     ),
     *_LITE2,
     _CLASSIFIER(
@@ -125,7 +125,7 @@ def protocols_named(names: Iterable[str]) -> list[EvaluationProtocol]:
     """The protocols of these names; `precision_recall` is two.
 
     Raises:
-        ValueError: there is none of a name; the nearest name is given.
+        ValueError: a name is unknown; the nearest name is given.
     """
     return [protocol_named(single) for name in names for single in BOTH.get(name, (name,))]
 
@@ -134,7 +134,7 @@ def protocol_named(name: str) -> EvaluationProtocol:
     """The protocol of that name.
 
     Raises:
-        ValueError: there is none; the nearest name is given.
+        ValueError: the name is unknown; the nearest name is given.
     """
     if name not in PROTOCOLS:
         near = nearest(name, PROTOCOLS)

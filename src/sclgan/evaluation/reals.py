@@ -110,7 +110,7 @@ def measure_reals(
         ValueError: the source has no rows.
     """
     if len(source) == 0:
-        raise ValueError(f"the split {source.split!r} of {source.name!r} has no rows: there is nothing to compare with")
+        raise ValueError(f"the split {source.split!r} of {source.name!r} has no rows to compare with")
     compared = compared_with_held_out(protocols, extractors)
     of_floor = [p for p in protocols if not p.num_fitted and (p.metric != "r_precision" or encode is not None)]
 

@@ -14,7 +14,7 @@ from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.evaluation.applicable import Offer
 from sclgan.evaluation.batches import BATCH, PictureBatch, encode_with, with_progress
-from sclgan.evaluation.comparison import composed_reals, composes, given_reals, kind_of_reals, with_training
+from sclgan.evaluation.comparison import composed_reals, given_reals, kind_of_reals, with_training
 from sclgan.evaluation.engine import DEFAULTS, EvaluationOptions, Subject, evaluate
 from sclgan.evaluation.measured import Measured
 from sclgan.evaluation.protocols import PROTOCOLS, EvaluationProtocol, protocols_named
@@ -91,8 +91,8 @@ def evaluate_run(
 def _offer(
     run: Run, source: Source, named: Sequence[EvaluationProtocol], options: EvaluationOptions
 ) -> tuple[Offer, Source | None]:
-    """What is known of the pictures, and the training split where a protocol may fit a classifier to it."""
-    own_photographs = options.reals is None and not composes(source)
+    """Known facts about the pictures, and the training split if a protocol may fit a classifier to it."""
+    own_photographs = options.reals is None and not source.composes
     offer = Offer(
         reals="pictures" if options.reals is None else kind_of_reals(options.reals),
         captions=True,

@@ -1,7 +1,7 @@
 """Inception-v3 as the metrics know it: TensorFlow's network of 2015 as ported to PyTorch, and torchvision's.
 
 Szegedy et al. 2016, "Rethinking the Inception Architecture"; the network of Salimans et al. 2016 and Heusel et al.
-2017. Published state dicts load as they are; the convolutions are torchvision's, the poolings each network's own.
+2017. Published state dicts load unchanged; convolutions are torchvision's, poolings differ between the networks.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,8 +1,8 @@
-"""The networks of the metrics between 8-bit pictures and features, each with the resize and the scale of its source.
+"""The networks of the metrics, from 8-bit pictures to features, each with the resize and the scale of its source.
 
 Heusel et al. 2017 (FID), Parmar et al. 2022 (clean-fid), Radford et al. 2021 (CLIP), Caron et al. 2021 (DINO). All
-but the Lite networks need a local file, see `weights`. Rows are float32 on the CPU and depend each on its own picture
-alone.
+but the Lite networks need a local file, see `weights`. Rows are float32 on the CPU; each depends on its
+own picture alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -51,10 +51,10 @@ class LiteExtractor:
 
 
 class InceptionExtractor:
-    """Pooled features of an Inception-v3, 2048 numbers an image of any size; `prepare` resizes and scales.
+    """Pooled features of an Inception-v3, 2048 numbers per image of any size; `prepare` resizes and scales.
 
     Raises:
-        FileNotFoundError, ValueError: the weights are missing, or not those we know.
+        FileNotFoundError, ValueError: the weights are missing, or not the known ones.
     """
 
     num_features: int = 2048
@@ -97,14 +97,14 @@ def prepare_legacy(images: UInt8[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 299 2
 
 
 class CLIPExtractor:
-    """CLIP's image and caption features, unnormalised, from weights that nobody has fine-tuned.
+    """CLIP's image and caption features, unnormalised, from the original weights.
 
     Square pictures as OpenAI prepares them: Pillow's bicubic resize in 8 bits, CLIP's mean and deviation. `sizes` are
     the arguments of `encoders.clip.CLIP`.
 
     Raises:
         ModuleNotFoundError: open_clip is not installed.
-        FileNotFoundError, ValueError: the weights are missing, or not those we know.
+        FileNotFoundError, ValueError: the weights are missing, or not the known ones.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ VIT_L_14: Mapping[str, int] = {
 
 
 class DINOExtractor:
-    """Pooled features of the ResNet-50 that DINO trained without labels, 2048 numbers an image.
+    """Pooled features of the ResNet-50 that DINO trained without labels, 2048 numbers per image.
 
     The whole picture by Pillow's bicubic resize in 8 bits to 224 pixels, ImageNet's mean and deviation.
 

@@ -1,4 +1,4 @@
-"""The resizes of the literature, to the letter: TensorFlow 1's bilinear, Pillow's in 8 bits and in floating point.
+"""The resizes of the literature, reproduced exactly: TensorFlow 1's bilinear, Pillow's in 8 bits and in floating point.
 
 Parmar et al. 2022 (arXiv 2104.11222), section 3: libraries that name a filter alike disagree by more than methods do.
 Each is separable and linear, so it is a matrix for the rows and one for the columns.
@@ -20,7 +20,7 @@ Weights = np.ndarray[tuple[int, ...], np.dtype[Any]]
 def tf1_bilinear(images: UInt8[Tensor, "b 3 h w"], size: int) -> Float[Tensor, "b 3 size size"]:
     """tf.image.resize_bilinear of TensorFlow 1: position i of the result reads position i * h / size of the image.
 
-    There is no shift by half a pixel and no smoothing where it shrinks. Values in [0, 255], not quantised.
+    There is no shift by half a pixel and no smoothing when the image shrinks. Values in [0, 255], not quantised.
     """
     height, width = images.shape[2:]
     return _separable(images.float(), _tf1_weights(height, size), _tf1_weights(width, size))
@@ -31,8 +31,8 @@ def pillow(
 ) -> Float[Tensor, "b 3 size size"]:
     """Pillow's resize of 8-bit pictures (`quantised`), or of each channel in floating point (mode F).
 
-    The filter is stretched where the picture shrinks. Pillow resizes along rows first; in 8 bits it rounds and clamps
-    after each direction, in floating point bicubic values may lie a little outside of [0, 255].
+    The filter is stretched when the picture shrinks. Pillow resizes along rows first; in 8 bits it rounds and clamps
+    after each direction, in floating point bicubic values may be slightly outside [0, 255].
     """
     height, width = images.shape[2:]
     if height == width == size:

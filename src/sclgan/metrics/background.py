@@ -1,4 +1,4 @@
-"""Does the picture have the background that its caption names? A metric for the emoji source alone.
+"""The share of pictures with the background that the caption names: a metric for the emoji source alone.
 
 Our own: the emoji source composes drawings on a plain background of known colour, so that a part of the caption can be
 checked in the pixels without a network.

@@ -15,10 +15,10 @@ def clip_score(image_codes: Float[Tensor, "n d"], text_codes: Float[Tensor, "n d
     """The mean cosine of each picture and its caption, in [-1, 1]; interval +- 1.96 standard errors.
 
     Raises:
-        ValueError: there is no row; a code is not finite.
+        ValueError: there are no rows; a code is not finite.
     """
     if len(image_codes) == 0:
-        raise ValueError("there is no picture to compare with its caption")
+        raise ValueError("no picture to compare with its caption was given")
     if not (image_codes.isfinite().all() and text_codes.isfinite().all()):
         raise ValueError("a code is NaN or infinite: look at the generator's output before measuring it")
     images, texts = (codes.detach().cpu().double() for codes in (image_codes, text_codes))

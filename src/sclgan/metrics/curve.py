@@ -1,4 +1,4 @@
-"""How the Frechet distance depends on the number of samples, and its limit at infinitely many.
+"""The Frechet distance as a function of the number of samples, and its limit at infinitely many.
 
 Chong & Forsyth 2020, "Effectively Unbiased FID and Inception Score and where to find them" (arXiv 1911.07023),
 section 3: the bias is nearly linear in 1 / number of samples, so a line through values at several numbers ends, at 0,
@@ -40,7 +40,7 @@ class BiasCurve:
 def bias_curve(features: Float[Tensor, "n d"], reals: Gaussian, *, seed: int = 0) -> BiasCurve:
     """The distance of random subsets from the reals, of a fifth to all of the samples, evenly spaced in 1 / number.
 
-    Subsets are drawn anew for each number, without replacement. The real pictures stay as they are, and with them the
+    Subsets are drawn anew for each number, without replacement. The real pictures stay the same, and with them the
     bias of their number.
 
     Raises:

@@ -1,4 +1,4 @@
-"""How different the pictures of one label are from each other: the mean pairwise cosine distance of features.
+"""The diversity of the pictures of one label: the mean pairwise cosine distance of features.
 
 After Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", section 4.2, which compares
 pictures of one class by MS-SSIM; here by the features of an extractor. Mode collapse within labels lowers it.

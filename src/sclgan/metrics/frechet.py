@@ -1,4 +1,4 @@
-"""The Frechet distance between two Gaussians, and what its samples leave open.
+"""The Frechet distance between two Gaussians, and its interval.
 
 Dowson & Landau 1982; of features in Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule", Eq. 6. It is
 the FID only with the literature's network, resize and sample size.
@@ -60,7 +60,7 @@ def _distances(reals: Gaussian, factor: "_Factor", others: Iterable[Gaussian]) -
 
 
 def frechet_estimate(reals: Gaussian, fakes: BlockStatistics) -> Estimate:
-    """The distance of all fakes from the reals, with the interval that the draw of the fakes leaves open.
+    """The distance of all fakes from the reals, with the interval due to the draw of the fakes.
 
         g_k = 2 (mu - mu_r).(m_k - mu) + trace((I - T) S_k),      T = Y (Y^T sigma Y)^(-1/2) Y^T,  sigma_r = Y Y^T
         interval = value +- t sqrt( var_k(g_k) / K )
@@ -68,7 +68,7 @@ def frechet_estimate(reals: Gaussian, fakes: BlockStatistics) -> Estimate:
     m_k is the mean of block k of K and S_k its second moment about mu, the mean of all fakes; g_k is the derivative
     of the distance with respect to the block's weight (the infinitesimal jackknife, Jaeckel 1972). The reals are held
     fixed, and the bias of few samples is not in it. It is too wide, by up to half, where the samples are fewer than a
-    few times the features. There is none where a block has fewer than two samples.
+    few times the features. There is no interval if a block has fewer than two samples.
     """
     whole, factor = fakes.whole().gaussian, _factor(_checked(reals))
     (value,) = _distances(reals, factor, [whole])
@@ -143,6 +143,6 @@ def _transport(sigma: Float64[Tensor, "d d"], y: Float64[Tensor, "d r"]) -> Floa
 
 
 def _above_rounding(values: Float64[Tensor, " d"]) -> Bool[Tensor, " d"]:
-    """Which eigenvalues of a symmetric matrix are not rounding."""
+    """True for the eigenvalues of a symmetric matrix that are above rounding."""
     kept: Tensor = values > values.abs().max() * len(values) * torch.finfo(values.dtype).eps
     return kept

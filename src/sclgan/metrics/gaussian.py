@@ -73,7 +73,7 @@ class _FileError(ValueError):
 
 
 def _numbers(archive: zipfile.ZipFile, path: Path, name: str, num_dimensions: int) -> Tensor:
-    """An array of real numbers with at most `MOST_FEATURES` entries a side, in float64."""
+    """An array of real numbers with at most `MOST_FEATURES` entries per side, in float64."""
     shape, kind = _header(archive, path, name)
     if len(shape) != num_dimensions or kind.kind not in "fiu":
         raise _FileError(

@@ -23,7 +23,7 @@ def kernel_distance(x: Float[Tensor, "n d"], y: Float[Tensor, "m e"]) -> Estimat
     the two distributions are equal that term vanishes and the interval is only a guide.
 
     Raises:
-        ValueError: fewer than two rows on a side; different numbers of columns; a feature is not finite.
+        ValueError: a side has fewer than two rows; different numbers of columns; a feature is not finite.
     """
     _check(x, y)
     x, y = x.detach().cpu().double(), y.detach().cpu().double()
@@ -64,7 +64,7 @@ def _check(x: Tensor, y: Tensor) -> None:
     if x.shape[1] != y.shape[1]:
         raise ValueError(f"{x.shape[1]} features against {y.shape[1]}: both sides must come from the same extractor")
     if min(len(x), len(y)) < 2:
-        raise ValueError(f"the unbiased estimate needs at least 2 rows a side, got {len(x)} and {len(y)}")
+        raise ValueError(f"the unbiased estimate needs at least 2 rows per side, got {len(x)} and {len(y)}")
     if not (x.isfinite().all() and y.isfinite().all()):
         raise ValueError("a feature is NaN or infinite: look at the generator's output before measuring it")
 

@@ -1,4 +1,4 @@
-"""Precision and recall: which pictures lie among the neighbours of others, in the space of features.
+"""Precision and recall: the share of pictures among the neighbours of others, in the space of features.
 
 Kynkaanniemi et al. 2019, "Improved Precision and Recall Metric for Assessing Generative Models", section 2. Theirs
 are VGG-16's features; the choice of features moves the values, so the protocol names them.

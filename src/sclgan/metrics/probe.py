@@ -1,7 +1,7 @@
-"""A linear probe: how well frozen features tell labels apart, fitted to real pictures.
+"""A linear probe on frozen features, fitted to real pictures.
 
 Multinomial logistic regression as in Kornblith et al. 2019, "Do Better ImageNet Models Transfer Better?" (arXiv
-1805.08974), section 3; generated pictures are what it classifies, as in Ravuri & Vinyals 2019, "Classification Accuracy
+1805.08974), section 3; it classifies generated pictures, as in Ravuri & Vinyals 2019, "Classification Accuracy
 Score" (arXiv 1905.10887), with the parts of real and generated pictures exchanged.
 """
 
@@ -35,11 +35,11 @@ class LinearProbe:
         return _standardised(features.to(self.weight.dtype), self.mean, self.deviation) @ self.weight.T + self.bias
 
     def knows(self, labels: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
-        """Where the label is one that the probe was fitted to."""
+        """True where the probe was fitted to the label."""
         return torch.isin(labels, self.classes)
 
     def right(self, features: Float[Tensor, "n d"], labels: Int[Tensor, " n"], *, top: int) -> Bool[Tensor, " n"]:
-        """Where the label is among the `top` classes of highest score; False where the probe does not know it.
+        """True where the label is among the `top` classes of highest score; False where the probe does not know it.
 
         Equal scores count against the label.
 

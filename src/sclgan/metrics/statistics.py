@@ -80,7 +80,7 @@ class FeatureStatistics:
         self.num_samples += other.num_samples
 
     def over_ranks(self) -> "FeatureStatistics":
-        """The statistics of every rank's rows, the same on every rank; these stay as they are."""
+        """The statistics of every rank's rows, the same on every rank; this object is unchanged."""
         self._flush()
         d = self._num_features
         device = distributed.device() if distributed.world_size() > 1 else torch.device("cpu")
@@ -96,7 +96,7 @@ class FeatureStatistics:
         return whole
 
     def _flush(self) -> None:
-        """Adds the rows that wait."""
+        """Adds the pending rows."""
         if not self._pending:
             return
         rows = torch.cat(self._pending).double().numpy()
@@ -122,7 +122,7 @@ class FeatureStatistics:
 
 
 class BlockStatistics:
-    """Statistics of `NUM_BLOCKS` parts of the samples apart, from which intervals are made.
+    """Statistics of `NUM_BLOCKS` parts of the samples apart, from which intervals are computed.
 
     Sample i belongs to part i modulo `NUM_BLOCKS`, on any number of ranks. Holds a covariance for each part: 268 MB
     for 2,048 features.
@@ -137,7 +137,7 @@ class BlockStatistics:
             block.update(features[(indices % NUM_BLOCKS == number).to(features.device)])
 
     def over_ranks(self) -> "BlockStatistics":
-        """Those of every rank's rows, the same on every rank; these stay as they are."""
+        """Those of every rank's rows, the same on every rank; this object is unchanged."""
         whole = BlockStatistics(0)
         whole.blocks = [block.over_ranks() for block in self.blocks]
         return whole
@@ -148,7 +148,7 @@ class BlockStatistics:
 
 
 def merged(parts: Sequence[FeatureStatistics]) -> FeatureStatistics:
-    """The statistics of all parts together; the parts stay as they are."""
+    """The statistics of all parts together; the parts are unchanged."""
     whole = FeatureStatistics(parts[0]._num_features)
     for part in parts:
         whole.merge(part)

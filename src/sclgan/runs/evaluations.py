@@ -12,20 +12,13 @@ from typing import Any
 import torch
 
 from sclgan import distributed
+from sclgan.runs.json_files import NAMES, described, is_kind, parsed_object
 
 log = logging.getLogger(__name__)
 
 EVALUATIONS = "evaluations.jsonl"
-NUMBER = (int, float)
-FIELDS: Mapping[str, tuple[type, ...]] = {
-    "label": (str,),
-    "value": NUMBER,
-    "better": (str,),
-    "num_samples": (int,),
-    "step": (int,),
-    "checkpoint": (str,),
-}
-OPTIONAL: Mapping[str, tuple[type, ...]] = {"floor": NUMBER, "interval": (list,), "extractor": (str,), "recipe": (str,)}
+REQUIRED = {"label": str, "value": float, "better": str, "num_samples": int, "step": int, "checkpoint": str}
+OPTIONAL = {"floor": float, "interval": list, "extractor": str, "recipe": str}
 
 
 def evaluation_records(folder: Path) -> list[dict[str, Any]]:
@@ -34,9 +27,9 @@ def evaluation_records(folder: Path) -> list[dict[str, Any]]:
     records = []
     for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], 1):
         try:
-            records.append(_record(line))
-        except (ValueError, RecursionError) as error:
-            log.warning("%s, line %d is not an evaluation and is left out: %s", path, number, error)
+            records.append(_record(line, f"{path}:{number}"))
+        except ValueError as error:
+            log.warning("%s", error)
     return records
 
 
@@ -81,19 +74,13 @@ def machine() -> str:
     return f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
 
 
-def _record(line: bytes) -> dict[str, Any]:
-    record = json.loads(line)
-    if not isinstance(record, dict):
-        raise ValueError("expected an object")
-    required = {name: kinds for name, kinds in FIELDS.items() if not _is(record.get(name), kinds)}
-    optional = {name: k for name, k in OPTIONAL.items() if record.get(name) is not None and not _is(record[name], k)}
-    if wrong := required | optional:
-        raise ValueError(f"{', '.join(wrong)} should be {', '.join(kinds[-1].__name__ for kinds in wrong.values())}")
+def _record(line: bytes, where: str) -> dict[str, Any]:
+    advice = "this line is not an evaluation and is left out"
+    record = parsed_object(line, REQUIRED, where=where, advice=advice)
+    for name, kind in OPTIONAL.items():
+        if record.get(name) is not None and not is_kind(record[name], kind):
+            raise ValueError(f"{where}: '{name}' is {described(record[name])}, not {NAMES[kind]}: {advice}")
     interval = record.get("interval")
-    if interval is not None and not (len(interval) == 2 and all(_is(end, NUMBER) for end in interval)):
-        raise ValueError("interval should be two numbers")
+    if interval is not None and not (len(interval) == 2 and all(is_kind(end, float) for end in interval)):
+        raise ValueError(f"{where}: 'interval' is not two numbers: {advice}")
     return record
-
-
-def _is(value: object, kinds: tuple[type, ...]) -> bool:
-    return isinstance(value, kinds) and not isinstance(value, bool)

@@ -1,1 +1,1 @@
-"""Public weight files: which there are, and how they are read safely."""
+"""Public weight files: the registry, safe readers, the strict loader."""

@@ -34,13 +34,13 @@ def read_states(path: Path) -> list[State]:
     except pickle.UnpicklingError as error:
         if asked := re.search(r"GLOBAL (\S+)", str(error)):
             raise ValueError(
-                f"{path} asks for {asked[1]}, which is no tensor: it is not loaded. Published weights hold tensors "
+                f"{path} asks for {asked[1]}, which is not a tensor: it is not loaded. Published weights hold tensors "
                 "only; do not trust this copy, or have its owner save the state dict alone"
             ) from None
-        raise ValueError(f"{path} holds no weights that torch.save wrote: get the file again") from error
+        raise ValueError(f"{path} does not hold weights that torch.save wrote: get the file again") from error
     except Exception as error:  # damaged files end in almost any error
         raise ValueError(
-            f"{path} is no whole file of weights ({type(error).__name__}: {error}): get it again"
+            f"{path} is not a whole file of weights ({type(error).__name__}: {error}): get it again"
         ) from error
     states = _states(content)
     if not states:
