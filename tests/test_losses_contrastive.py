@@ -215,3 +215,11 @@ def nt_xent_of_own_rows() -> float:
 
 def test_nt_xent_over_two_ranks_is_one_process():
     assert sum(run_on_ranks(nt_xent_of_own_rows, 2)) / 2 == pytest.approx(nt_xent_of_own_rows(), rel=1e-12)
+
+
+def test_codes_of_half_precision_are_contrasted_in_float32() -> None:
+    codes, labels = torch.randn(8, 16).bfloat16(), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = supcon(codes, labels, temperature=0.1)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, supcon(codes.float(), labels, temperature=0.1))

@@ -174,10 +174,17 @@ def test_mismatched_captions_have_other_labels() -> None:
     estimate = r_precision(codes, codes, labels, num_folds=3)
     assert estimate.value == 1
     assert estimate.interval == (1, 1)
-    with pytest.raises(ValueError, match="two labels"):
-        r_precision(codes, codes, torch.zeros(12, dtype=torch.long))
+    with pytest.raises(ValueError, match="at least two captions"):
+        r_precision(codes[:1], codes[:1], labels[:1])
     with pytest.raises(ValueError, match="num_folds"):
         r_precision(codes, codes, labels, num_folds=13)
+
+
+def test_one_label_for_all_pictures_counts_as_none(caplog: pytest.LogCaptureFixture) -> None:
+    images, texts, each = normal(40, 8), normal(40, 8, seed=1), torch.arange(40)
+    with caplog.at_level("INFO"):
+        assert r_precision(images, texts, torch.zeros_like(each)) == r_precision(images, texts, each)
+    assert "all pictures have the same label" in caplog.text
 
 
 def test_r_precision_equals_that_of_torchmetrics_on_the_same_candidates() -> None:

@@ -1,5 +1,6 @@
 """The other ways to use a label, trained: their terms in both phases, and what they need."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,11 @@ from runs import SCL, assert_identical, small
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch
+from sclgan.losses.classification import label_cross_entropy
 from sclgan.losses.contrastive import quadruple
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import load_encoders
+from sclgan.runs.folder import saved_recipe
 from sclgan.runs.records import read_metrics
 from sclgan.train import pretraining, training
 from sclgan.train.label_terms import label_terms
@@ -92,3 +95,18 @@ def test_a_row_is_its_own_partner_with_another_caption_and_crop(caplog):
     assert not torch.equal(batch.views[0].image, batch.views[1].image)
     assert not batch.has_partner.any()
     assert not caplog.records
+
+
+@pytest.mark.parametrize("phase", ["pretraining", "training"])
+def test_cross_entropy_is_a_mean_over_views_and_codes_as_the_contrast_is(phase: str, trained: Path) -> None:
+    """A sum would weigh it four times as much in pre-training as one set of codes, and twice in the GAN phase."""
+    made = small("ssagan_emoji_ce")
+    encoders, _ = load_encoders(trained, saved_recipe(trained))
+    encoders.add_label_classifier(3)
+    assert encoders.label_classifier is not None
+    codes, labels = torch.randn(6, encoders.code_size), torch.tensor([0, 1, 2, 0, 1, 2])
+    batch = Batch((), labels, torch.ones(6, dtype=torch.bool), None)
+    settings = made.pretraining if phase == "pretraining" else made.training
+    terms = label_terms(settings, {"cross_entropy": 1.0}, [codes, codes], [codes, codes], batch, encoders)
+    expected = label_cross_entropy(encoders.label_classifier(codes), labels)
+    torch.testing.assert_close(terms["cross_entropy"], expected)

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sclgan.distributed import gather_rows, own_rows, world_size
+from sclgan.losses.precision import in_float32
 
 Pairs = Literal["all", "intra", "cross"]
 
@@ -62,9 +63,7 @@ def quadruple(
         ValueError: `temperature` is not positive, or `pairs` has another value.
     """
     codes = torch.cat([*texts, *images])
-    modality = torch.arange(2, device=labels.device).repeat_interleave(
-        torch.tensor([len(texts) * len(labels), len(images) * len(labels)], device=labels.device)
-    )
+    modality = torch.cat([labels.new_zeros(len(texts) * len(labels)), labels.new_ones(len(images) * len(labels))])
     # The texts of all views and then their images, as the codes are.
     sets = None if label_sets is None else label_sets.flatten(0, 1).repeat(2, 1)
     return _contrast(codes, labels.repeat(len(texts) + len(images)), modality, temperature, pairs, sets)
@@ -83,6 +82,7 @@ def nt_xent(views: Sequence[Float[Tensor, "b d"]], *, temperature: float) -> Flo
     return supcon(torch.cat(list(views)), rows.repeat(len(views)), temperature=temperature)
 
 
+@in_float32
 def _contrast(
     z: Float[Tensor, "n d"],
     labels: Int[Tensor, " n"],

@@ -3,6 +3,7 @@
 Xu et al. 2018, "AttnGAN", section 4 (R-precision with 1 true and 99 mismatched captions).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sclgan.metrics.estimate import Estimate
+
+log = logging.getLogger(__name__)
 
 BLOCK = 512  # rows compared at once
 NUM_MISMATCHED = 99
@@ -68,16 +71,20 @@ def r_precision(
     """The share of images whose own caption is nearer, by cosine, than 99 captions of other labels.
 
     The mismatched captions are drawn with `seed`, independently and with replacement, from the rows of other labels.
-    Data without labels give every row a label of its own. A tie counts as a random choice would, so constant codes
-    score 0.01. The value is over all images, the interval +- one standard deviation over `num_folds` seeded folds.
+    Data without labels give every row a label of its own; so does one label for all rows, which tells nothing apart,
+    and a line of the log then says so. A tie counts as a random choice would, so constant codes score 0.01. The value is
+    over all images, the interval +- one standard deviation over `num_folds` seeded folds.
 
     Differs from the code of DM-GAN in that the last image of each fold is not dropped, and folds are shuffled.
 
     Raises:
-        ValueError: all rows have one label; fewer rows than folds; a code is not finite.
+        ValueError: one row; fewer rows than folds; a code is not finite.
     """
+    if len(labels) < 2:
+        raise ValueError("R-precision needs at least two captions, to draw a mismatched one")
     if len(set(labels.tolist())) < 2:
-        raise ValueError("R-precision needs captions of at least two labels to draw mismatched ones from")
+        log.info("all pictures have the same label: R-precision draws mismatched captions from all other pictures")
+        labels = torch.arange(len(labels))
     if not 1 <= num_folds <= len(labels):
         raise ValueError(f"num_folds is {num_folds}; choose 1 to the number of images, {len(labels)}")
     if not (image_codes.isfinite().all() and text_codes.isfinite().all()):

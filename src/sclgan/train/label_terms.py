@@ -56,5 +56,5 @@ def label_terms(
         sets = [None] * len(images) if batch.label_sets is None else list(batch.label_sets)
         judged = [*zip(images, sets, strict=True), *(zip(texts, sets, strict=True) if pretraining else ())]
         losses = [label_cross_entropy(classifier(codes), batch.labels, own) for codes, own in judged]
-        terms["cross_entropy"] = torch.stack(losses).sum()
+        terms["cross_entropy"] = torch.stack(losses).mean()  # as the contrast is a mean over all codes
     return terms
