@@ -3,7 +3,7 @@
     python benchmarks/metrics.py
 
 Seconds are of the processor, so that other work on the machine counts little. The Frechet distance and whole folders
-are measured in `evaluation/run.py`.
+are measured in `benchmarks/evaluation.py`.
 """
 
 import tempfile

@@ -5,7 +5,9 @@ import shutil
 from dataclasses import replace
 from functools import partial
 
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import photos_on_disk
 from command_line import APPLE, PLAIN, done, refused
@@ -75,11 +77,11 @@ def test_evaluate_takes_any_folder_of_pictures(tmp_path):
 def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
     assert "--checkpoint and --save-pictures are for runs" in refused("evaluate", tmp_path, "--checkpoint", "best")
-    assert "are for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
+    assert "--encoders is for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
     assert "has no checkpoint 'best': it has 1, 2" in refused("evaluate", plain, "--checkpoint", "best")
     assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
     several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
-    assert "statistics are those of one Frechet distance, here is none" in refused("evaluate", plain, *several)
+    assert "statistics are those of one Frechet distance, given is none" in refused("evaluate", plain, *several)
     assert "--reals none is not a folder, an .npz file" in refused("evaluate", plain, "--reals", "none")
 
 
@@ -90,3 +92,13 @@ def test_protocols_says_what_is_here_and_what_to_get(tmp_path, monkeypatch):
     assert "\nfd_lite0\n" in shown
     assert f"Weights belong in {tmp_path / 'mine'}" in shown
     assert not (tmp_path / "mine").exists()
+
+
+def test_evaluate_ends_with_a_message_where_the_generator_draws_nan(plain, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(plain, run)
+    path = run / "checkpoints" / "step_00000002" / "averaged_generator.safetensors"
+    save_file({name: x * torch.nan if x.is_floating_point() else x for name, x in load_file(path).items()}, path)
+    said = refused("evaluate", run, "--num-images", 4, "--protocol", "is_lite0")
+    assert "FloatingPointError" in said
+    assert "the generator of step 2 draws NaN or infinity in 4 of 4 pictures" in said

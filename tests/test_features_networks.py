@@ -95,7 +95,7 @@ def test_dino(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = theirs(torch.stack(inputs))
     assert_equal(EXTRACTORS["dino-resnet-50"](device=None)(images), expected)
     put(monkeypatch, tmp_path, "dino-resnet-50", resnet50(weights=None).state_dict())
-    with pytest.raises(ValueError, match="does not hold DINO's ResNet-50"):
+    with pytest.raises(ValueError, match="does not fit DINO's ResNet-50"):
         EXTRACTORS["dino-resnet-50"](device=None)
 
 
@@ -140,5 +140,5 @@ def test_sizes_of_the_second_tower_are_those_of_the_library() -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(monkeypatch, tmp_path, "inception-2015", {"a": torch.zeros(1)})
-    with pytest.raises(ValueError, match="not the weights of Inception-v3"):
+    with pytest.raises(ValueError, match="does not fit Inception-v3: 473 tensors differ"):
         EXTRACTORS["inception@tf1"](device=None)

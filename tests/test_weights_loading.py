@@ -30,6 +30,13 @@ def test_everything_that_differs_is_named_at_once_and_nothing_is_loaded() -> Non
     assert all(torch.equal(x, before[name]) for name, x in module.state_dict().items())
 
 
+def test_of_another_network_some_tensors_of_each_kind_are_named_and_all_counted() -> None:
+    state = {f"unknown.{number:02}": torch.zeros(1) for number in range(30)}
+    with pytest.raises(ValueError, match=r"39 tensors differ: missing 0\.bias; .* unexpected unknown\.00; ") as caught:
+        load_strictly(network(), state, "a.pt")
+    assert str(caught.value).endswith("unexpected unknown.19 and 10 more unexpected")
+
+
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_tensors_take_the_precision_and_the_memory_of_the_module(device: str) -> None:
     module, state = network(device), network().state_dict()

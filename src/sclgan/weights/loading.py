@@ -1,6 +1,6 @@
-"""Load named tensors into a module strictly: whatever differs is named, and nothing is loaded in part."""
+"""Load named tensors into a module strictly: differences are named, and nothing is loaded in part."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 COUNTER = ".num_batches_tracked"
+MOST_NAMED = 20
+"""The largest number of tensors of each kind (missing, unexpected, of another shape) that an error names."""
 
 
 def load_strictly(
@@ -28,13 +30,13 @@ def load_strictly(
     was built on the device "meta" gets its memory here, on `device`, in the same memory format.
 
     Raises:
-        ValueError: a tensor is missing, unexpected, or of another shape or kind; all of them are named.
+        ValueError: a tensor is missing, unexpected, or of another shape or kind; see `listed`.
     """
     found = mismatches(module, state, ignored_prefixes=ignored_prefixes, counters_optional=counters_optional)
     if found:
         count = "1 tensor differs" if len(found) == 1 else f"{len(found)} tensors differ"
         expected = network or f"the {type(module).__name__}"
-        raise ValueError(f"{source} does not fit {expected}: {count}: {'; '.join(found)}{advice and f'. {advice}'}")
+        raise ValueError(f"{source} does not fit {expected}: {count}: {listed(found)}{advice and f'. {advice}'}")
     own = {name: x for name, x in module.state_dict().items() if not name.startswith(ignored_prefixes)}
     if not any(x.is_meta for x in own.values()):
         module.load_state_dict({name: state[name] for name in own.keys() & state.keys()}, strict=False)
@@ -73,6 +75,20 @@ def mismatches(
         elif _kind(given[name]) != _kind(own[name]):
             lines.append(f"{name} is {given[name].dtype}, not {own[name].dtype}")
     return lines
+
+
+def listed(lines: Sequence[str]) -> str:
+    """The lines of `mismatches` in one. Of another network, hundreds differ: of a kind, `MOST_NAMED` are named."""
+    kinds: dict[str, list[str]] = {"missing": [], "unexpected": [], "": []}
+    for line in lines:
+        word = line.partition(" ")[0]
+        kinds[word if word in kinds else ""].append(line)
+    return "; ".join(
+        "; ".join(of_kind[:MOST_NAMED])
+        + (f" and {len(of_kind) - MOST_NAMED} more {kind}".rstrip() if len(of_kind) > MOST_NAMED else "")
+        for kind, of_kind in kinds.items()
+        if of_kind
+    )
 
 
 def _kind(tensor: Tensor) -> tuple[bool, bool, bool]:
