@@ -14,6 +14,7 @@ import photos_on_disk
 from photos_on_disk import THINGS
 from sclgan.data.captions import Vocabulary, words_of
 from sclgan.data.labels import RULES
+from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.coco import Coco
 from sclgan.data.sets.photographs import decoded, framed
 from sclgan.data.sources import sizes, source
@@ -92,6 +93,7 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
     batches = training_batches(made, source, vocabulary, made.training, None)
+    assert isinstance(batches, PairedBatches)
     read = []
     for step in range(12):
         captions = batches[step].views[0].captions

@@ -123,7 +123,7 @@ def test_the_plain_row_keeps_a_published_clip_and_scores_it(published, tmp_path)
     made = override(made, ["training.batch_size=4", "training.num_views=1", "encoders.trained=nothing"])
     training.train(made, tmp_path / "run")
     pair, _ = load_encoders(tmp_path / "run", made)
-    assert_identical(dict(pair.clip.state_dict()), weights)
+    assert_identical(dict(pair.get_submodule("clip").state_dict()), weights)
     assert load_file(tmp_path / "run" / "encoders.safetensors") == {}  # public weights, which the recipe names
     records = read_metrics(tmp_path / "run" / "pretraining")
     assert [record["step"] for record in records] == [0]
