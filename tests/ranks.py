@@ -52,7 +52,7 @@ def _run(rank: int, world_size: int, store: str, call: bytes) -> bytes:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group(
         "gloo",
-        store=dist.distributed_c10d.FileStore(store, world_size),
+        init_method=f"file://{store}",
         rank=rank,
         world_size=world_size,
         timeout=TIMEOUT,

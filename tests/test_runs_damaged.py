@@ -58,6 +58,11 @@ class Nothing:
     def captions(self) -> Iterator[str]:
         return iter(())
 
+    def picture(self, *_: object, **__: object) -> None:
+        raise IndexError
+
+    sample = picture
+
 
 def damages(content: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     """Contents that are not those of the file: foreign ones, a field that is missing, and one of another type."""

@@ -14,7 +14,7 @@ import tyro
 from sclgan import __version__
 from sclgan.commands import data, results, runs
 from sclgan.commands.printing import say
-from sclgan.names import nearest
+from sclgan.data.names import nearest
 
 COMMANDS: dict[str, Callable[..., None]] = {
     command.__name__.rstrip("_").replace("_", " "): command

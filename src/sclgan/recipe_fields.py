@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, GroupedMetadata, Gt, Le, Lt, MultipleOf
 
-from sclgan.names import nearest
+from sclgan.data.names import nearest
 from sclgan.recipe import Recipe
 
 UNIONS = (typing.Union, types.UnionType)

@@ -5,13 +5,13 @@ from functools import partial
 from inspect import signature
 from pathlib import Path
 
+from sclgan.data.names import nearest
 from sclgan.data.packs.folder import DATASET
 from sclgan.data.packs.read import Packed
 from sclgan.data.sets import coco, cub, emoji, scenes
 from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.own.table import SPLITS as FOLDER_SPLITS
 from sclgan.data.types import Source
-from sclgan.names import nearest
 
 SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
     "emoji": (emoji.Emoji, emoji.SPLITS),

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 
+from sclgan.data.names import nearest
 from sclgan.evaluation.literature import LITERATURE
 from sclgan.evaluation.protocol import NO_REALS, RESIZE_LITE, EvaluationProtocol
-from sclgan.names import nearest
 
 __all__ = ["BOTH", "PROTOCOLS", "EvaluationProtocol", "protocol_named", "protocols_named"]
 

@@ -11,7 +11,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from sclgan.names import nearest
+from sclgan.data.names import nearest
 
 log = logging.getLogger(__name__)
 

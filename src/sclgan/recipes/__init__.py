@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from sclgan.names import nearest
+from sclgan.data.names import nearest
 from sclgan.recipe import Recipe
 from sclgan.recipes import coco, cub, emoji, folder, scenes
 from sclgan.recipes.ablations import ABLATIONS

@@ -7,7 +7,7 @@ label, and the parts of the method with each other. The paper's tables were not 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sclgan.names import nearest
+from sclgan.data.names import nearest
 from sclgan.recipe import Recipe, Row
 from sclgan.recipe_fields import check_ranges, override, value_at
 from sclgan.recipes import RECIPES, TITLES
