@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from sclgan.files import replaced, write_atomically
+from sclgan.files import check_own, replaced, write_atomically
 
 
 def fail_half_way(path: Path, in_it: str = "") -> None:
@@ -31,3 +31,13 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(RuntimeError, match="half-way"):
         fail_half_way(folder, in_it="b")
     assert [p.name for p in folder.parent.rglob("*") if p.is_file()] == ["a"]
+
+
+def test_a_file_of_another_program_is_not_replaced(tmp_path):
+    page = tmp_path / "index.html"
+    check_own(page, b"sclgan")
+    page.write_bytes(b"<h1>my home page</h1>")
+    with pytest.raises(ValueError, match=r"index\.html is not a file of sclgan and would be overwritten"):
+        check_own(page, b"sclgan")
+    page.write_bytes(b"<code>sclgan evaluate</code>")
+    check_own(page, b"sclgan")

@@ -198,6 +198,10 @@ def test_an_imported_run_is_evaluated_like_any_other(tmp_path, out, capsys):
     import_(
         tuple(files[1:3]), kind="damsm", captions=tmp_path / "captions.pickle", out=out / "d", recipe="ssagan_emoji"
     )
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(ValueError, match="is not empty, and nothing in it is overwritten"):
+        import_(tuple(files), kind="ssagan", captions=tmp_path / "captions.pickle", out=out, recipe="ssagan_emoji")
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     assert "sclgan train ssagan_emoji encoders.save_backbone=true" in capsys.readouterr().out
 
 

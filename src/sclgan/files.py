@@ -35,6 +35,16 @@ def replaced(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_own(path: Path, mark: bytes) -> None:
+    """Refuses a file that is about to be replaced, unless it holds the mark that this package writes into such files.
+
+    Raises:
+        ValueError: it is there, is not empty and does not hold the mark.
+    """
+    if path.is_file() and path.stat().st_size and mark not in path.read_bytes():
+        raise ValueError(f"{path} is not a file of sclgan and would be overwritten: move it, or give another --out")
+
+
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from sclgan.files import replaced, write_atomically
+from sclgan.files import check_own, replaced, write_atomically
 from sclgan.metrics.curve import BiasCurve
 
 
@@ -17,6 +17,7 @@ def write_curves(path: Path, curves: Mapping[str, BiasCurve]) -> None:
     from matplotlib.figure import Figure  # a second that no other command should pay
 
     numbers = {name: asdict(curve) for name, curve in curves.items()}
+    check_own(path.with_suffix(".json"), b'"num_samples"')  # nobody named this file
     write_atomically(path.with_suffix(".json"), json.dumps(numbers, indent=1).encode())
     figure = Figure(figsize=(4.5 * len(curves), 3.4), layout="constrained", dpi=150)
     for axes, (name, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):

@@ -18,7 +18,7 @@ from sclgan.data.types import Source
 from sclgan.evaluation.reals import composition
 from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.curves import COLORS, Curve, svg
-from sclgan.files import write_atomically
+from sclgan.files import check_own, write_atomically
 from sclgan.runs.differences import differences
 from sclgan.runs.evaluations import read_evaluations
 from sclgan.runs.folder import resolved
@@ -108,6 +108,7 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         seed=seed,
     )
     path = out / "index.html"
+    check_own(path, b"sclgan")  # every page names the commands that made it
     write_atomically(path, page.encode())
     return path
 
