@@ -26,6 +26,7 @@ from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import evaluator, training
 from sclgan.train.evaluator import protocols_of
+from sclgan.train.splits import Splits
 from sclgan.weights import registry as weights
 
 LABEL = "kid_lite0@12"
@@ -134,7 +135,7 @@ def test_without_the_weights_there_is_one_line_and_no_evaluation(
     ("field", "expected"),
     [
         ("training.evaluate_protocols=kid_lit0", "did you mean 'kid_lite0'"),
-        ("training.evaluate_images=1", "at least 2 images"),
+        ("training.evaluate_images=1", "evaluate_images must be at least 2, not 1"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is_trained(
@@ -170,14 +171,14 @@ def test_the_classifier_is_fitted_once_for_all_evaluations(
     folder = tmp_path / "run"
     (folder / "checkpoints").mkdir(parents=True)
     names = ["class_accuracy", "class_accuracy_top5"]
-    hook = evaluator.Evaluator(replace(opened, folder=folder), protocols_named(names))
+    hook = evaluator.Evaluator(replace(opened, folder=folder), protocols_named(names), Splits(opened.recipe))
     first, second = hook(2), hook(4)
     assert first == second
     assert list(first) == [f"evaluation/{name}@12" for name in names]
     assert fits == [(len(Emoji("train")), 48)]
     unlabelled = replace(opened, recipe=replace(opened.recipe, source=partial(Squares, labelled=False)))
     with pytest.raises(ValueError, match=r"evaluate_protocols: class_accuracy, class_accuracy_top5 needs labels"):
-        evaluator.Evaluator(unlabelled, protocols_named(names))
+        evaluator.Evaluator(unlabelled, protocols_named(names), Splits(unlabelled.recipe))
 
 
 def test_no_cadence_is_no_evaluation() -> None:
