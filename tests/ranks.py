@@ -51,7 +51,11 @@ def _run(rank: int, world_size: int, store: str, call: bytes) -> bytes:
     if "GLOO_SOCKET_IFNAME" not in os.environ and any(name == "lo" for _, name in socket.if_nameindex()):
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     dist.init_process_group(
-        "gloo", store=torch.distributed.FileStore(store, world_size), rank=rank, world_size=world_size, timeout=TIMEOUT
+        "gloo",
+        store=dist.distributed_c10d.FileStore(store, world_size),
+        rank=rank,
+        world_size=world_size,
+        timeout=TIMEOUT,
     )
     try:
         dist.barrier()  # none fails and leaves while another still connects

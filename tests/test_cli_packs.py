@@ -8,8 +8,10 @@ import photos_on_disk
 from command_line import done, refused, sclgan
 from runs import small_fields
 from sclgan.data.packs.read import Packed
+from sclgan.recipe import class_of
 from sclgan.runs.opened import open_run
 from test_data_packs_shards import sample, write
+from tiny import arguments
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +27,8 @@ def test_a_pack_takes_the_place_of_a_recipes_data(packed, tmp_path):
     ended = done("train", "ssagan_emoji_scl", *fields, "--data", packed, "--out", tmp_path / "run")
     assert "run in" in ended.out
     made = open_run(tmp_path / "run")
-    assert made.recipe.source.func is Packed  # in the run's recipe, for sampling and evaluating
-    assert made.recipe.source.keywords == {"root": str(packed)}
+    assert class_of(made.recipe.source) is Packed  # in the run's recipe, for sampling and evaluating
+    assert arguments(made.recipe.source) == {"root": str(packed)}
     line = refused("train", "ssagan_emoji_scl", *fields, "--out", tmp_path / "run")
     assert "source" in line
     assert "holds another run" in line
@@ -81,5 +83,5 @@ def test_mistakes_are_told_in_a_line(packed, tmp_path):
         ("train", "ssagan_emoji", "--data", tmp_path, "--out", tmp_path / "b"): "has no dataset.json",
         ("train", "ssagan_emoji", "--stream", "a.tar", "--out", tmp_path / "b"): "--stream needs a pack beside it",
     }
-    for arguments, words in told.items():
-        assert words in refused(*arguments)
+    for command, words in told.items():
+        assert words in refused(*command)

@@ -1,5 +1,6 @@
 """`sclgan sample`: the pictures drawn, unknown words, captions that are refused."""
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -31,7 +32,7 @@ def test_sample_names_words_it_does_not_know_and_draws_the_rest(plain, tmp_path)
     [
         ([""], "caption 1 of 1 is empty: ''; write one with words of the training captions, such as"),
         ([APPLE, "  "], "caption 2 of 2 is empty"),
-        (["!?"], "caption 1 of 1 is empty: '!?'"),
+        (["!?"], "caption 1 of 1 holds no word: '!?'"),
         (["zyxxy wvut"], "caption 1 of 1 holds no known word: 'zyxxy wvut'"),
     ],
 )
@@ -49,3 +50,18 @@ def test_sample_needs_a_picture_to_draw_and_a_trained_run(plain, tmp_path):
     said = refused("sample", plain.parent / "encoders", APPLE, *out)
     assert "encoders has no GAN checkpoint yet: `sclgan train ssagan_emoji --out" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_sample_writes_the_format_of_the_ending_and_refuses_others(plain, tmp_path):
+    done("sample", plain, APPLE, "--num-images", 1, "--out", tmp_path / "a.jpg")
+    done("sample", plain, APPLE, "--num-images", 1, "--out", tmp_path / "a.PNG")
+    with Image.open(tmp_path / "a.jpg") as jpeg, Image.open(tmp_path / "a.PNG") as png:
+        assert (jpeg.format, png.format) == ("JPEG", "PNG")
+        difference = np.asarray(jpeg.convert("RGB"), int) - np.asarray(png.convert("RGB"), int)
+    assert np.abs(difference).mean() < 4
+    assert "written as .png or .jpg" in refused("sample", plain, APPLE, "--out", tmp_path / "a.gif")
+    assert f"{tmp_path} is a folder: name the picture" in refused("sample", plain, APPLE, "--out", tmp_path)
+    assert "seed must be at least 0, not -1" in refused(
+        "sample", plain, APPLE, "--seed", -1, "--out", tmp_path / "b.png"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.PNG", "a.jpg"]

@@ -16,6 +16,13 @@ from sclgan.data.images import decode, is_shown_as_stored, read_content, size_of
 WHITE = (255, 255, 255)
 
 
+def colour(image: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
+    """The channels of a pixel."""
+    found = image.getpixel(place)
+    assert isinstance(found, tuple)
+    return found
+
+
 def saved(image: Image.Image, kind: str, **options: object) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
@@ -61,7 +68,7 @@ def test_orientation_is_obeyed_unless_pixels_are_wanted_as_stored(kind: str) -> 
     content = saved(wide, kind, exif=orientation(6))  # to be turned right: the left half goes up
     shown = decode(content)
     assert shown.size == (40, 80)
-    assert shown.getpixel((20, 10))[2] > 200 > 50 > shown.getpixel((20, 70))[2]
+    assert colour(shown, (20, 10))[2] > 200 > 50 > colour(shown, (20, 70))[2]
     assert not is_shown_as_stored(content, name="turned")
     if kind != "TIFF":  # which Pillow turns itself
         assert decode(content, as_stored=True).size == size_of(content) == (80, 40)
@@ -129,17 +136,17 @@ def test_pixels_without_a_white_are_refused(number: type) -> None:
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "P"])
 def test_profiles_are_converted_to_srgb_unless_pixels_are_wanted_as_stored(mode: str) -> None:
     content = saved(Image.new("RGB", (4, 4), (230, 30, 30)).convert(mode), "PNG", icc_profile=SWAPPED)
-    red, green, blue = decode(content).getpixel((0, 0))
+    red, green, blue = colour(decode(content), (0, 0))
     assert green > 200 > 60 > max(red, blue)
     stored = decode(content, as_stored=True)
-    assert stored.getpixel((0, 0))[0] > 200
+    assert colour(stored, (0, 0))[0] > 200
     assert not is_shown_as_stored(content, name="swapped")
     np.testing.assert_array_equal(decode(saved(stored, "PNG")), stored)  # the profile is not saved again
 
 
 def test_a_grey_picture_with_a_profile_of_colours_stays_grey() -> None:
     content = saved(Image.new("L", (4, 4), 77), "PNG", icc_profile=SWAPPED)
-    assert max(decode(content).getpixel((0, 0))) - min(decode(content).getpixel((0, 0))) <= 1
+    assert max(colour(decode(content), (0, 0))) - min(colour(decode(content), (0, 0))) <= 1
 
 
 def test_srgb_under_any_name_changes_nothing() -> None:
@@ -151,7 +158,7 @@ def test_srgb_under_any_name_changes_nothing() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cyan_ink_is_cyan(kind: str) -> None:
     """JPEG files store the inks inverted, as Adobe's programs do; TIFF files do not."""
-    red, green, blue = decode(saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), kind)).getpixel((8, 8))
+    red, green, blue = colour(decode(saved(Image.new("CMYK", (16, 16), (255, 0, 0, 0)), kind)), (8, 8))
     assert red < 10 < 240 < min(green, blue)
 
 

@@ -1,6 +1,7 @@
 """The fast way from a file to a crop gives the pixels of the slow one, and never decodes what it should not."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,12 +53,12 @@ def test_a_crop_is_that_of_the_whole_picture_bit_for_bit(options):
 def test_metadata_of_others_shards_are_obeyed(kind):
     exif = Image.Exif()
     exif[0x0112] = 6
-    options = {
+    of_kind: dict[str, dict[str, Any]] = {
         "turned": {"exif": exif},
         "turned by XMP": {"xmp": b'<x:xmpmeta tiff:Orientation="6"/>'},
         "profile": {"icc_profile": ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()},
-    }[kind]
-    content = jpeg(38, 38, **options)
+    }
+    content = jpeg(38, 38, **of_kind[kind])
     assert open_jpeg(content) is None
     found = training_pixels(content, SIZE, None, name="fast")
     np.testing.assert_array_equal(found, framed(decode_picture(bytes(content)), SIZE, None))

@@ -33,7 +33,8 @@ SHARES = (0.4, 0.3, 0.15, 0.1, 0.05)  # of the labels
 class Plain:
     """A `Source` of plain pictures with uneven labels, in no order."""
 
-    name, split = "plain", "train"
+    name, split, composes, as_stored = "plain", "train", False, False
+    credits = ()
     label_names = tuple("abcde")
 
     def __init__(self) -> None:
@@ -73,6 +74,7 @@ def streamed(root: Path, *, batch_size: int = 8, buffer_size: int = 60, seed: in
 
 def rows(stream: Streamed, batches: list[Batch]) -> list[tuple[int, int, int, bool]]:
     """Row of the first view, row of the second, the pair's label, and whether there was a partner."""
+    assert isinstance(stream.tokenizer, Vocabulary)
     words = stream.tokenizer.words
     found = []
     for batch in batches:

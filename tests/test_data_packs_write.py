@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from sclgan.data.packs import write as packing
 from sclgan.data.packs.folder import read_dataset
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.read import Packed
+from sclgan.data.packs.shards import write_shard
 from sclgan.data.packs.verify import verify
 from sclgan.data.packs.write import pack
 from sclgan.data.pairs import PairedBatches
@@ -60,7 +62,7 @@ class Few:
         return iter(self.source.captions())
 
     def sample(self, index: int) -> Sample:
-        sample: Sample = self.source.sample(index)  # type: ignore[attr-defined]
+        sample: Sample = self.source.sample(index)
         return replace(sample, image=self.damage.get(index, sample.image))
 
 
@@ -139,7 +141,7 @@ def test_the_shorter_side_is_the_margin_and_small_pictures_stay_as_they_are(pack
     packed = Packed("train", root=tmp_path / "pack")
     assert [packed.sample(row).image for row in range(8)] == [original.sample(row).image for row in range(8)]
     same = [one.picture(3, 256, np.random.default_rng(1)).pixels for one in (original, packed)]
-    np.testing.assert_array_equal(*same)
+    np.testing.assert_array_equal(same[0], same[1])
 
 
 def test_packs_are_smaller_and_say_how_they_were_made(packed_birds):
@@ -196,7 +198,7 @@ class KilledError(BaseException):
 def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_birds, tmp_path, monkeypatch):
     sources = [Cub("train", root=birds), Cub("test", root=birds)]
     calls = iter(range(100))
-    write = packing.write_shard
+    write = write_shard
 
     def dies_in_the_third(path, samples):
         write(path, samples)
@@ -331,7 +333,7 @@ def test_reading_a_damaged_pack_says_what_to_do(copy):
         Packed("unseen", root=copy)
 
 
-def altered(content: dict, path: str, value: object) -> bytes:
+def altered(content: dict[str, Any], path: str, value: object) -> bytes:
     """JSON with another value at a path such as splits/train/shards/0/file."""
     changed = json.loads(json.dumps(content))
     *parents, last = path.split("/")
@@ -345,7 +347,7 @@ def altered(content: dict, path: str, value: object) -> bytes:
 def test_a_damaged_or_foreign_dataset_file_is_an_error_that_names_it(copy):
     content = read_dataset(copy)
     files = [b"", b"\xff\xfe", b"[1]", b"{}", b"[" * 100_000, b'{"format": 1}', b'{"name": "my own notes"}']
-    for path, values in {
+    wrong: dict[str, tuple[Any, ...]] = {
         "format": (2, "1", None),
         "name": (5, None),
         "splits": ([], {}, "train"),
@@ -356,7 +358,8 @@ def test_a_damaged_or_foreign_dataset_file_is_an_error_that_names_it(copy):
         "splits/train/label_names": ({}, [5], None),
         "splits/train/index_sha256": (None,),
         "left_out": ("all", [5]),
-    }.items():
+    }
+    for path, values in wrong.items():
         files += [altered(content, path, value) for value in values]
     for file in files:
         (copy / "dataset.json").write_bytes(file)
@@ -376,13 +379,14 @@ def test_a_hostile_index_claims_no_memory_and_is_named(copy):
     for row, told in enumerate((r"claims 4,294,967,295 bytes; at most 268,435,456", "is cut off", "in shard 77")):
         with pytest.raises(ValueError, match=told):
             packed.picture(row, SIZE, np.random.default_rng(0))
-    for name, values in {
+    hostile: dict[str, Any] = {
         "labels": np.array([2**31 - 1] * 8, np.int32),  # a table of as many labels would take 16 GB
         "label_starts": np.arange(8, dtype=np.uint64),
         "caption_starts": np.array([0, 2**40], np.uint64),
         "rows_of_label_starts": np.zeros((2, 2), np.uint64),
         "key_starts": np.array(["a"] * 9),
-    }.items():
+    }
+    for name, values in hostile.items():
         content = (folder / f"{name}.npy").read_bytes()
         np.save(folder / f"{name}.npy", values)
         with pytest.raises(ValueError, match=r"index/train is damaged \("):

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from sclgan.data.picture_files import PictureFolder, decoded_ahead
 from sclgan.data.sets.own.source import Folder
 
 
-def write(path: Path, value: int = 0, *, mode: str = "RGB", size: tuple[int, int] = (5, 4), **options: object) -> Path:
+def write(path: Path, value: int = 0, *, mode: str = "RGB", size: tuple[int, int] = (5, 4), **options: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size, (value, 2 * value, 9)).convert(mode).save(path, **options)
     return path
@@ -23,7 +24,7 @@ def names(folder: PictureFolder) -> list[str]:
     return [path.relative_to(folder.root).as_posix() for path in folder.files]
 
 
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"file_name": "x.png", "text": ["a red apple", "an apple"], "label": "fruit"},
     {"file_name": "deep/y.png", "captions": ["a fish"], "labels": ["animal", "food"]},
     {"file_name": "z.png", "text": "a\u2028pear", "label": "fruit"},
@@ -91,7 +92,8 @@ def test_folders_train_and_test_are_read_both(tmp_path: Path) -> None:
 
 def test_every_ending_of_a_picture_is_read_and_other_files_are_counted(tmp_path: Path, caplog) -> None:
     for name in ("b.PNG", "a/c.JPG", "a/b/d.webp", "e.gif", "f.jfif", "g.tif", ".hidden.png", ".cache/e.png"):
-        write(tmp_path / name, **({"format": "JPEG"} if name.endswith("jfif") else {}))
+        options: dict[str, Any] = {"format": "JPEG"} if name.endswith("jfif") else {}
+        write(tmp_path / name, **options)
     for name in ("notes.md", "1.heic", "2.heic", "evaluations.jsonl"):
         (tmp_path / name).write_text("")
     folder = PictureFolder(tmp_path)

@@ -14,6 +14,7 @@ import photos_on_disk
 from photos_on_disk import THINGS
 from sclgan.data.captions import Vocabulary, words_of
 from sclgan.data.labels import RULES
+from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.coco import Coco
 from sclgan.data.sets.photographs import decoded, framed
 from sclgan.data.sources import sizes, source
@@ -21,13 +22,14 @@ from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.encoders.inception import InceptionTrunk
 from sclgan.encoders.lite0 import Lite0
+from sclgan.recipe import class_of
 from sclgan.recipe_fields import override
 from sclgan.recipe_json import from_json, to_json
 from sclgan.recipes import RECIPES, recipe
 from sclgan.runs.records import read_metrics
 from sclgan.train import training
 from sclgan.train.batches import training_batches
-from tiny import tiny
+from tiny import arguments, tiny
 
 PERSON, CAT, TOOTHBRUSH = range(3)
 
@@ -91,6 +93,7 @@ def test_long_captions_are_thinned_in_training_and_not_in_evaluation(scenes):
     source = made.source("train")
     vocabulary = Vocabulary.of(source.captions(), max_words=4)
     batches = training_batches(made, source, vocabulary, made.training, None)
+    assert isinstance(batches, PairedBatches)
     read = []
     for step in range(12):
         captions = batches[step].views[0].captions
@@ -247,11 +250,11 @@ PHOTOGRAPHS = [
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_recipes_of_photographs_use_inception_at_the_size_it_was_made_for(name):
     made = recipe(name)
-    backbone = made.encoders.keywords["backbone"]
-    assert backbone.func is InceptionTrunk
-    assert backbone.keywords == {"weights": "imagenet", "align_corners": made.row.gan != "ssagan"}
+    backbone = arguments(made.encoders)["backbone"]
+    assert class_of(backbone) is InceptionTrunk
+    assert arguments(backbone) == {"weights": "imagenet", "align_corners": made.row.gan != "ssagan"}
     assert (made.image_size, made.pretraining.image_size) == (256, 299)
-    assert made.encoders.keywords["mask_same_label"] == (made.row.data == "cub")  # the authors have no labels on COCO
+    assert arguments(made.encoders)["mask_same_label"] == (made.row.data == "cub")  # the authors have no labels on COCO
     assert made.long_captions == "thin"
     assert made.training.ema_decay == (0.0 if made.row.gan == "ssagan" else 0.999)
     assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
@@ -268,7 +271,7 @@ def test_settings_of_the_codes():
         "ssagan_coco": (24, 413_915, 0.05, 18, 64, 64),
     }
     for name, expected in table.items():
-        made, widths = recipe(name), recipe(name).gan.keywords
+        made, widths = recipe(name), arguments(recipe(name).gan)
         training, nf = made.training, widths.get("nf")
         matching = training.generator_weights["sentence"]
         assert matching == training.generator_weights["words"]
@@ -279,8 +282,8 @@ def test_settings_of_the_codes():
 @pytest.mark.parametrize(("name", "steps"), [("galip_cub", 25_976), ("galip_coco", 161_685)])
 def test_galip_is_as_published_and_the_method_alone_fine_tunes(name, steps):
     made, method = recipe(name), recipe(f"{name}_scl")
-    assert made.encoders.keywords == {"weights": "openai", "trained": "norms_and_biases"}
-    assert (made.image_size, made.max_words, made.gan.keywords) == (224, 77, {"nf": 64, "z_dim": 100})
+    assert arguments(made.encoders) == {"weights": "openai", "trained": "norms_and_biases"}
+    assert (made.image_size, made.max_words, arguments(made.gan)) == (224, 77, {"nf": 64, "z_dim": 100})
     training = made.training
     assert (training.steps, training.batch_size, training.ema_decay) == (steps, 512, 0.0)
     assert training.discriminator_weights == ({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},)

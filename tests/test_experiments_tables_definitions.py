@@ -67,6 +67,7 @@ def test_what_no_table_has_is_refused(arguments, expected):
         ({"assignments": ["sagan:gan.nf=3"]}, "no GAN or data set 'sagan': did you mean 'ssagan'"),
         ({"assignments": ["training.steps"]}, "write field=value"),
         ({"assignments": ["training.steps=many"]}, "takes int"),
+        ({"assignments": ["gan.nf=0"]}, "gan.nf must be at least 1, not 0"),
         ({"budget": 3}, "less than one step"),
         ({"num_seeds": 0}, "--seeds must be at least 1"),
     ],

@@ -178,7 +178,7 @@ def clip() -> Encoders:
     )  # fmt: skip
 
 
-GANS = {
+GANS: dict[str, tuple[Any, Any]] = {
     "attngan": (partial(AttnGAN, ngf=2, ndf=2, num_stages=2, z_dim=3, condition_dim=2), None),
     "dmgan": (partial(DMGAN, ngf=2, ndf=2, num_stages=2, z_dim=3, condition_dim=2), None),
     "galip": (

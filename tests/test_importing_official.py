@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,12 +31,13 @@ from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.importing.official import import_files, read_states, vocabulary_words
+from sclgan.importing.official import import_files, vocabulary_words
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.opened import open_run
 from sclgan.runs.pictures import attention_picture, tiles
+from sclgan.weights.readers import read_states
 
 WORDS = ["a", "small", "red", "bird", "with", "yellow", "wings"]
 CAPTIONS = ["a small red bird", "a bird with yellow wings"]
@@ -145,6 +146,7 @@ def test_every_layout_draws_what_the_original_draws(kind, layout, damsm, folder,
     made = import_files(kind, files, captions=folder / "captions.pickle", out=out, recipe=f"{kind}_emoji")
     run = open_run(out)
     assert run.step == 0
+    assert isinstance(run.tokenizer, Vocabulary)
     assert run.tokenizer.words == tuple(WORDS)
     z = torch.randn(2, run.gan.z_dim, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
@@ -229,7 +231,9 @@ def test_the_discriminators_are_those_of_the_files(damsm, folder, tmp_path, out,
     for kind in KINDS:
         gan = gan_of(kind, damsm)
         files = files_of(kind, gan, folder, tmp_path / kind, "plain")
-        import_files(kind, files, captions=folder / "captions.pickle", out=out / kind, recipe=f"{kind}_emoji")
+        import_files(
+            cast(Any, kind), files, captions=folder / "captions.pickle", out=out / kind, recipe=f"{kind}_emoji"
+        )
         found = load_file_of(out / kind)
         expected = gan.discriminator.state_dict()
         assert found.keys() == expected.keys()
@@ -384,7 +388,8 @@ def test_pickles_of_python_2_and_numpy(tmp_path):
     assert legacy_pickle.load(path) == {1: [2]}
     for protocol in (2, 4):
         path.write_bytes(pickle.dumps([np.arange(6).reshape(2, 3), b"bytes", {1}], protocol))
-        array, data, numbers = legacy_pickle.load(path)  # type: ignore[misc]
+        found: Any = legacy_pickle.load(path)
+        array, data, numbers = found
         assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
         assert (data, numbers) == (b"bytes", {1})
         path.write_bytes(pickle.dumps(np.array([{}, {}], dtype=object), protocol))

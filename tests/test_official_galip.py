@@ -100,7 +100,7 @@ def test_every_layout_draws_what_the_original_draws(layout, gan, clip_file, tmp_
     file = write_checkpoint(gan, tmp_path / "state_epoch_007.pth", layout)
     made = import_files("galip", [file, clip_file], out=out)
     run = open_run(out)
-    assert (run.step, run.tokenizer.context_length) == (0, 12)
+    assert (run.step, run.tokenizer.max_words) == (0, 12)
     z = torch.randn(2, run.gan.z_dim, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         expected = gan.generate(z, gan.encoders.encode_text(run.tokenizer(CAPTIONS))).image

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from sclgan.encoders.base import TextCodes
 from sclgan.encoders.clip import CLIP
 from sclgan.gans.base import Fake
 from sclgan.gans.galip import GALIP
+from sclgan.gans.galip_generator import Generator
 from sclgan.losses.adversarial import matching_aware_gradient_penalty, squared_gradient_norms
 from sclgan.losses.terms import total
 
@@ -107,9 +108,10 @@ def test_images(stored: dict[str, Tensor], clip: CLIP, gan: GALIP, text: TextCod
 
 
 def test_generator(stored: dict[str, Tensor], gan: GALIP, text: TextCodes) -> None:
-    mapping = gan.generator.mapping
+    generator = cast(Generator, gan.generator)
+    mapping = generator.mapping
     watched = {"fuse_feat": mapping.conv_fuse, "prompts": mapping.fc_prompt, "mapping": mapping.conv}
-    watched |= {f"GBlock{i}.sub": block for i, block in enumerate(gan.generator.GBlocks)}
+    watched |= {f"GBlock{i}.sub": block for i, block in enumerate(generator.GBlocks)}
     bridged: list[Tensor] = []
     bridge = gan.bridge
     gan.bridge = lambda *args: bridged.append(bridge(*args)) or bridged[-1]  # type: ignore[assignment]

@@ -103,7 +103,7 @@ def test_running_statistics(ref: Reference) -> None:
 
 
 def test_conditioning(ref: Reference) -> None:
-    mean, log_variance = ref.gan().generator.ca_net(ref.text.sentence)
+    mean, log_variance = ref.gan().generator.get_submodule("ca_net")(ref.text.sentence)
     agree(mean, ref.stored["out.G.mu"], FORWARD)
     agree(log_variance, ref.stored["out.G.logvar"], FORWARD)
 

@@ -41,10 +41,10 @@ def test_noise_of_a_key_is_the_same_again_and_uncorrelated_with_that_of_other_pu
 def test_pairs_do_not_follow_scenes():
     """They were one stream once: for seed 0 the caption that was drawn followed the place (chi-square 11,594)."""
     num_scenes, bins = 600, 5
-    firsts = [
+    scenes, pairs = [
         [numpy_generator(stream, 0, 0, row).random() for row in range(num_scenes)]
         for stream in (Stream.SCENE, Stream.PAIR)
     ]
-    table = np.histogram2d(*firsts, bins=bins, range=[[0, 1], [0, 1]])[0]
+    table = np.histogram2d(np.array(scenes), np.array(pairs), bins=np.linspace(0, 1, bins + 1))[0]
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / num_scenes
     assert ((table - expected) ** 2 / expected).sum() < 40  # 16 degrees: 0.1 % of independent tables are above 39

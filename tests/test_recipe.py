@@ -3,10 +3,12 @@ from dataclasses import replace
 
 import pytest
 
+from sclgan.recipe import class_of
 from sclgan.recipe_fields import override
 from sclgan.recipe_json import from_json, to_json
-from sclgan.recipes import ABLATIONS, RECIPES, recipe
-from tiny import TINY, tiny, tiny_assignments
+from sclgan.recipes import RECIPES, recipe
+from sclgan.recipes.ablations import ABLATIONS
+from tiny import TINY, arguments, tiny, tiny_assignments
 
 
 @pytest.mark.parametrize("name", [*RECIPES, *ABLATIONS])
@@ -15,10 +17,10 @@ def test_every_recipe_is_named_after_its_function_and_survives_json(name):
     assert made.name == name
     again = from_json(to_json(made))
     assert to_json(again) == to_json(made)
-    assert again.gan.func is made.gan.func
-    assert again.encoders.func is made.encoders.func
-    if "backbone" in made.encoders.keywords:
-        assert again.encoders.keywords["backbone"].func is made.encoders.keywords["backbone"].func
+    assert class_of(again.gan) is class_of(made.gan)
+    assert class_of(again.encoders) is class_of(made.encoders)
+    if "backbone" in arguments(made.encoders):
+        assert class_of(arguments(again.encoders)["backbone"]) is class_of(arguments(made.encoders)["backbone"])
 
 
 ROWS = {name: make().row for name, make in RECIPES.items()}
@@ -110,8 +112,8 @@ def test_override_reaches_dataclasses_constructors_and_tables():
     assert (made.seed, made.training.steps, made.training.betas) == (7, 12, (0.5, 0.9))
     assert made.training.generator_weights["contrast"] == 0.4
     assert made.training.discriminator_weights[0]["magp"] == 1.5
-    assert made.gan.keywords["nf"] == 16
-    assert made.encoders.keywords["backbone"].keywords["image_size"] == 224
+    assert arguments(made.gan)["nf"] == 16
+    assert arguments(arguments(made.encoders)["backbone"])["image_size"] == 224
     assert made.pretraining.pairs == "cross"
 
 

@@ -1,16 +1,18 @@
 """Saved recipes: those of before a move still open, hostile and damaged ones are one clear error."""
 
 import json
+from typing import Any
 
 import pytest
 
-from sclgan.recipe import Row
+from sclgan.recipe import Row, class_of
 from sclgan.recipe_json import MOVED, PLACES, from_json, to_json
 from sclgan.recipes import KNOWN, recipe
 
 
-def saved(name: str = "ssagan_emoji") -> dict:
-    return json.loads(to_json(recipe(name)))
+def saved(name: str = "ssagan_emoji") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(to_json(recipe(name)))
+    return content
 
 
 @pytest.mark.parametrize("name", ["ssagan_emoji", "ssagan_cub_small_scl", "ssagan_emoji_scl-temperature0.5"])
@@ -32,12 +34,11 @@ def test_names_of_recipes_are_those_of_their_rows():
 
 
 def test_every_recipe_names_classes_that_a_saved_one_may_name():
-    named = {("source", make().source.func) for make in KNOWN.values()}
-    named |= {("encoders", make().encoders.func) for make in KNOWN.values()}
-    named |= {("gan", make().gan.func) for make in KNOWN.values()}
-    assert {f"{kind.__module__}.{kind.__qualname__}" for place, kind in named} <= {
-        path for place in PLACES.values() for path in place.classes
-    }
+    for make in KNOWN.values():
+        made = make()
+        named = {"source": class_of(made.source), "encoders": class_of(made.encoders), "gan": class_of(made.gan)}
+        for place, kind in named.items():
+            assert f"{kind.__module__}.{kind.__qualname__}" in PLACES[place].classes
 
 
 @pytest.mark.parametrize("place", ["source", "encoders", "gan", "feature_discriminator"])
@@ -61,6 +62,12 @@ def test_a_saved_recipe_names_classes_only_in_their_places(place, call):
     with pytest.raises(ValueError, match=f"is not loaded as {place}") as caught:
         from_json(json.dumps(content))
     assert str(caught.value).isprintable()
+
+
+def test_a_run_of_before_fields_had_ranges_still_opens():
+    content = saved()
+    content["seed"], content["training"]["log_every"] = -1, 0
+    assert from_json(json.dumps(content)).seed == -1
 
 
 def change(path: str, value: object) -> str:
@@ -97,6 +104,8 @@ def change(path: str, value: object) -> str:
         (change("name", 3), ""),
         (change("gan", "SSAGAN"), ""),
         (change("gan.nf", [64]), "gan.nf must be a whole number"),
+        (change("gan.nf", 0), "gan.nf must be at least 1, not 0"),
+        (change("encoders.code_size", -2), "encoders.code_size must be at least 2, not -2"),
         (change("gan.layers", 3), "gan is not a SSAGAN: got an unexpected keyword argument 'layers'"),
         (change("encoders", {"call": "sclgan.encoders.clip.CLIP"}), "encoders is not a CLIP: missing a required"),
         (change("encoders.backbone", 3), ""),

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -39,7 +39,7 @@ FILES: dict[str, tuple[dict[str, Any], tuple[Callable[[Path], object], ...]]] = 
     "diverged.json": ({"step": 1}, (lambda run: changeable(run, "training"),)),
     "data.json": (
         {"source": "emoji", "label_names": ["a"], "splits": {"train": {"rows": {"number": 1}}}},
-        (lambda run: check_data(run, {"train": Nothing()}),),
+        (lambda run: check_data(run, cast(Any, {"train": Nothing()})),),
     ),
     "model.json": ({"step": 6, "sha256": {"model.safetensors": "0" * 64}}, (open_run,)),
     "recipe.json": ({}, (saved_recipe, lambda run: claim(run, small(SCL, *SIX_STEPS)), open_run)),
@@ -49,7 +49,8 @@ FILES: dict[str, tuple[dict[str, Any], tuple[Callable[[Path], object], ...]]] = 
 class Nothing:
     """A source without rows."""
 
-    name, split, label_names, labels, keys = "emoji", "train", (), (), ()
+    name, split, composes, credits = "emoji", "train", True, ()
+    label_names, labels, keys = (), (), ()
 
     def __len__(self) -> int:
         return 0
@@ -63,7 +64,8 @@ def damages(content: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
     yield from FOREIGN.items()
     for name, value in content.items():
         yield f"without {name}", json.dumps({other: it for other, it in content.items() if other != name}).encode()
-        for wrong in ([], {}, None, True, "7"):
+        wrongs: tuple[Any, ...] = ([], {}, None, True, "7")
+        for wrong in wrongs:
             if not isinstance(wrong, type(value)):
                 yield f"{name} is {wrong!r}", json.dumps(content | {name: wrong}).encode()
 
@@ -216,4 +218,5 @@ def test_a_whole_state_is_restored_and_rates_are_those_of_the_optimizer(saved):
     assert optimizer.param_groups[0]["lr"] == 0.01
     layer(torch.ones(1, 3)).sum().backward()
     optimizer.step()
+    assert isinstance(layer.weight, torch.Tensor)
     assert optimizer.state[layer.weight]["step"].item() == 2

@@ -68,7 +68,7 @@ def test_a_generator_has_no_state_that_a_checkpoint_leaves_out(made):
 def test_without_images_pictures_cannot_be_encoded_and_with_them_they_can(trained):
     drawing, whole = open_run(trained, images=False), open_run(trained)
     image = torch.zeros(1, 3, 64, 64)
-    assert isinstance(drawing.encoders.image_encoder.backbone, NoTrunk)
+    assert isinstance(drawing.encoders.get_submodule("image_encoder.backbone"), NoTrunk)
     with pytest.raises(RuntimeError, match="images=True"):
         drawing.encoders.encode_image(image)
     assert whole.encoders.encode_image(image).image.shape == (1, 16)

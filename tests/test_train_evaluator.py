@@ -135,7 +135,7 @@ def test_without_the_weights_there_is_one_line_and_no_evaluation(
     ("field", "expected"),
     [
         ("training.evaluate_protocols=kid_lit0", "did you mean 'kid_lite0'"),
-        ("training.evaluate_images=1", "evaluate_images must be at least 2, not 1"),
+        ("training.evaluate_images=1", "evaluate_images must be at least 2"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is_trained(

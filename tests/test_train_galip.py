@@ -20,7 +20,7 @@ from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import pretraining, training
 from sclgan.train.pretraining_phase import PretrainingPhase, parameter_groups
-from tiny import tiny
+from tiny import arguments, tiny
 
 PLAIN, SCL = "galip_emoji", "galip_emoji_scl"
 STEPS = ("pretraining.steps=3", "training.steps=3")
@@ -111,7 +111,7 @@ def published(tmp_path_factory):
     path = tmp_path_factory.mktemp("clip") / "clip.safetensors"
     made = tiny(recipe("galip_cub"))
     torch.manual_seed(5)
-    clip = CLIP(**{**made.encoders.keywords, "weights": None})
+    clip = CLIP(**{**arguments(made.encoders), "weights": None})
     save_file({name: tensor.contiguous() for name, tensor in clip.clip.state_dict().items()}, path)
     made = override(replace(made, source=partial(recipe(PLAIN).source)), [f"encoders.weights={path}", "image_size=32"])
     return clip.clip.state_dict(), made
@@ -123,7 +123,7 @@ def test_the_plain_row_keeps_a_published_clip_and_scores_it(published, tmp_path)
     made = override(made, ["training.batch_size=4", "training.num_views=1", "encoders.trained=nothing"])
     training.train(made, tmp_path / "run")
     pair, _ = load_encoders(tmp_path / "run", made)
-    assert_identical(dict(pair.clip.state_dict()), weights)
+    assert_identical(dict(pair.get_submodule("clip").state_dict()), weights)
     assert load_file(tmp_path / "run" / "encoders.safetensors") == {}  # public weights, which the recipe names
     records = read_metrics(tmp_path / "run" / "pretraining")
     assert [record["step"] for record in records] == [0]
@@ -172,6 +172,6 @@ def test_the_learning_rate_warms_up_then_decays_once_an_epoch_down_to_the_smalle
         minimal_learning_rate=0.2,
         warmup_steps=4,
     )
-    phase = PretrainingPhase(CLIP(**small(PLAIN).encoders.keywords), settings, steps_per_epoch=3)
+    phase = PretrainingPhase(CLIP(**arguments(small(PLAIN).encoders)), settings, steps_per_epoch=3)
     rates = [phase.learning_rate(step) for step in range(1, 11)]
     assert rates == pytest.approx([0.25, 0.5, 0.75, 0.5, 0.5, 0.5, 0.25, 0.25, 0.25, 0.2])

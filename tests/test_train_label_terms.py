@@ -65,13 +65,15 @@ def test_the_contrast_is_on_what_the_head_makes_of_codes_and_the_gan_phase_keeps
     codes = torch.randn(4, 3, encoders.code_size, generator=torch.Generator().manual_seed(0)).requires_grad_()
     batch = Batch((), torch.tensor([0, 1, 1]), torch.ones(3, dtype=torch.bool), None)
     found = label_terms(made.training, {"contrast": 1.0}, codes[:2].unbind(), codes[2:].unbind(), batch, encoders)
+    assert encoders.projection is not None
     first, second, third, fourth = encoders.projection(codes)
     temperature = made.training.temperature
     expected = quadruple([first, second], [third, fourth], batch.labels, temperature=temperature)
     torch.testing.assert_close(found["contrast"], expected)
     found["contrast"].backward()
+    assert codes.grad is not None
     assert codes.grad[2:].abs().min() > 0
-    assert encoders.projection[0].weight.grad is None
+    assert all(weight.grad is None for weight in encoders.projection.parameters())
 
     with pytest.raises(ValueError, match=r"pretraining\.projection is 8, but the encoders were pre-trained without"):
         training.train(made, tmp_path / "other", encoders=trained)

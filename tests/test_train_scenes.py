@@ -11,6 +11,7 @@ from sclgan.recipes import RECIPES
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import training
+from tiny import arguments
 
 FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=6")
 
@@ -38,6 +39,6 @@ def test_the_stacked_gans_train_on_scenes(name, tmp_path):
 @pytest.mark.parametrize("name", [name for name, make in RECIPES.items() if make().row.data == "scenes"])
 def test_scenes_play_the_role_of_coco(name):
     made = RECIPES[name]()
-    assert made.encoders.keywords.get("mask_same_label", False) is False
+    assert arguments(made.encoders).get("mask_same_label", False) is False
     assert made.label_rule == {"ce": "weighted", "cl": "itself"}.get(made.row.variant, "shared")
     assert max(map(len, override(made, ["source.num_scenes=50"]).source("train").labels)) > 2

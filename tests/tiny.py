@@ -1,6 +1,8 @@
 """Recipes at a size at which both phases take seconds on a CPU."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from sclgan.recipe import Recipe
@@ -39,6 +41,11 @@ TINY = (
     "feature_discriminator.width=4",
 )
 """The fields that `tiny` sets; those of the GAN and of the encoders where they have them."""
+
+
+def arguments(constructor: Callable[..., object]) -> dict[str, Any]:
+    """The keywords that a recipe gives to one of its constructors."""
+    return dict(constructor.keywords) if isinstance(constructor, partial) else {}
 
 
 def tiny(recipe: Recipe) -> Recipe:

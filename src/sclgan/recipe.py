@@ -54,7 +54,7 @@ class Row:
 
     @property
     def ending(self) -> str:
-        """What tells the rows of one GAN on one data set apart: VARIANT, or VARIANT-DIFFERENCE."""
+        """VARIANT, or VARIANT-DIFFERENCE, which distinguishes the rows of one GAN on one data set."""
         return "-".join(part for part in (self.variant, self.difference) if part)
 
     @property
@@ -190,7 +190,7 @@ class Recipe:
     label_rule: LabelRule = "shared"
     """Which rows are pairs of one label, where rows have several; see `sclgan.data.labels`."""
     long_captions: Literal["thin", "truncate"] = "truncate"
-    """What training reads of captions with more than `max_words` words: a random subset in order, or the first ones."""
+    """The words that training reads of captions with more than `max_words`: a random subset in order, or the first."""
 
     @property
     def name(self) -> str:

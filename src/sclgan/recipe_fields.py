@@ -3,7 +3,7 @@
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial
 from inspect import signature
@@ -114,13 +114,14 @@ def value_at(node: Any, path: str) -> Any:
     return value_at(value, rest) if rest else value
 
 
-def check_ranges(recipe: Recipe) -> None:
-    """Refuses values of another type than their field's, or outside its range.
+def check_ranges(recipe: Recipe, *, within: Collection[str] = ()) -> None:
+    """Refuses values of another type than their field's, or outside its range; `within` these fields alone, if any.
 
     Raises:
         ValueError: names every such field with its value and what it takes.
     """
-    _refuse(_leaves(recipe, Recipe, ""), lambda leaf: _kind_wanted(leaf) or _range_wanted(leaf))
+    leaves = (leaf for leaf in _leaves(recipe, Recipe, "") if not within or leaf.path.partition(".")[0] in within)
+    _refuse(leaves, lambda leaf: _kind_wanted(leaf) or _range_wanted(leaf))
 
 
 def check_kinds(kind: type, values: Mapping[str, Any], path: str = "") -> None:

@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any, TypeVar
 
 from sclgan.recipe import Pretraining, Recipe, Row, Training
-from sclgan.recipe_fields import check_kinds
+from sclgan.recipe_fields import check_kinds, check_ranges
 
 T = TypeVar("T")
 
@@ -100,10 +100,12 @@ def from_json(text: str) -> Recipe:
         values = {name: _restored(value, name) for name, value in content.items()}
         values["pretraining"] = _built(Pretraining, values["pretraining"], "pretraining")
         values["training"] = _built(Training, values["training"], "training")
-        return _built(Recipe, {**values, "row": row})
+        recipe = _built(Recipe, {**values, "row": row})
+        check_ranges(recipe, within=PLACES)  # of networks; a run of before other fields had ranges still opens
     except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
         problem = error if isinstance(error, ValueError) else repr(error)
         raise ValueError(f"not a recipe of this version of sclgan: {problem}") from error
+    return recipe
 
 
 def _built(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:

@@ -131,7 +131,7 @@ def sample(
     run: RunFolder,
     captions: Annotated[Positional[tuple[str, ...]], arg(metavar="CAPTION", help="Captions to draw, each in quotes.")],
     *,
-    out: Annotated[Path, arg(metavar="FILE", help="Picture to write, with one row per caption (PNG).")],
+    out: Annotated[Path, arg(metavar="FILE", help="Picture to write (.png or .jpg), with one row per caption.")],
     num_images: Annotated[int, arg(metavar="N", help="Number of pictures per caption.")] = 8,
     seed: Annotated[int, arg(help="Random seed for the noise.")] = 0,
     checkpoint: Checkpoint = "last",
@@ -149,22 +149,19 @@ def sample(
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
     folder = models.find_run(run)  # before torch is imported: a wrong name is an error at once
 
-    from sclgan.files import replaced
     from sclgan.runs.opened import open_run
-    from sclgan.runs.pictures import grid
+    from sclgan.runs.pictures import attention_picture, grid, picture_format, write_picture
 
+    picture_format(out)  # before anything is drawn
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
         for line in opened.tokenizer.read(caption).left_out(caption):
             print(line, file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
-    with replaced(out) as path:
-        grid(pictures.numpy(), num_images).save(path, "PNG")
+    write_picture(grid(pictures.numpy(), num_images), out)
     print(out)
     if attention:
-        from sclgan.runs.pictures import attention_picture
-
-        beside = out.with_name(f"{out.stem}_attention.png")
+        beside = out.with_name(f"{out.stem}_attention{out.suffix}")
         attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
         print(beside)
 

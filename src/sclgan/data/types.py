@@ -48,12 +48,23 @@ class Source(Protocol):
     pictures, or pictures generated from them, are shown.
     """
 
-    name: str
-    split: str
-    composes: bool
-    label_names: Sequence[str]
-    labels: Sequence[tuple[int, ...]]
-    keys: Sequence[str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def composes(self) -> bool: ...
+
+    @property
+    def label_names(self) -> Sequence[str]: ...
+
+    @property
+    def labels(self) -> Sequence[tuple[int, ...]]: ...
+
+    @property
+    def keys(self) -> Sequence[str]: ...
 
     @property
     def credits(self) -> Sequence[str]:

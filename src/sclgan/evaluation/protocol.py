@@ -61,11 +61,6 @@ class EvaluationProtocol:
         """Whether it compares a picture with its caption."""
         return self.metric in ("r_precision", "clip_r_precision", "clip_score", "ground")
 
-    @property
-    def needs_labels(self) -> bool:
-        """Whether it tells pictures of one label from others; without labels each is its own."""
-        return self.metric in ("r_precision", "clip_r_precision", "diversity")
-
     def label(self, num_samples: int) -> str:
         """The heading of the column: the name, and the number of samples if it differs from the protocol's."""
         return self.name if num_samples == self.num_samples else f"{self.name}@{num_samples}"

@@ -72,8 +72,8 @@ def r_precision(
 
     The mismatched captions are drawn with `seed`, independently and with replacement, from the rows of other labels.
     Data without labels give every row a label of its own; so does one label for all rows, which tells nothing apart,
-    and a line of the log then says so. A tie counts as a random choice would, so constant codes score 0.01. The value is
-    over all images, the interval +- one standard deviation over `num_folds` seeded folds.
+    and a line of the log then says so. A tie counts as a random choice would, so constant codes score 0.01. The value
+    is over all images, the interval +- one standard deviation over `num_folds` seeded folds.
 
     Differs from the code of DM-GAN in that the last image of each fold is not dropped, and folds are shuffled.
 

@@ -37,7 +37,7 @@ The plain row with these `pretraining.steps` shows the effect of fine-tuning alo
 RECIPES = {
     name: make
     for plain in PLAIN
-    for name, make in rows(plain, fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
+    for name, make in rows(plain, fine_tuning_steps=FINE_TUNING_STEPS.get(plain().name)).items()
 }
 """Name -> the function that makes the recipe."""
 
@@ -54,7 +54,7 @@ SMALL_DATA = {
     name: make
     for plain in PLAIN
     if plain().row.data in ("cub", "coco")
-    for name, make in rows(partial(_small, plain), fine_tuning_steps=FINE_TUNING_STEPS.get(plain.__name__)).items()
+    for name, make in rows(partial(_small, plain), fine_tuning_steps=FINE_TUNING_STEPS.get(plain().name)).items()
     if make().row.variant in ("small", "small_2x", "small_scl")
 }
 """The rows on CUB and COCO with the settings for small data, which those on the other data sets have anyway."""

@@ -66,6 +66,8 @@ class Run:
         """What `sample` takes its pictures from, batch by batch."""
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, not {num_images}")
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, not {seed}")
         self.tokenizer(captions)  # refuses a caption by its number among those given, before each is repeated
         z = normal(num_images, self.gan.z_dim, Stream.SAMPLE, seed).repeat(len(captions), 1)
         each = [caption for caption in captions for _ in range(num_images)]

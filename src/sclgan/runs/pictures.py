@@ -47,8 +47,33 @@ def grid(pictures: UInt8[np.ndarray, "n 3 h w"], num_columns: int) -> Image.Imag
     return Image.fromarray(sheet)
 
 
+def picture_format(path: Path) -> str:
+    """The format of a picture file by its ending: PNG, or JPEG for .jpg and .jpeg.
+
+    Raises:
+        ValueError: another ending, or the path of a folder.
+    """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name the picture file to write, such as {path / 'pictures.png'}")
+    known = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+    if path.suffix.lower() not in known:
+        raise ValueError(f"{path}: pictures are written as .png or .jpg; give the file such an ending")
+    return known[path.suffix.lower()]
+
+
+def write_picture(picture: Image.Image, path: Path) -> None:
+    """Writes a picture in the format of its ending; the file is whole or absent.
+
+    Raises:
+        ValueError: see `picture_format`.
+    """
+    kind = picture_format(path)
+    with replaced(path) as temporary:
+        picture.save(temporary, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
+
+
 def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_images: int, seed: int) -> None:
-    """Writes a PNG: for each caption its first picture of `run.sample`, and a tile for each map of that picture.
+    """Writes a picture: for each caption its first one of `run.sample`, and a tile for each map of that picture.
 
     AttnGAN and DM-GAN: the last later stage's attention to each word, and the largest share of a place's attention
     that the word has; its tile is brightest there. SSA-GAN: the fusion masks from coarse to fine, dark at 0 and bright
@@ -64,8 +89,7 @@ def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_imag
             maps = [maps_of_stage[row].float().cpu() for maps_of_stage in fake.maps]
             rows.append((caption, [Tile(image, "picture"), *tiles(image, run.tokenizer.read(caption).words, maps)]))
         start += len(fake.image)
-    with replaced(path) as temporary:
-        page(rows).save(temporary, "PNG")
+    write_picture(page(rows), path)
 
 
 def tiles(

@@ -44,10 +44,17 @@ NOTES = {
 class Packable(Protocol):
     """A data set that gives its rows as they are stored; see `Source` for the rest."""
 
-    name: str
-    split: str
-    label_names: Sequence[str]
-    keys: Sequence[str]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str: ...
+
+    @property
+    def label_names(self) -> Sequence[str]: ...
+
+    @property
+    def keys(self) -> Sequence[str]: ...
 
     def __len__(self) -> int: ...
 

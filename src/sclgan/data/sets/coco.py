@@ -58,7 +58,6 @@ class Coco:
     name = "coco"
     composes = False
     credits: Sequence[str] = ()
-    several_labels = True
     needed_files = staticmethod(needed_files)
 
     def __init__(self, split: str, *, root: str | Path = ROOT, year: Year = 2014) -> None:

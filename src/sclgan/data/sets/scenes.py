@@ -93,7 +93,6 @@ class Scenes:
     """
 
     name = "scenes"
-    several_labels = True
     composes = False  # a scene is one picture
 
     def __init__(self, split: str, *, num_scenes: int | None = None, seed: int = 0) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sclgan.names import nearest
 from sclgan.recipe import Recipe, Row
-from sclgan.recipe_fields import override, value_at
+from sclgan.recipe_fields import check_ranges, override, value_at
 from sclgan.recipes import RECIPES, TITLES
 from sclgan.recipes.ablations import ABLATIONS
 from sclgan.recipes.variants import VARIANTS
@@ -131,9 +131,10 @@ def resolve(name: str, *, seed: int, assignments: Sequence[str] = (), budget: in
     An image counts each time that it is seen: views x batch x steps.
 
     Raises:
-        ValueError: a value does not fit its field, or the budget is less than a step.
+        ValueError: a value does not fit its field or is outside its range, or the budget is less than a step.
     """
     made = replace(override(KNOWN[name](), assignments_for(name, assignments)), seed=seed)
+    check_ranges(made)
     if budget is None:
         return made
     a_step = made.training.num_views * made.training.batch_size
