@@ -53,7 +53,8 @@ def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
     keeping = Cached(extractor, tmp_path)
     features = keeping(pictures(0))
     (path,) = tmp_path.rglob("*.npy")
-    for damaged in (path.read_bytes()[:-4], b"", b"no array"):
+    claims = path.read_bytes().replace(b"(5, 3), ", b"(9999999999, 999), ".ljust(8)).replace(b" " * 11, b"", 1)
+    for damaged in (path.read_bytes()[:-4], b"", b"no array", claims):
         path.write_bytes(damaged)
         assert torch.equal(keeping(pictures(0)), features)
     np.save(path, np.zeros((4, 3), dtype=np.float32))
