@@ -31,12 +31,16 @@ def small_fields(name: str = SCL, *assignments: str) -> list[str]:
     return [f"{path}={value}" for path, value in given.items()]
 
 
-def final_weights(run: Path) -> dict[str, torch.Tensor]:
-    """Every tensor of the newest checkpoint and of the encoders."""
+def newest_weights(run: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the newest checkpoint."""
     newest = checkpoint.latest(run / "checkpoints")
     assert newest is not None
-    found = {f"{file.stem}.{k}": v for file in sorted(newest.glob("*.safetensors")) for k, v in load_file(file).items()}
-    return found | {f"encoders.{k}": v for k, v in load_file(run / "encoders.safetensors").items()}
+    return {f"{file.stem}.{k}": v for file in sorted(newest.glob("*.safetensors")) for k, v in load_file(file).items()}
+
+
+def final_weights(run: Path) -> dict[str, torch.Tensor]:
+    """Every tensor of the newest checkpoint and of the encoders."""
+    return newest_weights(run) | {f"encoders.{k}": v for k, v in load_file(run / "encoders.safetensors").items()}
 
 
 def assert_identical(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
