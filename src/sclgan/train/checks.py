@@ -1,6 +1,7 @@
 """Checks before anything is written or pre-trained: the recipe, and encoders that come from elsewhere."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -98,17 +99,23 @@ def check_encoders(recipe: Recipe, encoders: Encoders, folder: Path, source: Sou
         log.warning("the encoders in %s were pre-trained on '%s', not on '%s'", folder, header.source, source.name)
 
 
-def check_objective(recipe: Recipe, source: Source, phase: Literal["pretraining", "training"]) -> None:
-    """Warns where the data leave less of a phase's objective than one would expect, see `objective_notes`.
+def check_objectives(recipe: Recipe, source: Source, phases: Sequence[Literal["pretraining", "training"]]) -> None:
+    """Warns where the data leave less of the phases' objectives than one would expect, see `objective_notes`.
 
     Raises:
         ValueError: a term has nothing to learn from.
     """
+    notes = dict.fromkeys(note for phase in phases for note in _objective_notes(recipe, source, phase))
+    for note in notes if distributed.rank() == 0 else ():
+        log.warning("%s", note)
+
+
+def _objective_notes(recipe: Recipe, source: Source, phase: Literal["pretraining", "training"]) -> list[str]:
     settings: Pretraining | Training = getattr(recipe, phase)
     if not settings.steps:
-        return
+        return []
     masked: bool = encoders_class(recipe).mask_same_label
-    notes = objective_notes(
+    return objective_notes(
         source,
         phase=phase,
         terms=settings.weights if isinstance(settings, Pretraining) else settings.generator_weights,
@@ -117,8 +124,6 @@ def check_objective(recipe: Recipe, source: Source, phase: Literal["pretraining"
         label_rule=recipe.label_rule,
         mask_same_label=getattr(recipe.encoders, "keywords", {}).get("mask_same_label", masked),
     )
-    for note in notes if distributed.rank() == 0 else ():
-        log.warning("%s", note)
 
 
 def report_unfinished(folder: Path) -> None:

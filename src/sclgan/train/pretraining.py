@@ -14,7 +14,7 @@ from sclgan.runs.folder import claim, held
 from sclgan.runs.records import read_metrics
 from sclgan.train import loop
 from sclgan.train.batches import image_size_of, training_batches
-from sclgan.train.checks import check_objective, check_recipe
+from sclgan.train.checks import check_objectives, check_recipe
 from sclgan.train.pretraining_phase import PretrainingPhase
 from sclgan.train.scores import retrieval, zero_shot
 from sclgan.train.splits import Splits
@@ -42,9 +42,10 @@ def pretrain(
     """
     settings = recipe.pretraining
     check_recipe(recipe)
-    splits = splits or Splits(recipe)
+    if splits is None:  # or `train` has checked
+        splits = Splits(recipe)
+        check_objectives(recipe, splits["train"], ["pretraining"])
     source = splits["train"]
-    check_objective(recipe, source, "pretraining")
     kind = encoders_class(recipe).tokenizer
     kept = out / kind.file_name  # a run that continues reads its own words
     tokenizer = kind.load(kept) if kept.exists() else kind.of(source.captions(), max_words=recipe.max_words)

@@ -20,7 +20,7 @@ from sclgan.runs.folder import ENCODERS, claim, held
 from sclgan.runs.opened import Run
 from sclgan.train import loop
 from sclgan.train.batches import training_batches
-from sclgan.train.checks import check_encoders, check_objective, check_recipe, report_unfinished
+from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
 from sclgan.train.evaluator import evaluations
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
@@ -49,9 +49,7 @@ def train(
     settings = recipe.training
     check_recipe(recipe)
     splits = Splits(recipe)
-    if encoders is None:
-        check_objective(recipe, splits["train"], "pretraining")  # refused before the folder is claimed
-    check_objective(recipe, splits["train"], "training")
+    check_objectives(recipe, splits["train"], ["training"] if encoders is not None else ["pretraining", "training"])
     words = None if encoders is None else encoders / encoders_class(recipe).tokenizer.file_name
     if words is not None and words.exists():  # pre-trained on other captions, perhaps
         _check_words(encoders_class(recipe).tokenizer.load(words), splits)
