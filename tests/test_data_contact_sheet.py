@@ -36,7 +36,7 @@ class Squares:
 @pytest.mark.parametrize(("rows", "columns", "shown"), [(2, 2, 4), (1, 3, 3), (4, 4, 5)])
 def test_shows_the_pictures_asked_for(tmp_path: Path, rows: int, columns: int, shown: int) -> None:
     path = tmp_path / "page.png"
-    contact_sheet(Squares(), path, rows=rows, columns=columns, size=32, seed=0)
+    contact_sheet(Squares(), rows=rows, columns=columns, size=32, seed=0).save(path)
     with Image.open(path) as opened:
         page = np.asarray(opened.convert("RGB"))
     # Each square is 128 x 128 of one gray, far more of it than a letter has.
@@ -47,10 +47,10 @@ def test_shows_the_pictures_asked_for(tmp_path: Path, rows: int, columns: int, s
 
 def test_equal_arguments_give_equal_pages(tmp_path: Path) -> None:
     for name in ("one.png", "two.png"):
-        contact_sheet(Squares(), tmp_path / name, rows=2, columns=2, size=64, seed=5)
+        contact_sheet(Squares(), rows=2, columns=2, size=64, seed=5).save(tmp_path / name)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
 def test_an_empty_page_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="at least 1 x 1"):
-        contact_sheet(Squares(), tmp_path / "page.png", rows=0, columns=4, size=64, seed=0)
+        contact_sheet(Squares(), rows=0, columns=4, size=64, seed=0)

@@ -20,7 +20,7 @@ def data(
         Positional[str | None],
         arg(metavar="NAME", help="A data set or a folder; without it, all data sets are listed."),
     ] = None,
-    out: Annotated[Path | None, arg(metavar="FILE", help="Contact sheet to write (PNG).")] = None,
+    out: Annotated[Path | None, arg(metavar="FILE", help="Contact sheet to write (.png or .jpg).")] = None,
     split: Annotated[str, arg(help="Split to show.")] = "train",
     rows: Annotated[int, arg(help="Number of rows of pictures.")] = 5,
     columns: Annotated[int, arg(help="Number of pictures per row.")] = 8,
@@ -32,8 +32,8 @@ def data(
     Example: sclgan data emoji --out emoji.png
     """
     from sclgan.data.contact_sheet import contact_sheet
+    from sclgan.data.picture_writing import picture_format, write_picture
     from sclgan.data.sources import SOURCES, sizes, source
-    from sclgan.files import replaced
 
     if name is None:
         for known in SOURCES:
@@ -43,8 +43,8 @@ def data(
     if out is None:
         print(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
         return
-    with replaced(out) as path:
-        contact_sheet(rows_of, path, rows=rows, columns=columns, size=size, seed=seed)
+    picture_format(out)  # before anything is drawn
+    write_picture(contact_sheet(rows_of, rows=rows, columns=columns, size=size, seed=seed), out)
     print(out)
 
 

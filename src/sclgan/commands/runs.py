@@ -149,8 +149,9 @@ def sample(
         raise ValueError('no caption was given: write at least one, in quotes, such as "a red apple"')
     folder = models.find_run(run)  # before torch is imported: a wrong name is an error at once
 
+    from sclgan.data.picture_writing import picture_format, write_picture
     from sclgan.runs.opened import open_run
-    from sclgan.runs.pictures import attention_picture, grid, picture_format, write_picture
+    from sclgan.runs.pictures import attention_picture, grid
 
     picture_format(out)  # before anything is drawn
     opened = open_run(folder, checkpoint, images=False)

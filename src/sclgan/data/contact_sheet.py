@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -15,11 +14,11 @@ _MARGIN = 28
 _INK, _QUIET, _LINE = (24, 24, 27), (113, 113, 122), (228, 228, 231)
 
 
-def contact_sheet(source: Source, path: Path | str, *, rows: int, columns: int, size: int, seed: int) -> None:
-    """Writes a PNG of `rows` x `columns` pictures of `source`, each with its caption and, below it, its labels.
+def contact_sheet(source: Source, *, rows: int, columns: int, size: int, seed: int) -> Image.Image:
+    """A page of `rows` x `columns` pictures of `source`, each with its caption and, below it, its labels.
 
     The pictures are drawn without augmentation from rows spread evenly over the source, after a shuffle by `seed`;
-    ground and caption follow from `seed` too, so that equal arguments give equal pages. A source with fewer rows fills
+    background and caption follow from `seed` too, so that equal arguments give equal pages. A source with fewer rows fills
     the page as far as it goes.
 
     Raises:
@@ -64,7 +63,7 @@ def contact_sheet(source: Source, path: Path | str, *, rows: int, columns: int, 
         for text in label_lines[place]:
             pen.text((x, y + 4), text, fill=_QUIET, font=small)
             y += line
-    page.save(path, "PNG")
+    return page
 
 
 def _title(pen: ImageDraw.ImageDraw, source: Source, width: int) -> None:

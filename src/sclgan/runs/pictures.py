@@ -13,8 +13,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from sclgan.data.picture_writing import write_picture
 from sclgan.data.pixels import to_8_bits
-from sclgan.files import replaced
 from sclgan.runs.opened import Run
 
 _CELL, _GAP, _MARGIN, _COLUMNS, _LINE = 160, 14, 28, 8, 20
@@ -45,31 +45,6 @@ def grid(pictures: UInt8[np.ndarray, "n 3 h w"], num_columns: int) -> Image.Imag
         left = number % num_columns * (width + _EDGE) + _EDGE
         sheet[top : top + height, left : left + width] = picture.transpose(1, 2, 0)
     return Image.fromarray(sheet)
-
-
-def picture_format(path: Path) -> str:
-    """The format of a picture file by its ending: PNG, or JPEG for .jpg and .jpeg.
-
-    Raises:
-        ValueError: another ending, or the path of a folder.
-    """
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: name the picture file to write, such as {path / 'pictures.png'}")
-    known = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
-    if path.suffix.lower() not in known:
-        raise ValueError(f"{path}: pictures are written as .png or .jpg; give the file such an ending")
-    return known[path.suffix.lower()]
-
-
-def write_picture(picture: Image.Image, path: Path) -> None:
-    """Writes a picture in the format of its ending; the file is whole or absent.
-
-    Raises:
-        ValueError: see `picture_format`.
-    """
-    kind = picture_format(path)
-    with replaced(path) as temporary:
-        picture.save(temporary, kind, **({"quality": 95, "subsampling": 0} if kind == "JPEG" else {}))
 
 
 def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_images: int, seed: int) -> None:
