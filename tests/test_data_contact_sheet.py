@@ -51,6 +51,6 @@ def test_equal_arguments_give_equal_pages(tmp_path: Path) -> None:
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
 
 
-def test_an_empty_page_is_refused(tmp_path: Path) -> None:
+def test_an_empty_page_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1 x 1"):
         contact_sheet(Squares(), rows=0, columns=4, size=64, seed=0)

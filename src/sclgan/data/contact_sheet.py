@@ -18,8 +18,8 @@ def contact_sheet(source: Source, *, rows: int, columns: int, size: int, seed: i
     """A page of `rows` x `columns` pictures of `source`, each with its caption and, below it, its labels.
 
     The pictures are drawn without augmentation from rows spread evenly over the source, after a shuffle by `seed`;
-    background and caption follow from `seed` too, so that equal arguments give equal pages. A source with fewer rows fills
-    the page as far as it goes.
+    background and caption follow from `seed` too, so that equal arguments give equal pages. A source with fewer rows
+    fills the page as far as it goes.
 
     Raises:
         ValueError: the page has no cell or the source is empty.
