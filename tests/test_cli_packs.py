@@ -81,7 +81,14 @@ def test_mistakes_are_told_in_a_line(packed, tmp_path):
         ("data", "index", packed): "is a pack and has its index",
         ("data", "verify", tmp_path): "has no dataset.json",
         ("train", "ssagan_emoji", "--data", tmp_path, "--out", tmp_path / "b"): "has no dataset.json",
-        ("train", "ssagan_emoji", "--stream", "a.tar", "--out", tmp_path / "b"): "--stream needs a pack beside it",
+        (
+            "train",
+            "ssagan_emoji",
+            "--stream",
+            "a.tar",
+            "--out",
+            tmp_path / "b",
+        ): "--stream needs a pack for the vocabulary and the labels",
     }
     for command, words in told.items():
         assert words in refused(*command)

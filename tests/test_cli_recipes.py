@@ -34,7 +34,7 @@ def test_describe_says_which_files_are_needed_and_where_they_are():
         "https://data.caltech.edu/records/65de6-vp158: unpack it to birds/CUB_200_2011"
     )
     assert "drive.google.com" in metadata
-    assert weights.startswith("needs inception_v3_google-0cc3c7bd.pth (104 MB, sha256 begins with 0cc3c7bd)")
+    assert weights.startswith("needs inception_v3_google-0cc3c7bd.pth (109 MB, SHA-256 begins with 0cc3c7bd)")
     lines = done("describe", "ssagan_coco_scl", "source.year=2017").err.splitlines()
     assert [line.split()[1] for line in lines][:3] == ["train2017.zip", "val2017.zip", "annotations_trainval2017.zip"]
     assert "put them into mine" in done("describe", "ssagan_folder", "source.root=mine").err

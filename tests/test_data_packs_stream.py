@@ -262,7 +262,7 @@ def test_both_phases_train_on_a_stream(tmp_path):
     pack([Few(Emoji("train"), 60), Few(Emoji("test"), 20)], root, size=64, samples_per_shard=20)
     urls = f"{root}/train-{{000000..000002}}.tar"
     made = small("ssagan_emoji_scl")
-    with pytest.raises(ValueError, match="--stream needs a pack beside it"):
+    with pytest.raises(ValueError, match="--stream needs a pack for the vocabulary and the labels"):
         pretraining.pretrain(made, tmp_path / "no", stream=urls)
     made = replace(made, source=partial(Packed, root=str(root)))
     training.train(made, tmp_path / "run", stream=urls)

@@ -242,7 +242,12 @@ def test_a_kill_or_a_full_disk_at_the_first_file_does_not_bar_the_folder(birds, 
 
 def test_files_that_a_user_keeps_beside_the_records_of_a_packing_stay(birds, tmp_path, monkeypatch):
     source = Few(Cub("test", root=birds), 2)
-    monkeypatch.setattr(packing, "write_folder", lambda *_: (tmp_path / "packing" / "mine.txt").write_text("mine"))
+
+    def keep_a_note(*_: object) -> list[str]:
+        (tmp_path / "packing" / "mine.txt").write_text("mine")
+        return []
+
+    monkeypatch.setattr(packing, "write_folder", keep_a_note)
     pack([source], tmp_path, size=SIZE)
     assert contents(tmp_path / "packing") == {"mine.txt": b"mine"}
 

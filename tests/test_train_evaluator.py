@@ -114,7 +114,7 @@ def trained_on_ranks(folder: Path, encoders: Path) -> dict[int, float]:
 def test_ranks_grade_together(run: Path, trained: Path, tmp_path: Path) -> None:
     first, second = run_on_ranks(trained_on_ranks, 2, tmp_path / "run", trained)
     assert first == second
-    assert first[2] == pytest.approx(values(run)[2], rel=1e-3)  # the weights agree to rounding
+    assert first[2] == pytest.approx(values(run)[2], rel=5e-3)  # the weights agree to rounding
     assert best(tmp_path / "run")["step"] == 2
 
 

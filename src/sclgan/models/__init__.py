@@ -51,7 +51,7 @@ def find(run: str | Path) -> Path:
         comes = "and this version of sclgan comes with no model"
     else:
         near = nearest(str(run), known)
-        comes = f"and no model of sclgan has that name: did you mean '{near}'? There is {', '.join(known)}"
+        comes = f"and no model of sclgan has that name: did you mean '{near}'? They are {', '.join(known)}"
     what = "is a file, not a run folder" if path.exists() else "is not a run folder: there is no such folder"
     raise FileNotFoundError(f"{run} {what}, {comes}")
 
