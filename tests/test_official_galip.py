@@ -1,10 +1,12 @@
 """GALIP's checkpoints in all their layouts become run folders that draw the same images; what does not fit is named."""
 
 import copy
+import hashlib
 import json
 import math
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +23,7 @@ from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.galip import GALIP
 from sclgan.importing.official import import_files
 from sclgan.runs.opened import open_run
+from sclgan.weights import registry
 
 CAPTIONS = ["a small red bird", "two dogs on a beach"]
 State = dict[str, Tensor]
@@ -154,8 +157,14 @@ def test_clip_may_be_in_a_cache(gan, tmp_path, monkeypatch):
         FileNotFoundError, match=r"neither the text transformer nor .*ViT-B-32\.pt is missing: get https"
     ):
         import_files("galip", [file], out=tmp_path / "run")
-    (tmp_path / ".cache" / "clip").mkdir(parents=True)
-    write_clip(gan, tmp_path / ".cache" / "clip" / "ViT-B-32.pt")
+    path = tmp_path / ".cache" / "clip" / "ViT-B-32.pt"
+    path.parent.mkdir(parents=True)
+    write_clip(gan, path)
+    with pytest.raises(ValueError, match=r"ViT-B-32\.pt has SHA-256 .*, expected"):
+        import_files("galip", [file], out=tmp_path / "run")
+    names = {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+    known = replace(registry.FILES["clip-vit-b-32"], names=names)
+    monkeypatch.setattr(registry, "FILES", {**registry.FILES, "clip-vit-b-32": known})
     import_files("galip", [file], out=tmp_path / "run")
     open_run(tmp_path / "run")
 
