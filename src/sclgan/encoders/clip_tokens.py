@@ -50,7 +50,7 @@ class CLIPTokenizer:
         return self.context_length - 2
 
     def read(self, caption: str) -> Reading:
-        """The words that fit into the context. None is unknown: a word that is not a token consists of some that are."""
+        """The words that fit into the context. None is unknown: a word that is not a token consists of several."""
         words = words_of(caption) or caption.split()
         tokens = _byte_pairs().encode(caption)
         if len(tokens) <= self.max_words:

@@ -59,7 +59,7 @@ class Maker:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One maker's drawing of one concept, the backgrounds that it contrasts with, and its column in the file (`place`)."""
+    """A maker's drawing of one concept, the backgrounds it contrasts with, and its column (`place`) in the file."""
 
     maker: Maker
     colors: tuple[str, ...]
