@@ -9,7 +9,6 @@ card. Every number of the card is from the records of the run: evaluate it first
 import argparse
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe as recipe_named
 from sclgan.runs import checkpoint
+from sclgan.runs.differences import differences
 from sclgan.runs.evaluations import evaluation_records
 from sclgan.runs.folder import RECIPE, resolved, saved_recipe
 from sclgan.runs.opened import Run, open_run
@@ -219,19 +219,14 @@ def command(recipe: Recipe) -> str | None:
     return " ".join(["sclgan train", recipe.name, *fields, "--out DIR"]) if same else None
 
 
-def assignments(base: Any, own: Any, path: str = "") -> list[str]:
+def assignments(base: Any, own: Any) -> list[str]:
     """FIELD=VALUE for each field in which two resolved recipes differ."""
-    if isinstance(own, list) and any(isinstance(item, Mapping) for item in own):
-        own = {str(number): item for number, item in enumerate(own)}
-        base = {str(number): item for number, item in enumerate(base)}
-    if isinstance(own, Mapping) and isinstance(base, Mapping):
-        return [
-            line
-            for name, value in own.items()
-            if name not in ("about", "call")
-            for line in assignments(base.get(name), value, f"{path}.{name}".strip("."))
-        ]
-    return [] if base == own else [f"{path}={_text(own)}"]
+    found = differences([base, own])
+    return [
+        f"{path}={_text(value)}"
+        for path, (_, value) in found.items()
+        if path.rpartition(".")[2] not in ("about", "call")
+    ]
 
 
 def _text(value: Any) -> str:
