@@ -1,4 +1,4 @@
-"""Every `sclgan` command in the README and the docs is one that exists; links lead somewhere; the lock is up to date."""
+"""Every command in the README and the docs exists; links lead somewhere; the lock follows the declared dependencies."""
 
 import re
 import shlex
