@@ -145,7 +145,7 @@ def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
 
 
 def _halves(run: Run) -> dict[str, Tensor]:
-    """The weights that drawing needs. Vectors stay in float32: they are few, and running variances may have any magnitude.
+    """The weights that drawing needs. Vectors stay in float32: they are few and of any magnitude.
 
     Raises:
         ValueError: a weight is beyond what half precision holds.
