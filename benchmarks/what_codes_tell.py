@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.data.sets.emoji import GROUNDS, Emoji, collection, compose
+from sclgan.data.sets.emoji import BACKGROUNDS, Emoji, collection, compose
 from sclgan.data.sets.emoji_captions import caption
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.experiments.tables.definitions import called, variant
@@ -52,8 +52,8 @@ def ground_accuracy(encoders: Encoders, tokenizer: Tokenizer, size: int) -> tupl
     told, chance = [], []
     for (concept, drawing), words in zip(source.rows, source.words, strict=True):
         sprite = collection().sprite_image(concept, drawing)
-        pictures = [compose(sprite, GROUNDS[ground], size, None, flips=False) for ground in drawing.grounds]
-        captions = [caption(words, ground, 0, 0) for ground in drawing.grounds]
+        pictures = [compose(sprite, BACKGROUNDS[ground], size, None, flips=False) for ground in drawing.backgrounds]
+        captions = [caption(words, ground, 0, 0) for ground in drawing.backgrounds]
         texts = F.normalize(encoders.encode_text(tokenizer(captions)).sentence, dim=1)
         nearest = (image_codes(encoders, pictures) @ texts.T).argmax(1)
         told += (nearest == torch.arange(len(captions))).tolist()

@@ -25,7 +25,7 @@ from emoji_art import CHOICES, MAKERS, NAMES, SIZE, Art, Emoji, fetch, match, ra
 from emoji_licences import attribution
 from PIL import Image, ImageFilter
 
-from sclgan.data.sets.backgrounds import COLORS, GROUNDS, lab, nearest
+from sclgan.data.sets.backgrounds import BACKGROUNDS, COLORS, lab, nearest
 
 DATA = Path(__file__).parents[1] / "src" / "sclgan" / "data"
 MIN_DRAWINGS = 5
@@ -132,7 +132,7 @@ def describe(
         "format": 1,
         "size": SIZE,
         "makers": [{key: getattr(maker, key) for key in keys} for maker in MAKERS],
-        "grounds": list(GROUNDS),
+        "grounds": list(BACKGROUNDS),
         "superclasses": superclasses,
         "classes": classes,
     }
@@ -165,7 +165,7 @@ def contrasting_grounds(pixels: np.ndarray) -> list[int]:
     solid = Image.fromarray((pixels[..., 3] >= 128).astype(np.uint8) * 255)
     inner = np.asarray(solid.filter(ImageFilter.MinFilter(5))) > 0
     rim = pixels[(np.asarray(solid) > 0) & ~inner][:, :3]
-    gaps = np.linalg.norm(lab(rim)[:, None] - lab(np.array(list(GROUNDS.values()), np.float64))[None], axis=-1)
+    gaps = np.linalg.norm(lab(rim)[:, None] - lab(np.array(list(BACKGROUNDS.values()), np.float64))[None], axis=-1)
     lost = (gaps < CONTRAST).mean(0)
     best = np.argsort(lost, kind="stable")
     return sorted(int(place) for rank, place in enumerate(best) if lost[place] <= MAX_LOST or rank < MIN_GROUNDS)

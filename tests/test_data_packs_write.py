@@ -32,7 +32,7 @@ from sclgan.data.packs.shards import write_shard
 from sclgan.data.packs.verify import verify
 from sclgan.data.packs.write import pack
 from sclgan.data.pairs import PairedBatches
-from sclgan.data.sets.backgrounds import ground_of, named_ground
+from sclgan.data.sets.backgrounds import background_of, named_background
 from sclgan.data.sets.coco import Coco
 from sclgan.data.sets.cub import Cub
 from sclgan.data.sets.emoji import Emoji
@@ -163,8 +163,8 @@ def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
         sample = packed.sample(row)
         assert sample.image == Emoji("test").sample(row).image
         picture = packed.picture(row, 128, np.random.default_rng(row))
-        grounds = {named_ground(caption) for caption in sample.captions} - {None}
-        assert grounds == {ground_of(picture.pixels)}
+        grounds = {named_background(caption) for caption in sample.captions} - {None}
+        assert grounds == {background_of(picture.pixels)}
         whole = np.asarray(decoded(sample.image, name="whole"))
         assert extent(picture.pixels, whole[0, 0]) == extent(whole, whole[0, 0])
 

@@ -59,8 +59,8 @@ def as_parquet(folder: Path) -> None:
 @pytest.mark.parametrize("table", [as_jsonl, as_csv, as_parquet])
 def test_tables_are_read_as_training_reads_them(table, tmp_path: Path) -> None:
     """Lists of captions and labels, a byte-order mark, a line separator within a caption, csv and parquet."""
-    for row in ROWS:
-        write(tmp_path / str(row["file_name"]))
+    for value, row in enumerate(ROWS):
+        write(tmp_path / str(row["file_name"]), value)
     table(tmp_path)
     folder = PictureFolder(tmp_path)
     folder.check()
@@ -73,8 +73,8 @@ def test_tables_are_read_as_training_reads_them(table, tmp_path: Path) -> None:
 
 
 def test_captions_beside_pictures_and_folders_as_labels_are_read_as_training_reads_them(tmp_path: Path) -> None:
-    for name in ("cats/1", "cats/2", "dogs/1"):
-        write(tmp_path / f"{name}.png")
+    for value, name in enumerate(("cats/1", "cats/2", "dogs/1")):
+        write(tmp_path / f"{name}.png", value)
         (tmp_path / f"{name}.txt").write_text(f"  the {name}  \nand more\n")
     folder = PictureFolder(tmp_path)
     assert folder.captions == ("the cats/1", "the cats/2", "the dogs/1")

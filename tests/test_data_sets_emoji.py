@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sclgan.data.captions import words_of
-from sclgan.data.sets.backgrounds import COLORS, GROUNDS, ground_of, lab, named_ground, nearest
+from sclgan.data.sets.backgrounds import BACKGROUNDS, COLORS, background_of, lab, named_background, nearest
 from sclgan.data.sets.emoji import SPLITS, Emoji, collection
 from sclgan.data.sets.emoji_captions import NUM_TEMPLATES, Words, caption
 from sclgan.data.types import Source
@@ -98,9 +98,9 @@ def test_captions_name_the_ground_that_is_drawn(splits: dict[str, Emoji], size: 
         for index in random.integers(len(source), size=num_pictures // 2):
             picture = source.picture(int(index), size, random)
             assert picture.pixels.shape == (size, size, 3)
-            ground = named_ground(picture.caption)
+            ground = named_background(picture.caption)
             num_named += ground is not None
-            num_agreeing += ground == ground_of(picture.pixels)
+            num_agreeing += ground == background_of(picture.pixels)
     assert num_named >= 0.7 * num_pictures
     assert num_agreeing > 0.99 * num_named
 
@@ -110,7 +110,7 @@ def test_captions_name_colors_that_the_picture_has(splits: dict[str, Emoji]) -> 
     num_named = num_missing = 0
     for index in range(0, len(source), 12):
         pixels = source.picture(index, 64, random, augment=False).pixels
-        ground = np.array(GROUNDS[ground_of(pixels)], np.float64)
+        ground = np.array(BACKGROUNDS[background_of(pixels)], np.float64)
         colors = pixels.reshape(-1, 3)
         colors = colors[np.linalg.norm(lab(colors) - lab(ground[None]), axis=1) > 10]
         share = np.bincount(nearest(colors, list(COLORS.values())), minlength=len(COLORS)) / len(colors)
@@ -125,8 +125,8 @@ def test_captions_name_colors_that_the_picture_has(splits: dict[str, Emoji]) -> 
 def test_every_drawing_has_grounds_and_a_color(splits: dict[str, Emoji]) -> None:
     for source in splits.values():
         for (_, drawing), words in zip(source.rows, source.words, strict=True):
-            assert len(drawing.grounds) >= 4
-            assert set(drawing.grounds) <= set(GROUNDS)
+            assert len(drawing.backgrounds) >= 4
+            assert set(drawing.backgrounds) <= set(BACKGROUNDS)
             assert 1 <= len(words.colors) <= 2
             assert set(words.colors) <= set(COLORS)
 
@@ -139,7 +139,7 @@ def test_a_seed_names_a_picture(splits: dict[str, Emoji]) -> None:
     assert one.caption == same.caption
     assert not np.array_equal(one.pixels, other.pixels)
     small = source.picture(7, 32, np.random.default_rng(3), augment=False)
-    assert (small.caption, ground_of(small.pixels)) == (one.caption, ground_of(one.pixels))
+    assert (small.caption, background_of(small.pixels)) == (one.caption, background_of(one.pixels))
     one.pixels[0] = 0  # the array is the caller's own
     assert not np.array_equal(one.pixels, source.picture(7, 64, np.random.default_rng(3)).pixels)
 
@@ -151,7 +151,7 @@ def test_augmenting_moves_the_drawing_and_never_cuts_it(splits: dict[str, Emoji]
     for seed in range(40):
         for augment, found in ((False, plain), (True, moved)):
             picture = source.picture(100, 64, np.random.default_rng(seed), augment=augment)
-            away = np.abs(picture.pixels.astype(int) - GROUNDS[ground_of(picture.pixels)]).max(-1) > 8
+            away = np.abs(picture.pixels.astype(int) - BACKGROUNDS[background_of(picture.pixels)]).max(-1) > 8
             rows, columns = np.nonzero(away)
             found.append((rows.min(), rows.max(), columns.min(), columns.max()))
     assert len({tuple(np.array(box) // 3) for box in plain}) <= 2  # only the contrast to the ground differs
@@ -185,7 +185,7 @@ def test_captions_hold_every_word(splits: dict[str, Emoji], split: str) -> None:
     for index in random.integers(len(source), size=500):
         picture = source.picture(int(index), 32, random)
         assert set(words_of(picture.caption)) <= known
-    assert np.mean([named_ground(text) is not None for text in captions]) > 0.7
+    assert np.mean([named_background(text) is not None for text in captions]) > 0.7
     assert max(len(words_of(text)) for text in captions) <= 20
 
 
@@ -229,21 +229,21 @@ def test_templates_read_well() -> None:
     ],
 )
 def test_named_ground_reads_captions(text: str, ground: str | None) -> None:
-    assert named_ground(text) == ground
+    assert named_background(text) == ground
 
 
 def test_grounds_are_far_apart() -> None:
-    colors = lab(np.array(list(GROUNDS.values()), np.float64))
+    colors = lab(np.array(list(BACKGROUNDS.values()), np.float64))
     gaps = np.linalg.norm(colors[:, None] - colors[None], axis=-1) + 1000 * np.eye(len(colors))
     assert gaps.min() > 28
 
 
 def test_ground_of_survives_noise_and_a_touched_side() -> None:
     random = np.random.default_rng(0)
-    for name, color in GROUNDS.items():
+    for name, color in BACKGROUNDS.items():
         pixels = np.clip(np.array(color) + random.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)
         pixels[:, :10] = (255, 0, 0)
-        assert ground_of(pixels) == name
+        assert background_of(pixels) == name
 
 
 def test_lab_of_known_colors() -> None:

@@ -124,7 +124,7 @@ def test_pictures_take_as_many_draws_with_and_without_augmentation(photo):
 
 
 def test_captions_without_a_word_are_counted():
-    assert usable([" a bird. ", "", "  ", "...", "\u9ce5", "two"]) == (("a bird.", "two"), 4)
+    assert usable([" a bird. ", "", "  ", "...", "\u9ce5", "two"]) == (("a bird.", "\u9ce5", "two"), 3)
 
 
 def test_missing_files_are_counted_and_named(tmp_path):

@@ -137,7 +137,7 @@ class Training:
     noise: Literal["independent", "shared"] = "independent"
     """Whether the views of an anchor draw their own noise."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the networks' forward passes; weights, losses, the gradient penalty and the text encoder stay in float32."""
+    """Precision of the networks' forward passes; weights, losses, gradient penalty and text encoder stay in float32."""
     augment: tuple[Augmentation, ...] = ()
     """Random changes of every picture that D sees, real or generated: translation, cutout, colour; none by default.
     Leave colour out where captions name colours."""

@@ -47,7 +47,7 @@ _NO_SPACES = re.compile(
 
 @lru_cache(maxsize=4096)
 def _kind(c: str) -> str:
-    """What a character is in words: L a letter or digit, M a mark on one, A a word alone, J nothing; a space ends."""
+    """Role of a character in words: L a letter or digit, M a mark on one, A a word alone, J nothing; a space ends."""
     category = unicodedata.category(c)
     if category == "Cf" or "\ufe00" <= c <= "\ufe0f":  # soft hyphens, joiners, variants of pictographs
         return "J"
@@ -72,7 +72,7 @@ def thinned(caption: str, max_words: int, rng: np.random.Generator) -> str:
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text encoder reads of a caption, in order: its words, those it does not know, and those past the last.
+    """A caption as a text encoder reads it, in order: its words, those it does not know, and those past the last.
 
     Each word is in one of the three.
     """
@@ -173,7 +173,7 @@ class Vocabulary:
         return ((word, self._number.get(word.encode("ascii", "ignore").decode())) for word in written)
 
     def read(self, caption: str) -> Reading:
-        """What is read of a caption, and what is left out of it."""
+        """Splits a caption into words that are read and words that are left out."""
         known: list[str] = []
         unknown: list[str] = []
         for word, number in self._numbers(caption):

@@ -88,7 +88,7 @@ class Partners:
         return np.bincount(self._labels, minlength=self.num_labels)
 
     def distribution(self, row: int) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, " k"]]:
-        """What "shared" draws from: the labels of `row` that other rows have too, and their probabilities."""
+        """The candidates of "shared": the labels of `row` that other rows have too, and their probabilities."""
         own = self.labels_of(row)
         own = own[self.num_rows_of[own] > 1]
         weights = 1.0 / self.num_rows_of[own]

@@ -1,4 +1,4 @@
-"""What a data set or a network needs from elsewhere: official page, file name, size, checksum, place."""
+"""Files that a data set or a network needs from elsewhere: official page, file name, size, checksum, place."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ class Needed:
     name: str
     page: str
     put: str
-    """What to do with it."""
+    """Instructions for the file, such as where to put it."""
     size: str = ""
     checksum: str = ""
 

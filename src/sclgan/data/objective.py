@@ -22,7 +22,7 @@ def objective_notes(
     label_rule: LabelRule,
     mask_same_label: bool,
 ) -> list[str]:
-    """What the labels and the batch size leave of the terms of a phase, where that is less than one would expect.
+    """Notes on terms of a phase that labels or batch size leave less to learn from than one would expect.
 
     `phase` is how the recipe names the phase, "pretraining" or "training"; `batch_size` is that of all ranks.
 

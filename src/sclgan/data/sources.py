@@ -24,11 +24,11 @@ SOURCES: dict[str, tuple[Callable[[str], Source], tuple[str, ...]]] = {
 
 
 def source(name: str, split: str, *, root: Path | None = None) -> Source:
-    """One split of a data set, by its name, or by the folder of a pack or of pictures; `root` is where it lies, if
-    elsewhere.
+    """One split of a data set, by its name, or by the folder of a pack or of pictures; `root` is its folder, if not the
+    usual one.
 
     Raises:
-        ValueError: there is no such data set (the nearest name is given) or split, or it lies in no folder.
+        ValueError: there is no such data set (the nearest name is given) or split, or it has no folder.
     """
     if (Path(name) / DATASET).is_file():
         return Packed(split, root=name)
@@ -42,7 +42,7 @@ def source(name: str, split: str, *, root: Path | None = None) -> Source:
     if root is None:
         return make(split)
     if "root" not in signature(make).parameters:
-        raise ValueError(f"'{name}' comes with the package and lies in no folder: leave out --root")
+        raise ValueError(f"'{name}' comes with the package and has no folder: leave out --root")
     return partial(make, **{"root": root})(split)
 
 

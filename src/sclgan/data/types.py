@@ -1,4 +1,4 @@
-"""What moves from a data set to a training step: pictures with captions, views, batches."""
+"""The types that move from a data set to a training step: pictures with captions, views, batches."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class NamedClasses(Protocol):
-    """What a source also has where its classes can be told by a caption, and one split's training never sees.
+    """A source whose classes have captions of their own, and which has a split of classes that training never sees.
 
     `class_captions[label]` names the class: "a giraffe". `unseen_split` is the split of classes that are in no other.
     """

@@ -1,4 +1,4 @@
-"""What an encoder pair gives: codes of texts and of images in one common space."""
+"""Encoder pairs: codes of texts and of images in one common space."""
 
 import abc
 from collections.abc import Callable, Iterable, Sequence
@@ -44,7 +44,7 @@ class Tokenizer(Protocol):
     def __call__(self, captions: Sequence[str]) -> Captions: ...
 
     def read(self, caption: str) -> Reading:
-        """What it passes on of `caption`, and what it leaves out."""
+        """The words of `caption` that it passes on, and those that it leaves out."""
         ...
 
     def save(self, path: Path) -> None: ...
@@ -78,7 +78,7 @@ class Encoders(nn.Module, abc.ABC):
     """A text and an image encoder with a common space; built with the number of tokens of its tokenizer."""
 
     tokenizer: ClassVar[type[Tokenizer]]
-    """What its text encoder reads."""
+    """The tokenizer of its text encoder."""
     code_size: int
     """Width of the common space."""
     frozen_prefixes: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class Encoders(nn.Module, abc.ABC):
     saves_trunk: bool = False
     """Whether checkpoints hold the weights of an image trunk that others take from its public file."""
     mask_same_label: bool = True
-    """Whether pairs of one label are no rivals in the matching terms, in pre-training and in the GAN phase."""
+    """Whether pairs of one label are left out as rivals in the matching terms, in pre-training and in the GAN phase."""
     map_channels: tuple[int, ...] = ()
     """Channels of each of `ImageCodes.maps`; empty where the trunk gives none."""
 
@@ -163,7 +163,7 @@ class MultiScaleBackbone(Backbone, Protocol):
     def with_maps(
         self, image: Float[Tensor, "b 3 h w"]
     ) -> tuple[Float[Tensor, "b c r s"], Float[Tensor, "b p"], tuple[Float[Tensor, "b _c _h _w"], ...]]:
-        """What the backbone returns for the images, and the maps, fine to coarse, of the same pass."""
+        """The outputs of the backbone for the images, and the maps, fine to coarse, of the same pass."""
         ...
 
 

@@ -278,7 +278,7 @@ def openai_weights() -> Path:
 
 
 def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Float[Tensor, "b t c"]:
-    """What a block of the library computes; its own forward multiplies by the weights once a token on a CPU."""
+    """The output of a block of the library, whose own forward multiplies by the weights once per token on a CPU."""
     attention = block.attn
     projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     split = projected.view(*x.shape[:2], 3, attention.num_heads, -1)

@@ -50,7 +50,7 @@ class CLIPTokenizer:
         return self.context_length - 2
 
     def read(self, caption: str) -> Reading:
-        """What fits into the context. No word is unknown: one that is not a token itself falls into pieces that are."""
+        """The words that fit into the context. None is unknown: a word that is not a token consists of several."""
         words = words_of(caption) or caption.split()
         tokens = _byte_pairs().encode(caption)
         if len(tokens) <= self.max_words:

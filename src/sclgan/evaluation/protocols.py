@@ -92,7 +92,7 @@ _OFFLINE = (
         resize="none",
         split="held-out captions",
         better="higher",
-        purpose="emoji source only: is the background the one that the caption names; chance 1/len(GROUNDS)",
+        purpose="emoji source only: is the background the one that the caption names; chance 1/len(BACKGROUNDS)",
     ),
     *_LITE2,
     _CLASSIFIER(

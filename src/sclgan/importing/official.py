@@ -117,7 +117,7 @@ def vocabulary_words(path: Path) -> list[str]:
     content = legacy_pickle.load(path)
     if not (isinstance(content, list | tuple) and len(content) == 4 and all(isinstance(x, dict) for x in content[2:])):
         raise ValueError(
-            f"{path} is no captions.pickle: it must hold [train captions, test captions, ixtoword, wordtoix]; "
+            f"{path} is not a captions.pickle: it must hold [train captions, test captions, ixtoword, wordtoix]; "
             "get the one that the authors publish with their metadata"
         )
     by_number: dict[Any, Any] = content[2]
@@ -144,7 +144,7 @@ class _Part:
 
 
 def _recognised(path: Path, state: State) -> _Part | None:
-    """What a state dict is of, by what only it has."""
+    """The network that a state dict belongs to, told by tensors that it alone has."""
     starts = {name.partition(".")[0] for name in state}
     if "rnn" in starts:
         return _Part("text_encoder", "", path, state)

@@ -10,11 +10,11 @@ import torch
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from sclgan.data.sets.backgrounds import GROUNDS, ground_of, named_ground
+from sclgan.data.sets.backgrounds import BACKGROUNDS, background_of, named_background
 from sclgan.metrics.estimate import Estimate
 from sclgan.metrics.proportion import proportion
 
-CHANCE = 1 / len(GROUNDS)
+CHANCE = 1 / len(BACKGROUNDS)
 """The share of right backgrounds if they were drawn at random."""
 NONE_NAMED = -1
 
@@ -24,10 +24,10 @@ def has_named_background(images: UInt8[Tensor, "b 3 h w"], captions: Sequence[st
 
     `NONE_NAMED` where the caption names none.
     """
-    named = [named_ground(caption) for caption in captions]
+    named = [named_background(caption) for caption in captions]
     pixels = images.permute(0, 2, 3, 1).cpu().numpy()
     return torch.tensor(
-        [NONE_NAMED if name is None else int(ground_of(x) == name) for x, name in zip(pixels, named, strict=True)],
+        [NONE_NAMED if name is None else int(background_of(x) == name) for x, name in zip(pixels, named, strict=True)],
         dtype=torch.int8,
     )
 

@@ -122,7 +122,7 @@ def _checked(folder: Path, now: dict[str, Any], accept_changes: bool, numbers_la
 
 
 def _in_words(before: dict[str, Any], now: dict[str, Any], changes: Mapping[str, Sequence[Any]]) -> list[str]:
-    """What has changed, a phrase each."""
+    """The changes, one phrase each."""
     lines = [f"{name} was {old}, is {new}" for name, (old, new) in changes.items() if name == "source"]
     if "label_names" in changes:
         lines += changed_labels(before["label_names"], now["label_names"])

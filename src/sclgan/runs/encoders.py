@@ -23,7 +23,7 @@ HEADER = "sclgan"
 
 @dataclass(frozen=True)
 class Header:
-    """What the file of a pair of encoders says about them, beside their weights."""
+    """Facts about a pair of encoders that their file holds beside the weights."""
 
     label_classifier: int | None = None
     """Labels that the head for cross entropy tells apart."""
@@ -88,7 +88,7 @@ def load_encoders(folder: Path, recipe: Recipe, *, images: bool = True) -> tuple
 
 
 def read_header(folder: Path) -> Header:
-    """What the encoders of a folder say about themselves.
+    """The facts that the encoders of a folder state about themselves.
 
     Raises:
         ValueError: the file is damaged.

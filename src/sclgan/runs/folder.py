@@ -37,7 +37,7 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 
 def pretraining_parts(recipe: Recipe) -> dict[str, Any]:
-    """What phase 1 depends on, as JSON: not the name, not the GAN and its training."""
+    """The parts of a recipe that phase 1 depends on, as JSON: not the name, not the GAN and its training."""
     others = ("name", "row", "about", "gan", "training")
     return {name: part for name, part in resolved(recipe).items() if name not in others}
 

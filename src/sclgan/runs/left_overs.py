@@ -1,4 +1,4 @@
-"""What a killed process leaves in a run folder: files that `sclgan.files` had begun to write beside their places."""
+"""Left-overs of a killed process in a run folder: files that `sclgan.files` had begun to write beside their places."""
 
 import os
 import re

@@ -63,7 +63,7 @@ class Run:
         return torch.cat([to_8_bits(fake.image).cpu() for fake in drawn])
 
     def draw(self, captions: Sequence[str], *, num_images: int, seed: int, batch_size: int = 64) -> Iterator[Fake]:
-        """What `sample` takes its pictures from, batch by batch."""
+        """The fakes whose pictures `sample` returns, batch by batch."""
         if num_images < 1:
             raise ValueError(f"num_images must be at least 1, not {num_images}")
         if seed < 0:

@@ -112,7 +112,7 @@ class GANPhase:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds, by file name."""
+        """The modules that a checkpoint holds, by file name."""
         return {
             "generator": self.gan.generator,
             "averaged_generator": self.averaged.average,

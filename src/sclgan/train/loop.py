@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @runtime_checkable
 class Phase(Protocol):
-    """What the loop drives."""
+    """A phase of training, as the loop drives it."""
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]: ...
 
@@ -131,7 +131,7 @@ def _call(hooks: Sequence[Hook], step: int, metrics: Metrics, record: dict[str, 
 
 
 def _cost(num_images: int, seconds: float, progress: ProgressLine) -> dict[str, float | int]:
-    """What a record says of pictures, time and memory."""
+    """The pictures, time and memory of a record."""
     cost: dict[str, float | int] = {
         "images": num_images,
         "images_per_second": progress.images_per_second(),

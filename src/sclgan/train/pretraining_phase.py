@@ -53,7 +53,7 @@ class PretrainingPhase:
 
     @property
     def modules(self) -> dict[str, nn.Module]:
-        """What a checkpoint holds, by file name."""
+        """The modules that a checkpoint holds, by file name."""
         return {"encoders": self.encoders}
 
     @property

@@ -1,4 +1,4 @@
-"""What a term of an objective weighs at a step: terms that come later, and terms that are taken every k-th step."""
+"""The weight of a term at a step: terms that come later, and terms that are taken every k-th step."""
 
 from collections.abc import Mapping
 

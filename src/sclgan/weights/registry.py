@@ -124,7 +124,7 @@ def found(key: str) -> Path | None:
 
 
 def instructions(key: str) -> str:
-    """What to get if these weights are missing, and where to put it."""
+    """The message for missing weights: the file to get, and where to put it."""
     weights = FILES[key]
     known = next(iter(weights.names.values()))
     sha256 = f", SHA-256 {known}{'' if len(known) == 64 else '...'}" if known else ""

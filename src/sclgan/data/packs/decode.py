@@ -27,7 +27,7 @@ _METADATA = (b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE\0")
 def training_pixels(
     content: bytearray, size: int, draws: Sequence[float] | None, *, name: str
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """What `photos.framed` makes of a picture file; fast where the shorter side is `margin(size)` already.
+    """The result of `photographs.framed` for a picture file; fast where the shorter side is `margin(size)` already.
 
     Raises:
         ValueError: the file is damaged or no picture; the message names it.

@@ -158,7 +158,7 @@ def check_own_index(root: Path) -> None:
 
 
 def _foreign_files(folder: Path) -> list[str]:
-    """What an `index` folder holds beside the files of splits; links and folders are among it."""
+    """The entries of an `index` folder beside the files of splits, links and folders included."""
     if folder.is_symlink() or not folder.is_dir():
         return [str(folder)]
     return [
@@ -218,7 +218,7 @@ def read_dataset(root: Path) -> dict[str, Any]:
 
 
 def _problem(content: Any) -> str:
-    """What is wrong with the content of `dataset.json`, or nothing."""
+    """The first error in the content of `dataset.json`, or nothing."""
     if not isinstance(content, dict) or "format" not in content:
         return "it is not an object with a field format"
     if content["format"] != FORMAT:

@@ -131,7 +131,7 @@ def _bytes(path: Path) -> np.ndarray:
 
 
 def _contradiction(arrays: Mapping[str, np.ndarray], num_key_bytes: int, num_caption_bytes: int) -> str:
-    """What is wrong with the arrays of an index together, or nothing; of the large ones only the labels are read."""
+    """The first contradiction between the arrays of an index, or nothing; of the large ones labels alone are read."""
     num_rows, labels = len(arrays["pictures"]), arrays["labels"]
     for name, values in arrays.items():
         kinds = (PICTURE,) if name == "pictures" else (np.int32,) if name == "labels" else (np.uint64, np.int64)

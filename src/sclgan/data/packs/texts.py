@@ -15,7 +15,7 @@ _NONE = ("", "nan", "none", "null")
 
 @dataclass(frozen=True)
 class Texts:
-    """What the texts of a sample say. `left_out` counts what they hold and is not used, by a description of it."""
+    """The texts of a sample, read. `left_out` counts what they hold and is not used, by a description of it."""
 
     key: str
     captions: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The plain grounds on which emoji are laid, and two readings of them: from pixels and from a caption.
+"""The plain backgrounds on which emoji are laid, and two readings of them: from pixels and from a caption.
 
 Their agreement measures whether a generated picture follows its caption. Distances are Euclidean in CIE L*a*b*
 (CIE 15:2004, D65), the difference of 1976.
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, UInt8
 
-GROUNDS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
+BACKGROUNDS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {
         "white": (255, 255, 255),
         "gray": (140, 140, 145),
@@ -27,7 +27,7 @@ GROUNDS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
         "maroon": (118, 24, 46),
     }
 )
-"""Name and RGB of each ground. No two are closer than 28 in L*a*b*."""
+"""Name and RGB of each background. No two are closer than 28 in L*a*b*."""
 
 COLORS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
     {
@@ -47,7 +47,7 @@ COLORS: Mapping[str, tuple[int, int, int]] = MappingProxyType(
 )
 """Name and RGB of the colours that captions give to things."""
 
-_NAME = "|".join(sorted(GROUNDS, key=len, reverse=True))
+_NAME = "|".join(sorted(BACKGROUNDS, key=len, reverse=True))
 _SAID = re.compile(
     rf"\b(?P<before>{_NAME}) (?:background|backdrop|ground)\b"
     rf"|\b(?:background|backdrop|ground)(?: is|:)? (?:plain )?(?P<after>{_NAME})\b"
@@ -55,28 +55,28 @@ _SAID = re.compile(
 )
 
 
-def named_ground(caption: str) -> str | None:
-    """The ground that a caption names, None if it names none.
+def named_background(caption: str) -> str | None:
+    """The background that a caption names, None if it names none.
 
     Read are "... on a light blue background", "the background is light blue" and, at the end, "... on light blue".
-    A colour of the thing itself ("a light blue car") is no ground.
+    A colour of the thing itself ("a light blue car") is no background.
     """
     said = _SAID.search(caption.lower())
     return None if said is None else next(name for name in said.groups() if name is not None)
 
 
-def ground_of(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
-    """The ground of a picture, wherever it comes from: the one nearest to the median colour of its border.
+def background_of(pixels: UInt8[np.ndarray, "h w 3"]) -> str:
+    """The background of a picture, wherever it comes from: the one nearest to the median colour of its border.
 
     The border is 1/32 of the picture's side wide (2 pixels of 64, at least 1). A thing may touch a side: the median
-    holds as long as most of the border is ground.
+    holds as long as most of the border is background.
     """
     height, width = pixels.shape[:2]
     edge = max(1, min(height, width) // 32)
     border = np.ones((height, width), bool)
     border[edge:-edge, edge:-edge] = False
     color = np.median(pixels[border], axis=0)
-    return list(GROUNDS)[int(nearest(color[None], list(GROUNDS.values()))[0])]
+    return list(BACKGROUNDS)[int(nearest(color[None], list(BACKGROUNDS.values()))[0])]
 
 
 def nearest(

@@ -29,7 +29,7 @@ ROOT = "data/coco"
 
 
 def needed_files(root: str | Path = ROOT, year: Year = 2014) -> list[Needed]:
-    """What `Coco` reads, and where it can be got; checksums are not published."""
+    """The files that `Coco` reads, and where to get them; checksums are not published."""
     folders = (f"train{year}", f"val{year}", f"annotations_trainval{year}")
     pages = [f"http://images.cocodataset.org/{'annotations' if '_' in name else 'zips'}/{name}.zip" for name in folders]
     places = [f"unpack it to {root}/{name.partition('_')[0]}" for name in folders]
@@ -143,7 +143,7 @@ def _captions(path: Path) -> tuple[dict[int, str], dict[int, list[str]]]:
         if not all(isinstance(name, str) and Path(name).name == name for name in names.values()):
             raise ValueError("its images have no plain file names")
         if not all(isinstance(text, str) for of_image in texts.values() for text in of_image):
-            raise ValueError("a caption is no text")
+            raise ValueError("a caption is not text")
     except (KeyError, TypeError, ValueError) as error:
         raise _not_coco(path, error) from error
     return names, texts
@@ -179,4 +179,4 @@ def _without_outline(content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _not_coco(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path} is no annotation file of COCO ({error!r}): unpack its archive again")
+    return ValueError(f"{path} is not an annotation file of COCO ({error!r}): unpack its archive again")

@@ -26,7 +26,7 @@ ROOT = "data/birds"
 
 
 def needed_files(root: str | Path = ROOT) -> list[Needed]:
-    """What `Cub` reads, and where it can be got."""
+    """The files that `Cub` reads, and where to get them."""
     return [
         Needed(
             "CUB_200_2011.tgz",
@@ -154,7 +154,7 @@ def _keys(path: Path, known: dict[str, str]) -> list[str]:
     """The images of a split, as CLASS/IMAGE."""
     keys = load(path)
     if not isinstance(keys, list) or not keys or not all(isinstance(key, str) for key in keys):
-        raise ValueError(f"{path} must hold a list of names such as CLASS/IMAGE; this is no metadata of birds")
+        raise ValueError(f"{path} must hold a list of names such as CLASS/IMAGE; this is not metadata of birds")
     unknown = [key for key in keys if key not in known]
     if unknown:
         raise ValueError(f"{path} names {len(unknown)} images that images.txt does not have, such as {unknown[0]!r}")
@@ -191,7 +191,7 @@ def _box(text: str, path: Path, key: str) -> tuple[int, int, int, int]:
 
 
 def _captions(texts: Sequence[Path], split: str) -> list[tuple[str, ...]]:
-    """The captions of each file, a line each. A pair of bytes that are no UTF-8 stands for a space, as in AttnGAN."""
+    """The captions of each file, one per line. A pair of bytes that is not UTF-8 becomes a space, as in AttnGAN."""
     captions, num_empty = [], 0
     for path in texts:
         lines = path.read_bytes().decode(errors="replace").replace("\ufffd\ufffd", " ").splitlines()

@@ -1,6 +1,6 @@
-"""The embedded data set: emoji, each drawn by five to eight makers, composed on plain grounds with true captions.
+"""The embedded data set: emoji, each drawn by five to eight makers, composed on plain backgrounds with true captions.
 
-It plays CUB's role (one label an image) and needs no download. The drawings lie in `emoji.zip` beside this file, under
+It plays CUB's role (one label per image) and needs no download. The drawings are in `emoji.zip` beside this file, under
 the licences that `EMOJI_ATTRIBUTION.md` names; `scripts/build_emoji.py` makes both.
 """
 
@@ -18,16 +18,27 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sclgan.data.sets.backgrounds import COLORS, GROUNDS, ground_of, named_ground
+from sclgan.data.sets.backgrounds import BACKGROUNDS, COLORS, background_of, named_background
 from sclgan.data.sets.emoji_captions import NUM_TEMPLATES, Words, caption
 from sclgan.data.types import Picture, Sample
 
-__all__ = ["COLORS", "GROUNDS", "SPLITS", "Collection", "Concept", "Drawing", "Emoji", "Maker", "collection",
-           "ground_of", "named_ground"]  # fmt: skip
+__all__ = [
+    "BACKGROUNDS",
+    "COLORS",
+    "SPLITS",
+    "Collection",
+    "Concept",
+    "Drawing",
+    "Emoji",
+    "Maker",
+    "background_of",
+    "collection",
+    "named_background",
+]  # fmt: skip
 
 SPLITS = ("train", "test", "unseen")
 MIN_SIZE, MAX_SIZE = 32, 256
-_MARGIN = 12  # ground around a drawing's 64 x 64 pixels, room for scale and shift
+_MARGIN = 12  # background around a drawing's 64 x 64 pixels, room for scale and shift
 _MIN_SCALE = 0.85
 _LONGER_SIDE = 60  # of a drawing, in its 64 x 64 pixels
 SAMPLE_SIZE = 152  # side of a stored picture; a crop of 64 / 76 of it holds the whole drawing
@@ -48,11 +59,11 @@ class Maker:
 
 @dataclass(frozen=True)
 class Drawing:
-    """One maker's drawing of one concept. `grounds` are those it stands off from; `place` is its column in the file."""
+    """A maker's drawing of one concept, the backgrounds it contrasts with, and its column (`place`) in the file."""
 
     maker: Maker
     colors: tuple[str, ...]
-    grounds: tuple[str, ...]
+    backgrounds: tuple[str, ...]
     held_out: bool
     place: int
 
@@ -95,12 +106,12 @@ class Collection:
             raise ValueError(f"the package's emoji.zip is damaged ({error}): reinstall sclgan") from error
         self._sprites: dict[str, tuple[Image.Image, ...]] = {}
 
-    def _concept(self, entry: dict[str, Any], grounds: Sequence[str]) -> Concept:
+    def _concept(self, entry: dict[str, Any], backgrounds: Sequence[str]) -> Concept:
         drawings = tuple(
             Drawing(
                 maker=self.makers[drawing["maker"]],
                 colors=tuple(drawing["colors"]),
-                grounds=tuple(grounds[place] for place in drawing["grounds"]),
+                backgrounds=tuple(backgrounds[place] for place in drawing["grounds"]),
                 held_out=drawing["held_out"],
                 place=place,
             )
@@ -160,7 +171,7 @@ class Emoji:
     - "unseen": every drawing of other classes, a quarter of each superclass; synonyms are on one side.
 
     `label_names` are this split's classes in Unicode's order: the same for "train" and "test". `superclasses[label]`
-    is the label's group ("fruit"). Each row is one drawing; ground, place, size and caption are drawn anew each time.
+    is the label's group ("fruit"). Each row is one drawing; background, place, size and caption are drawn anew.
     """
 
     name = "emoji"
@@ -191,7 +202,7 @@ class Emoji:
 
     @cached_property
     def words(self) -> tuple[Words, ...]:
-        """What captions say of each row."""
+        """The words that captions use, per row."""
         return tuple(
             Words(one.name, one.grammar, one.superclass, one.keywords, drawing.maker.style, drawing.colors)
             for one, drawing in self.rows
@@ -199,43 +210,43 @@ class Emoji:
 
     @cached_property
     def class_captions(self) -> Sequence[str]:
-        """What names each class: "a giraffe"."""
+        """A name of each class, such as "a giraffe"."""
         phrase_of = {label: words.phrase() for (label,), words in zip(self.labels, self.words, strict=True)}
         return tuple(phrase_of[label] for label in range(len(self.label_names)))
 
     def picture(self, index: int, size: int, rng: np.random.Generator, *, augment: bool = True) -> Picture:
-        """Row `index` on one of its grounds, `size` x `size` (32 to 256), with one of twelve captions.
+        """Row `index` on one of its backgrounds, `size` x `size` (32 to 256), with one of twelve captions.
 
-        Five captions of six name the ground, which is then exactly the ground that is drawn. `augment` flips,
+        Five captions of six name the background, which is then exactly the background that is drawn. `augment` flips,
         scales by 0.85 to 1 and shifts, never over a side; without it the drawing is centred, 94 % of the picture.
         Ground and caption do not depend on `size` or `augment`.
         """
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise ValueError(f"size is {size}; emoji are composed at {MIN_SIZE} to {MAX_SIZE} pixels")
         concept, drawing = self.rows[index]
-        ground_draw, template_draw, keyword_draw, *place_draws = rng.random(7).tolist()
-        ground = drawing.grounds[int(ground_draw * len(drawing.grounds))]
+        background_draw, template_draw, keyword_draw, *place_draws = rng.random(7).tolist()
+        background = drawing.backgrounds[int(background_draw * len(drawing.backgrounds))]
         words = self.words[index]
         text = caption(
-            words, ground, int(template_draw * NUM_TEMPLATES), int(keyword_draw * max(1, len(words.keywords) - 1))
+            words, background, int(template_draw * NUM_TEMPLATES), int(keyword_draw * max(1, len(words.keywords) - 1))
         )
         sprite = collection().sprite_image(concept, drawing)
-        pixels = compose(sprite, GROUNDS[ground], size, place_draws if augment else None, flips=concept.flips)
+        pixels = compose(sprite, BACKGROUNDS[background], size, place_draws if augment else None, flips=concept.flips)
         return Picture(pixels, text)
 
     def sample(self, index: int) -> Sample:
-        """Row `index` on one of its grounds as a PNG of `SAMPLE_SIZE` pixels, with every caption true of it.
+        """Row `index` on one of its backgrounds as a PNG of `SAMPLE_SIZE` pixels, with every caption true of it.
 
-        The grounds take turns from row to row. The drawing has so much ground around it that a random crop of
+        The backgrounds take turns from row to row. The drawing has so much background around it that a random crop of
         64 / 76 leaves it whole; flipping is not always right, and captions do not say left or right.
         """
         concept, drawing = self.rows[index]
-        ground, words = drawing.grounds[index % len(drawing.grounds)], self.words[index]
-        canvas = _laid_on(collection().sprite_image(concept, drawing), GROUNDS[ground])
+        background, words = drawing.backgrounds[index % len(drawing.backgrounds)], self.words[index]
+        canvas = _laid_on(collection().sprite_image(concept, drawing), BACKGROUNDS[background])
         file = io.BytesIO()
         canvas.resize((SAMPLE_SIZE, SAMPLE_SIZE), Image.Resampling.BICUBIC).save(file, "PNG")
         captions = dict.fromkeys(
-            caption(words, ground, template, keyword)
+            caption(words, background, template, keyword)
             for template in range(NUM_TEMPLATES)
             for keyword in range(max(1, len(words.keywords) - 1))
         )
@@ -244,22 +255,24 @@ class Emoji:
     def captions(self) -> Iterator[str]:
         """Captions that hold every word of every caption that `picture` can return.
 
-        For each row: every template once, with its grounds in turn, as often as `picture` returns them; and one more
-        for each further pair of keywords. All combinations would be ten times as many and hold no further word.
+        For each row: every template once, with its backgrounds in turn, as often as `picture` returns them; and one
+        more for each further pair of keywords. All combinations would be ten times as many and hold no further word.
         """
         for row, ((_, drawing), words) in enumerate(zip(self.rows, self.words, strict=True)):
             for template in range(NUM_TEMPLATES):
-                yield caption(words, drawing.grounds[(row + template) % len(drawing.grounds)], template, 0)
+                yield caption(words, drawing.backgrounds[(row + template) % len(drawing.backgrounds)], template, 0)
             for keyword in range(1, len(words.keywords) - 1):
-                yield caption(words, drawing.grounds[keyword % len(drawing.grounds)], NUM_TEMPLATES - 1, keyword)
+                yield caption(
+                    words, drawing.backgrounds[keyword % len(drawing.backgrounds)], NUM_TEMPLATES - 1, keyword
+                )
 
 
 def compose(
-    sprite: Image.Image, ground: tuple[int, int, int], size: int, draws: Sequence[float] | None, *, flips: bool
+    sprite: Image.Image, background: tuple[int, int, int], size: int, draws: Sequence[float] | None, *, flips: bool
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """A sprite (RGBA) laid on a ground; `draws` are four numbers in [0, 1) for flip, scale and the two shifts."""
+    """A sprite (RGBA) laid on a background; `draws` are four numbers in [0, 1) for flip, scale and the two shifts."""
     side = sprite.width
-    canvas = _laid_on(sprite, ground)
+    canvas = _laid_on(sprite, background)
     window, left, top = float(side), float(_MARGIN), float(_MARGIN)
     if draws is not None:
         flip, scale, across, down = draws
@@ -274,9 +287,9 @@ def compose(
     return np.array(canvas.resize((size, size), Image.Resampling.BICUBIC, box=box))
 
 
-def _laid_on(sprite: Image.Image, ground: tuple[int, int, int]) -> Image.Image:
-    """A sprite with ground behind and around it."""
+def _laid_on(sprite: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """A sprite with background behind and around it."""
     side = sprite.width + 2 * _MARGIN
-    canvas = Image.new("RGB", (side, side), ground)
+    canvas = Image.new("RGB", (side, side), background)
     canvas.paste(sprite, (_MARGIN, _MARGIN), sprite)
     return canvas

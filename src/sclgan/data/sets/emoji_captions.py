@@ -1,4 +1,4 @@
-"""Sentences about one emoji on a plain ground: twelve templates over a class's words and a drawing's measured colours.
+"""Sentences about one emoji on a plain background: twelve templates over its class's words and its measured colours.
 
 No caption was written by a person: names and keywords are Unicode CLDR's, colours are measured, sentences are made.
 """
@@ -11,7 +11,7 @@ from sclgan.data.sets.backgrounds import COLORS
 
 @dataclass(frozen=True)
 class Words:
-    """What captions say of one drawing.
+    """The words that captions use for one drawing.
 
     `grammar` says how the name is used: "count" (an apple), "plural" (cherries), "mass" (bread), "pair" (a pair of
     jeans), "the" (the milky way) or "proper" (mount fuji). `colors` are at most two, the larger first, perhaps none.
@@ -55,42 +55,46 @@ def article(words: str) -> str:
     return "an" if first[0] in "aeiou" or first == "herb" else "a"
 
 
-def _colored(words: Words, ground: str) -> str:
+def _colored(words: Words, background: str) -> str:
     if not words.color:
-        return f"{words.phrase()} on a {ground} background"
-    return f"{words.subject} {words.color} and the background is {ground}"
+        return f"{words.phrase()} on a {background} background"
+    return f"{words.subject} {words.color} and the background is {background}"
 
 
 def _in_colors(words: Words) -> str:
     return f" in {words.color}" if words.color else ""
 
 
-WITH_GROUND: Sequence[Callable[[Words, str], str]] = (
-    lambda words, ground: f"{words.phrase()} on a {ground} background",
-    lambda words, ground: f"{words.phrase(words.color)} on a {ground} background",
-    lambda words, ground: f"{words.phrase(words.style, words.color)} with a {ground} background",
-    lambda words, ground: f"{article(words.style)} {words.style} drawing of {words.phrase()} on a {ground} background",
-    lambda words, ground: f"{words.phrase(words.color)} in front of a plain {ground} background",
-    lambda words, ground: f"this picture shows {words.phrase(words.color)} against a {ground} background",
-    lambda words, ground: f"from the group {words.superclass}: {words.phrase(words.style)} on a {ground} background",
-    lambda words, ground: f"{words.phrase()} drawn{_in_colors(words)} on a {ground} background",
+WITH_BACKGROUND: Sequence[Callable[[Words, str], str]] = (
+    lambda words, background: f"{words.phrase()} on a {background} background",
+    lambda words, background: f"{words.phrase(words.color)} on a {background} background",
+    lambda words, background: f"{words.phrase(words.style, words.color)} with a {background} background",
+    lambda words, background: (
+        f"{article(words.style)} {words.style} drawing of {words.phrase()} on a {background} background"
+    ),
+    lambda words, background: f"{words.phrase(words.color)} in front of a plain {background} background",
+    lambda words, background: f"this picture shows {words.phrase(words.color)} against a {background} background",
+    lambda words, background: (
+        f"from the group {words.superclass}: {words.phrase(words.style)} on a {background} background"
+    ),
+    lambda words, background: f"{words.phrase()} drawn{_in_colors(words)} on a {background} background",
     _colored,
 )
-"""Templates that name the ground, always as "<ground> background" or "background is <ground>"."""
+"""Templates that name the background, always as "<background> background" or "background is <background>"."""
 
 WITHOUT_GROUND: Sequence[Callable[[Words], str]] = (
     lambda words: words.phrase(words.color),
     lambda words: f"{article(words.style)} {words.style} drawing of {words.phrase(words.color)}",
 )
-NUM_TEMPLATES = len(WITH_GROUND) + len(WITHOUT_GROUND) + 1  # and the one with keywords
+NUM_TEMPLATES = len(WITH_BACKGROUND) + len(WITHOUT_GROUND) + 1  # and the one with keywords
 
 
-def caption(words: Words, ground: str, template: int, keyword: int) -> str:
+def caption(words: Words, background: str, template: int, keyword: int) -> str:
     """Caption number `template` of `NUM_TEMPLATES`; the last names one or two keywords, from number `keyword` on."""
-    if template < len(WITH_GROUND):
-        return WITH_GROUND[template](words, ground)
-    template -= len(WITH_GROUND)
+    if template < len(WITH_BACKGROUND):
+        return WITH_BACKGROUND[template](words, background)
+    template -= len(WITH_BACKGROUND)
     if template < len(WITHOUT_GROUND):
         return WITHOUT_GROUND[template](words)
     said = words.keywords[keyword : keyword + 2]
-    return ", ".join([words.phrase(), *said, f"{ground} background"])
+    return ", ".join([words.phrase(), *said, f"{background} background"])

@@ -21,7 +21,7 @@ def load(path: Path) -> object:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it names something that is not plain data (the message says what), or is no whole pickle file.
+        ValueError: it names something that is not plain data (the message says what), or is not a whole pickle file.
     """
     try:
         with path.open("rb") as file:
@@ -32,7 +32,7 @@ def load(path: Path) -> object:
         raise
     except Exception as error:  # pickle promises no kind: bad bytes end in almost any
         raise ValueError(
-            f"{path} is no whole pickle file ({type(error).__name__}: {error}): get it again, or unpack its archive"
+            f"{path} is not a whole pickle file ({type(error).__name__}: {error}): get it again, or unpack its archive"
         ) from error
     return found
 
@@ -51,7 +51,7 @@ class _PlainUnpickler(pickle.Unpickler):
         return ADMITTED[module, name]
 
 
-# numpy's own functions trust the state that a file gives them; these stand in for them and check it.
+# numpy's own functions trust the state that a file gives them; these replace them and check it.
 
 
 class _Dtype:

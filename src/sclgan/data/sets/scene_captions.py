@@ -77,7 +77,7 @@ def kinds_of(things: Sequence[Thing]) -> list[Kind]:
 
 
 def relation(one: Kind, other: Kind) -> str | None:
-    """How all of one kind lie to all of another: in the direction of the widest gap; None where the boxes overlap."""
+    """Direction from all things of one kind to all of another, that of the widest gap; None where the boxes overlap."""
     (left, top, right, bottom), (other_left, other_top, other_right, other_bottom) = one.box, other.box
     gaps = {
         "to the left of": other_left - right,
@@ -90,7 +90,7 @@ def relation(one: Kind, other: Kind) -> str | None:
 
 
 def side(kind: Kind) -> str:
-    """Which third of the picture a kind stands in, after a space; empty where its things are in several."""
+    """The third of the picture that holds a kind, after a space; empty where its things are in several."""
     thirds = {int(3 * middle) for middle in kind.middles}
     return f" {SIDES[thirds.pop()]}" if len(thirds) == 1 else ""
 

@@ -1,4 +1,4 @@
-"""What scenes are made of: 80 categories of emoji in seven supercategories, and seven places that admit some of them.
+"""The parts of scenes: 80 categories of emoji in seven supercategories, and seven places that admit some of them.
 
 Chosen by looking at the drawings of the emoji's training classes. Left out were
 
@@ -186,7 +186,7 @@ CATEGORIES = _categories()
 """By supercategory, then by name: a category's place here is its label."""
 
 ALONE = frozenset({"full moon"})
-"""Of these a scene has one at most."""
+"""Categories of which a scene has at most one."""
 
 LEFT_OUT = frozenset(
     {

@@ -21,7 +21,7 @@ ROOT = "data/pictures"
 
 
 def needed_files(root: str | Path = ROOT) -> list[Needed]:
-    """What `Folder` reads."""
+    """The files that `Folder` reads."""
     return [Needed("pictures and their captions", "your own", f"put them into {root}, as docs/your-own-data.md shows")]
 
 
