@@ -35,7 +35,7 @@ def describe_data(splits: Mapping[str, Source], tokenizer: Tokenizer | None = No
         "label_names": list(first.label_names),
         "splits": {
             name: {
-                "rows": _digest(f"{key}\t{list(map(int, labels))}" for key, labels in _rows(source)),
+                "rows": _digest(map(json.dumps, _rows(source))),
                 "captions": _digest(source.captions()),
             }
             for name, source in splits.items()
@@ -52,9 +52,10 @@ def describe_data(splits: Mapping[str, Source], tokenizer: Tokenizer | None = No
     return content
 
 
-def _rows(source: Source) -> Iterable[tuple[str, Sequence[int]]]:
+def _rows(source: Source) -> Iterable[tuple[str, list[str]]]:
+    """The key of every row and the names of its labels, whose numbers may change with labels of other rows."""
     for row in range(len(source)):
-        yield source.keys[row], source.labels[row]
+        yield source.keys[row], [source.label_names[label] for label in source.labels[row]]
 
 
 def _digest(lines: Iterable[str]) -> dict[str, Any]:

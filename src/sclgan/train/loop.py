@@ -123,11 +123,12 @@ def _loader(batches: PairedBatches | Streamed, start: int, steps: int, num_worke
 def _call(hooks: Sequence[Hook], step: int, metrics: Metrics, record: dict[str, float | int] | None = None) -> None:
     """Calls hooks, and writes the record of the step with the values that they return."""
     values = dict(record or {})
-    if hooks or values:
-        require_run(metrics.path.parent)
     for hook in hooks:
+        require_run(metrics.path.parent)
         values |= hook.action(step) or {}
-    metrics.write(step, values)
+    if values:
+        require_run(metrics.path.parent)
+        metrics.write(step, values)
 
 
 def _cost(num_images: int, seconds: float, progress: ProgressLine) -> dict[str, float | int]:
