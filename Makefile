@@ -8,7 +8,7 @@ demo: .venv/installed  ## pre-train, train, evaluate and compare SSA-GAN with an
 	$(BIN)/python -m sclgan.experiments.demo demo
 
 test: .venv/installed  ## the tests
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n auto
 
 check: .venv/installed  ## lint, types, imports, spelling, tests
 	$(BIN)/ruff check .

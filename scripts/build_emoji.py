@@ -1,14 +1,14 @@
 """Builds `src/sclgan/data/sets/emoji.zip` and `EMOJI_ATTRIBUTION.md` from npm packages of emoji.
 
-    pip install resvg_py==0.5.0                          # beside sclgan itself; npm must be there too
+    pip install resvg_py==0.5.0                          # in the environment of sclgan; needs npm too
     python scripts/build_emoji.py --cache build/emoji    # about two minutes, 30 MB of packages; then from the cache
 
-Who changes `rasterise` deletes `drawings/` in the cache.
+After a change of `rasterise`, delete `drawings/` in the cache.
 
-The packages' versions are pinned, the split is seeded and the archive carries no time, so that two builds with the
-same Pillow are equal byte for byte. The archive holds `index.json`, one lossless WebP for each class (its drawings
-side by side, RGBA) and `ATTRIBUTION.md`. Classes and drawings that are left out stand in `emoji_choices.json`, each
-with its reason: every drawing was looked at.
+The packages' versions are pinned, the split is seeded and the archive carries no time, so two builds with the same
+Pillow are equal byte for byte. The archive holds `index.json`, one lossless WebP per class (its drawings side by side,
+RGBA) and `ATTRIBUTION.md`. `emoji_choices.json` lists the classes and drawings that are left out, each with its reason:
+every drawing was looked at.
 """
 
 import argparse
@@ -32,7 +32,7 @@ MIN_DRAWINGS = 5
 SAME = 4.0  # mean absolute difference of 255 at 32 px under which two drawings are one
 MAIN_COLOR = 0.18  # share of the opaque pixels from which a colour is named
 UNSEEN = 0.26  # share of each superclass that is kept from training
-CONTRAST = 32.0  # distance in L*a*b* from which a pixel stands off from a ground
+CONTRAST = 32.0  # distance in L*a*b* from which a pixel stands out from a background
 MAX_LOST = 0.25  # share of the rim that may not
 MIN_GROUNDS = 4
 APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
@@ -95,7 +95,7 @@ def difference(one: np.ndarray, other: np.ndarray) -> float:
 def describe(
     chosen: Sequence[tuple[Emoji, Mapping[str, np.ndarray]]], found: Mapping[tuple[str, str], str]
 ) -> dict[str, Any]:
-    """The archive's index: makers, grounds, superclasses and, for each class, its words, split and drawings."""
+    """The archive's index: makers, backgrounds, superclasses and, per class, its words, split and drawings."""
     random = np.random.default_rng(SEED)
     unseen = unseen_classes([one for one, _ in chosen], random)
     superclasses = list(dict.fromkeys(CHOICES["superclasses"][one.subgroup] for one, _ in chosen))
@@ -161,7 +161,7 @@ def main_colors(pixels: np.ndarray) -> list[str]:
 
 
 def contrasting_grounds(pixels: np.ndarray) -> list[int]:
-    """The grounds, as indices, from which most of the drawing's rim stands off; at least `MIN_GROUNDS`."""
+    """Indices of the backgrounds from which most of the drawing's rim stands out; at least `MIN_GROUNDS`."""
     solid = Image.fromarray((pixels[..., 3] >= 128).astype(np.uint8) * 255)
     inner = np.asarray(solid.filter(ImageFilter.MinFilter(5))) > 0
     rim = pixels[(np.asarray(solid) > 0) & ~inner][:, :3]

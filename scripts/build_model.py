@@ -1,4 +1,4 @@
-"""Makes a model that ships with the package out of a finished run: `sclgan sample NAME` then needs nothing else.
+"""Turns a finished run into a model of the package: `sclgan sample NAME` then needs nothing else.
 
     python scripts/build_model.py RUN --name emoji          writes src/sclgan/models/emoji
 
@@ -34,12 +34,12 @@ from sclgan.runs.opened import Run, open_run
 from sclgan.runs.records import read_metrics
 
 LARGEST = 12_000_000
-"""Bytes of a model: the package must stay small."""
+"""Largest size of a model in bytes: the package must stay small."""
 LARGEST_ROUNDING = 8
-"""Levels of 255 by which half precision may change a pixel, anywhere."""
+"""Largest change of any pixel by half precision, in levels of 255."""
 NUM_COMPARED = 32
 TRAINING_ONLY = ("label_classifier.", "projection.")
-"""Heads of the encoders that objectives use and nothing else."""
+"""Heads of the encoders that only objectives use."""
 
 
 def main() -> None:
@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last") -> Path:
-    """Writes the folder `out`/`name`, whole or not at all; its path.
+    """Writes the folder `out`/`name`, whole or not at all, and returns its path.
 
     The image heads of DAMSM are among the weights, 0.7 MB at the published width: with them the model can also be
     evaluated by R-precision, and finds pictures for captions.
@@ -132,7 +132,7 @@ def _checked(folder: Path, name: str) -> Recipe:
 
 
 def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
-    """The newest evaluation under each protocol of the checkpoint that ships."""
+    """The newest evaluation of the checkpoint under each protocol."""
     found = evaluation_records(folder)
     own = [record for record in found if (record.get("recipe"), record["step"]) == (run.recipe.name, run.step)]
     newest = {record["label"]: record for record in own}
@@ -145,7 +145,7 @@ def _records(folder: Path, run: Run) -> list[dict[str, Any]]:
 
 
 def _halves(run: Run) -> dict[str, Tensor]:
-    """What drawing needs. Vectors stay as they are: they are few, and running variances may have any size.
+    """The weights that drawing needs. Vectors stay in float32: they are few and of any magnitude.
 
     Raises:
         ValueError: a weight is beyond what half precision holds.
@@ -164,7 +164,7 @@ def _halves(run: Run) -> dict[str, Tensor]:
 
 
 def _share_of_noise(run: Run) -> float:
-    """How much pictures of one caption differ, in parts of how much pictures of different captions do.
+    """The difference between pictures of one caption, as a share of that between pictures of different captions.
 
     Means of absolute differences of pixels, over `NUM_COMPARED` held-out captions with two noises each; 0 where a
     caption always gives the same picture.
@@ -183,14 +183,14 @@ def _share_of_noise(run: Run) -> float:
 
 @dataclass(frozen=True)
 class Rounding:
-    """How far pictures in 8 bits are from those of the run."""
+    """Difference of 8-bit pictures from those of the run."""
 
     largest: int
     mean: float
 
 
 def _rounding(run: Run, model: Run) -> Rounding:
-    """Of pictures of held-out captions, each with its own noise."""
+    """The rounding of pictures of held-out captions, each with its own noise."""
     source = run.recipe.source("test")
     rows = numpy_generator(Stream.CHOICE, 0).permutation(len(source))[:NUM_COMPARED].tolist()
     size = run.recipe.image_size

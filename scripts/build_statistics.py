@@ -1,8 +1,8 @@
-"""Makes the reference statistics of the embedded emoji that travel with the package.
+"""Makes the reference statistics of emoji that are part of the package.
 
     python scripts/build_statistics.py          writes src/sclgan/evaluation/emoji_64.npz; minutes on one core
 
-Features of EfficientNet-Lite0 of held-out drawings, composed at 64 pixels on random grounds, seed 0.
+Features of EfficientNet-Lite0 of held-out drawings, composed at 64 pixels on random backgrounds, seed 0.
 """
 
 from pathlib import Path
@@ -22,7 +22,7 @@ NUM_SAMPLES, SIZE, BATCH = 10_000, 64, 100
 
 
 def main() -> None:
-    """Composes, measures, writes."""
+    """Composes the pictures, measures them and writes the statistics."""
     source, extractor = Emoji("test"), EXTRACTORS["lite0@128"]()
     statistics = FeatureStatistics(extractor.num_features)
     with ProgressLine(NAME, total=NUM_SAMPLES, done=0, unit_images=1) as progress:

@@ -1,6 +1,6 @@
 """The emoji of eight makers: their packages, which drawings belong to which emoji, and how one is rasterised.
 
-Read by `build_emoji.py`; the choices that a person made stand in `emoji_choices.json`, each with its reason.
+Read by `build_emoji.py`; the choices made by hand are in `emoji_choices.json`, each with its reason.
 """
 
 import io
@@ -214,7 +214,7 @@ def rasterise(svg: str) -> np.ndarray:
 
 
 def fewer_levels(pixels: np.ndarray) -> np.ndarray:
-    """6 bits a colour and 4 bits of alpha, spread over 0..255; transparent pixels are 0."""
+    """6 bits per colour and 4 bits of alpha, spread over 0..255; transparent pixels are 0."""
     rgb = np.round(pixels[..., :3] / 255 * 63) / 63 * 255
     alpha = np.round(pixels[..., 3:] / 255 * 15) / 15 * 255
     return np.where(alpha > 0, np.concatenate([rgb, alpha], axis=-1).round(), 0).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""The card of a model that ships: what it is, what it was trained on, what it scores, and whose drawings it saw."""
+"""The card of a model in the package: its use, training, scores and limits, and the makers of the drawings it saw."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -7,17 +7,17 @@ from typing import Any
 
 TITLES = {"SSAGAN": "SSA-GAN", "AttnGAN": "AttnGAN", "DMGAN": "DM-GAN", "GALIP": "GALIP"}
 SOURCES = {
-    "sclgan.data.sets.emoji.Emoji": ("emoji", "single emoji on plain grounds"),
-    "sclgan.data.sets.scenes.Scenes": ("scenes", "several emoji on one ground"),
+    "sclgan.data.sets.emoji.Emoji": ("emoji", "single emoji on plain backgrounds"),
+    "sclgan.data.sets.scenes.Scenes": ("scenes", "several emoji on one background"),
 }
 EXAMPLE = "a red apple on a white background"
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that a card says, from the files of a run.
+    """The contents of a card, from the files of a run.
 
-    `pretraining` and `training` are the pictures and seconds of the phases; None where a phase was not run with it.
+    `pretraining` and `training` are the pictures and seconds of the phases; None for a phase that was not run with it.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Facts:
 
 
 def card(facts: Facts) -> str:
-    """The README.md of a model: the head that model hubs read, then Markdown."""
+    """The README.md of a model: the header that model hubs read, then Markdown."""
     sections = (_head(facts), _use(facts), _data(facts), _training(facts), _scores(facts), _files(facts))
     return "\n\n".join((*sections, _limits(facts), _attribution(facts))) + "\n"
 
@@ -75,9 +75,9 @@ pictures = generator("{EXAMPLE}", num_images=4, seed=3)  # a list of PIL picture
 def _data(facts: Facts) -> str:
     name, what = _source(facts)
     about = (
-        f"`{name}`, a data set that comes with sclgan: {what}, drawn by several makers, with captions made from names, "
-        "measured colours and the ground. Training saw the split `train`; the scores are on the split `test`, held-out "
-        "drawings of things that were trained on."
+        f"`{name}`, a data set in the package: {what}, drawn by several makers, with captions made from names, "
+        "measured colours and the background. Training saw the split `train`; the scores are on the split `test`, "
+        "held-out drawings of things that were trained on."
     )
     return f"## Data\n\n{_wrapped(about)}"
 
@@ -101,8 +101,8 @@ def _cost(cost: Mapping[str, float]) -> str:
 
 def _scores(facts: Facts) -> str:
     about = (
-        "By the protocols of sclgan (`sclgan protocols`), with the run's weights before they were rounded. Brackets "
-        "are intervals; *real* is what other real pictures score; *n* is the number of generated pictures."
+        "Measured by the protocols of sclgan (`sclgan protocols`), with the run's weights before rounding. Brackets "
+        "are intervals; *real* is the score of other real pictures; *n* is the number of generated pictures."
     )
     lines = [
         *("## Scores", "", _wrapped(about), ""),
@@ -126,9 +126,9 @@ def _files(facts: Facts) -> str:
     rows = [f"| `{name}` | {facts.sizes[name]:,} | `{digest}` |" for name, digest in facts.sha256.items()]
     about = (
         "`model.safetensors` holds the averaged generator and the encoders, matrices in float16 and vectors in "
-        "float32; they are computed with in float32. A frozen trunk of the image encoder comes from its own package. "
+        "float32; computation is in float32. The frozen trunk of the image encoder comes from its own package. "
         f"Pictures of {facts.num_compared} held-out captions differ from the run's by {facts.mean_rounding:.2g} of "
-        f"255 levels in the mean, and by {facts.largest_rounding} at most."
+        f"255 levels on average, and by {facts.largest_rounding} at most."
     )
     return "\n".join(["## Files", "", "| file | bytes | sha256 |", "|---|---:|---|", *rows, "", _wrapped(about)])
 
@@ -138,11 +138,11 @@ def _limits(facts: Facts) -> str:
     points = (
         f"It knows {facts.vocabulary:,} words and reads the first {words} of a caption. Other words are left out, and "
         "`sclgan sample` names them.",
-        f"It draws emoji, {size} pixels wide: things, colours and grounds as in its data, and no photographs. Things "
-        "that it was not trained on come out as others that look alike.",
-        f"What noise changes: two pictures of one caption differ {facts.share_of_noise:.0%} as much as pictures of two "
-        "captions, in the mean over pixels.",
-        "It is a small network that saw few drawings: details and rare things are often wrong.",
+        f"It draws emoji, {size} pixels wide: things, colours and backgrounds as in its data, and no photographs. "
+        "Things that it was not trained on come out as others that look alike.",
+        f"Influence of the noise: two pictures of one caption differ {facts.share_of_noise:.0%} as much as pictures of "
+        "two captions, on average over pixels.",
+        "It is a small network trained on few drawings: details and rare things are often wrong.",
         f'Its captions had the form "{EXAMPLE}"; other sentences work less well.',
     )
     listed = [textwrap.fill(point, 118, initial_indent="- ", subsequent_indent="  ") for point in points]
@@ -153,8 +153,8 @@ def _attribution(facts: Facts) -> str:
     table = [line for line in facts.attribution.splitlines() if line.startswith("|")]
     about = (
         "The code and this model are under Apache-2.0. The drawings that it was trained on stay under the licences of "
-        "their makers, none of whom endorses this work; `EMOJI_ATTRIBUTION.md` of the package has the texts of the "
-        "licences, and what was changed."
+        "their makers, none of whom endorses this work; `EMOJI_ATTRIBUTION.md` in the package has the texts of the "
+        "licences and the changes made."
     )
     return "\n".join(["## Attribution", "", _wrapped(about), "", *table])
 

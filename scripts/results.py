@@ -1,4 +1,4 @@
-"""Gathers graded runs into a file under results/, and writes the tables of the pages in docs/ from such files.
+"""Gathers evaluated runs into a file under results/, and writes the tables of the pages in docs/ from such files.
 
     python scripts/results.py gather results/demo.json --command "COMMAND" RUN [RUN ...]
     python scripts/results.py tables
@@ -76,7 +76,7 @@ def summary(path: Path) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Mean and standard deviation, the latter from two values on."""
+    """Mean, and standard deviation of two or more values."""
     mean = f"{statistics.mean(values):.4g}"
     return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.2g}"
 

@@ -1,8 +1,12 @@
+import errno
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from sclgan.files import check_own, replaced, write_atomically
+from sclgan.files import check_own, remove_parts, replaced, write_atomically
 
 
 def fail_half_way(path: Path, in_it: str = "") -> None:
@@ -41,3 +45,35 @@ def test_a_file_of_another_program_is_not_replaced(tmp_path):
         check_own(page, b"sclgan")
     page.write_bytes(b"<code>sclgan evaluate</code>")
     check_own(page, b"sclgan")
+
+
+def test_parts_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    dead, living = tmp_path / f".file.{process.pid}.partial", tmp_path / f".file.{os.getppid()}.partial"
+    for path in (dead, living, tmp_path / f".other.{process.pid}.partial"):
+        path.write_bytes(b"half")
+    write_atomically(tmp_path / "file", b"whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        ["file", living.name, f".other.{process.pid}.partial"]
+    )
+    remove_parts(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["file", living.name])
+
+
+def test_a_folder_survives_a_kill_between_the_two_renames_that_replace_it(tmp_path):
+    aside = tmp_path / ".folder.old"
+    aside.mkdir()
+    (aside / "a").write_text("1")
+    with pytest.raises(RuntimeError, match="half-way"):
+        fail_half_way(tmp_path / "folder", in_it="b")
+    assert (tmp_path / "folder" / "a").read_text() == "1"
+    with replaced(tmp_path / "folder") as temporary:
+        temporary.mkdir()
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_disk_is_told_with_the_file_and_advice(tmp_path):
+    with pytest.raises(OSError, match="make room and repeat the command: ") as caught, replaced(tmp_path / "file"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.filename == str(tmp_path / "file")

@@ -1,6 +1,8 @@
 """Files that are whole or absent: written beside their place, then renamed. A leaf of the package."""
 
+import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,22 +19,63 @@ def write_atomically(path: Path, content: bytes) -> None:
 def replaced(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write a file or fill a folder; it takes the place of `path` on success.
 
-    On any error what was written is removed and `path` stays as it was.
+    On any error the part is removed and `path` stays as it was. Parts of this path that dead processes left are
+    removed, and a folder that was moved aside when its writer was killed is moved back.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.old")
+    if aside.exists():
+        _remove(aside) if path.exists() else aside.replace(path)
+    for part, writer in parts_in(path.parent):
+        if part.name.startswith(f".{path.name}.") and not is_alive(writer):
+            _remove(part)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     _remove(temporary)
     try:
         yield temporary
         for file in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _flush(file)
-        if temporary.is_dir():
-            _remove(path)  # rename replaces files, but not folders that hold something
+        if temporary.is_dir() and path.exists():
+            path.replace(aside)  # rename replaces files, but not folders that are not empty
         temporary.replace(path)
         _flush(path.parent)
-    except BaseException:
+        _remove(aside)
+    except BaseException as error:
         _remove(temporary)
+        if aside.exists() and not path.exists():
+            aside.replace(path)
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
+            advice = f"{os.strerror(errno.ENOSPC)}: make room and repeat the command"
+            raise OSError(errno.ENOSPC, advice, str(path)) from error
         raise
+
+
+def parts_in(folder: Path) -> Iterator[tuple[Path, int]]:
+    """Every part of a file or folder that `replaced` has begun in `folder`, and the process that writes it."""
+    for path in folder.glob(".*.partial"):
+        if match := re.fullmatch(r"\..+\.(\d+)\.partial", path.name):
+            yield path, int(match[1])
+
+
+def remove_parts(folder: Path) -> None:
+    """Removes the parts in `folder` whose writers are dead, and those of this process, which is not writing now."""
+    for path, writer in parts_in(folder):
+        if writer == os.getpid() or not is_alive(writer):  # in a container a process may get the number again
+            _remove(path)
+
+
+def is_alive(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def check_own(path: Path, mark: bytes) -> None:

@@ -7,8 +7,6 @@ OUT/packing/                  the plan, and a record of each shard that is done;
 import io
 import json
 import logging
-import re
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,13 +21,12 @@ from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
 from sclgan.data.sets.photographs import decoded, margin, resized
 from sclgan.data.types import Sample
-from sclgan.files import replaced, write_atomically
+from sclgan.files import parts_in, remove_parts, replaced, write_atomically
 
 log = logging.getLogger(__name__)
 
 QUALITY = 90  # of JPEG; docs/large-data.md compares
 _CHROMA = "4:2:0"
-_PART = re.compile(r"\..+\.\d+\.partial")  # as `files.replaced` calls what it writes
 
 NOTES = {
     "cub": "CUB-200-2011: for research and education only, the rights to the photographs are their photographers'; "
@@ -148,7 +145,7 @@ def _claim(out: Path, described: Sequence[Mapping[str, Any]]) -> None:
     elif out.exists() and (not out.is_dir() or not _is_empty(out)):
         raise ValueError(f"{out} is not empty and does not hold a pack: give another --out")
     for folder in (out, out / PACKING):
-        _remove_parts(folder)
+        remove_parts(folder)
     if not path.exists():
         write_atomically(path, json.dumps(described).encode())
 
@@ -159,14 +156,8 @@ def _is_empty(out: Path) -> bool:
     if out / PACKING in inside and not (out / PACKING).is_symlink() and (out / PACKING).is_dir():
         inside.remove(out / PACKING)
         inside += (out / PACKING).iterdir()
-    return all(_PART.fullmatch(path.name) for path in inside)
-
-
-def _remove_parts(folder: Path) -> None:
-    """Removes what a killed process left half-written in a folder of a pack."""
-    for path in folder.glob(".*.partial"):
-        if _PART.fullmatch(path.name):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    parts = {path for folder in (out, out / PACKING) for path, _ in parts_in(folder)}
+    return all(path in parts for path in inside)
 
 
 def _remove_records(folder: Path) -> None:
