@@ -198,7 +198,7 @@ def test_two_ranks_take_the_steps_of_one_process_in_both_phases(of):
     moved = [name for name in trained if not torch.equal(whole[name], start[name])]
     assert len(moved) > 0.9 * len(trained)
     for name in trained:
-        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-9, msg=partial("{}: {}".format, name))
+        torch.testing.assert_close(results[0][name], whole[name], rtol=0, atol=1e-8, msg=partial("{}: {}".format, name))
 
 
 # Runs under torchrun
@@ -270,7 +270,8 @@ def test_torchrun_trains_the_weights_of_one_process(trained, in_one_process, on_
     shifts = [name for name in one if feeds_only_batch_norm(name)]
     assert len(shifts) < len(one) / 4
     farthest = max(float((one[name] - two[name]).abs().max()) for name in shifts)
-    assert farthest <= 2 * 3 * small().training.generator_learning_rate
+    # Adam's step t of a gradient that is only rounding is at most sqrt(t) learning rates, without momentum.
+    assert farthest <= 2 * sum(step**0.5 for step in (1, 2, 3)) * small().training.generator_learning_rate
     encoders = [name for name in one if name.startswith("encoders.")]
     assert_identical({name: one[name] for name in encoders}, {name: two[name] for name in encoders})
 
