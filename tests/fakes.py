@@ -19,7 +19,7 @@ class Squares:
     """`per_label` squares of each colour, on a dark ground; the caption names the colour and the row."""
 
     name = "squares"
-    composes = False
+    composes = plain_backgrounds = False
     credits = ()
 
     def __init__(self, split: str = "train", *, per_label: int = 4, labelled: bool = True) -> None:

@@ -14,7 +14,7 @@ class Squares:
     """Gray squares with a long caption and, on every other row, two labels."""
 
     name, split = "squares", "train"
-    composes, credits = False, ()
+    composes, plain_backgrounds, credits = False, False, ()
     label_names = ("left", "right")
     labels = ((0, 1), (), (0, 1), (), (0,))
     keys = ("a", "b", "c", "d", "e")

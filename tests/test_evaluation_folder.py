@@ -247,7 +247,9 @@ def test_encoders_of_other_words_are_named(pictures: dict[str, Any], tmp_path: P
 
 
 def test_one_held_out_picture_is_compared_with_nothing() -> None:
-    offer = Offer(reals="pictures", captions=True, repeats_labels=True, damsm=True, emoji=False, num_reals=1)
+    offer = Offer(
+        reals="pictures", captions=True, repeats_labels=True, damsm=True, plain_backgrounds=False, num_reals=1
+    )
     expected = "fd_lite0 compares with 2 or more real pictures, and the held-out split has 1: add pictures to it"
     with pytest.raises(ValueError, match=expected):
         applicable([PROTOCOLS["fd_lite0"]], offer)

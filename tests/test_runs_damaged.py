@@ -49,7 +49,7 @@ FILES: dict[str, tuple[dict[str, Any], tuple[Callable[[Path], object], ...]]] = 
 class Nothing:
     """A source without rows."""
 
-    name, split, composes, credits = "emoji", "train", True, ()
+    name, split, composes, plain_backgrounds, credits = "emoji", "train", True, True, ()
     label_names, labels, keys = (), (), ()
 
     def __len__(self) -> int:

@@ -44,8 +44,9 @@ class Source(Protocol):
     that a row and a seed name one picture, on every worker and rank.
 
     `composes` says whether a row is composed anew for every draw, so that its pictures are without number, and not
-    a stored picture that is cropped and flipped at most. `credits` name those who must be credited wherever the
-    pictures, or pictures generated from them, are shown.
+    a stored picture that is cropped and flipped at most. `plain_backgrounds` says whether pictures are on backgrounds
+    of one colour, which captions may name (see `backgrounds.BACKGROUNDS`). `credits` name those who must be credited
+    wherever the pictures, or pictures generated from them, are shown.
     """
 
     @property
@@ -56,6 +57,9 @@ class Source(Protocol):
 
     @property
     def composes(self) -> bool: ...
+
+    @property
+    def plain_backgrounds(self) -> bool: ...
 
     @property
     def label_names(self) -> Sequence[str]: ...

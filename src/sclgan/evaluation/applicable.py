@@ -27,8 +27,8 @@ class Offer:
     """Whether a label has several generated pictures."""
     damsm: bool
     """Whether a pre-trained DAMSM is given, such as a run's own."""
-    emoji: bool
-    """Whether captions and pictures are of the embedded emoji."""
+    plain_backgrounds: bool
+    """Whether pictures are on plain backgrounds that captions may name, as the embedded emoji are."""
     no_classifier: str | None = FOLDERS
     """The reason if no classifier of labels can be fitted to real training pictures, with advice."""
     num_reals: int | None = None
@@ -54,7 +54,7 @@ def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
             return "needs several pictures of a label: more pictures, or a folder for each label"
         case "r_precision" if not offer.damsm:
             return "needs the codes of a DAMSM: give --encoders; a run with other encoders has r_precision_clip"
-        case "ground" if not offer.emoji:
+        case "ground" if not offer.plain_backgrounds:
             return "is for the emoji source alone"
     if protocol.num_fitted and offer.no_classifier is not None:
         return offer.no_classifier

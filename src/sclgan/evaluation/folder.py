@@ -52,7 +52,7 @@ def evaluate_folder(
         captions=folder.captions is not None,
         repeats_labels=len(set(labels)) < len(labels),
         damsm=encoders is not None and issubclass(encoders_class(saved_recipe(encoders)), DAMSM),
-        emoji=options.reals == "emoji",
+        plain_backgrounds=options.reals == "emoji",
         saves_statistics=options.save_statistics is not None,
     )
     about = {"pictures": str(path)} | ({} if encoders is None else {"encoders": str(encoders)})

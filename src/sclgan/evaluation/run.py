@@ -9,7 +9,6 @@ import torch
 
 from sclgan import distributed, models
 from sclgan.data.pixels import to_8_bits
-from sclgan.data.sets.emoji import Emoji
 from sclgan.data.types import Source
 from sclgan.encoders.damsm import DAMSM
 from sclgan.evaluation.applicable import Offer
@@ -98,7 +97,7 @@ def _offer(
         captions=True,
         repeats_labels=options.num_images is None or options.num_images > len(source) or _labels_repeat(source),
         damsm=isinstance(run.encoders, DAMSM),
-        emoji=isinstance(source, Emoji),
+        plain_backgrounds=source.plain_backgrounds,
         num_reals=len(source) if own_photographs else None,
     )
     if named and not any(protocol.num_fitted for protocol in named):

@@ -31,6 +31,7 @@ class Packed:
     """
 
     composes = False
+    plain_backgrounds = False
     credits: Sequence[str] = ()
 
     def __init__(self, split: str, *, root: str | Path) -> None:

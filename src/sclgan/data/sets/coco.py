@@ -57,6 +57,7 @@ class Coco:
 
     name = "coco"
     composes = False
+    plain_backgrounds = False
     credits: Sequence[str] = ()
     needed_files = staticmethod(needed_files)
 

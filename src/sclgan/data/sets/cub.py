@@ -63,6 +63,7 @@ class Cub:
 
     name = "cub"
     composes = False
+    plain_backgrounds = False
     credits: Sequence[str] = ()
     unseen_split = "test"
     needed_files = staticmethod(needed_files)

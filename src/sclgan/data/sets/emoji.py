@@ -177,6 +177,7 @@ class Emoji:
     name = "emoji"
     unseen_split = "unseen"
     composes = True
+    plain_backgrounds = True
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:

@@ -94,6 +94,7 @@ class Scenes:
 
     name = "scenes"
     composes = False  # a scene is one picture
+    plain_backgrounds = False
 
     def __init__(self, split: str, *, num_scenes: int | None = None, seed: int = 0) -> None:
         if split not in SPLITS:

@@ -39,6 +39,7 @@ class Folder:
 
     name = "folder"
     composes = False
+    plain_backgrounds = False
     credits: Sequence[str] = ()
     needed_files = staticmethod(needed_files)
 
