@@ -8,7 +8,7 @@
   worker hands it over; and the same with the floats that a device makes of it, made here on the CPU.
 - decoder: the pack's files decoded and nothing else.
 
-The photographs are made here, as none are at hand: noise of several scales, grain and emoji on it, 500 x 375 pixels.
+The photographs are synthetic: noise of several scales, grain and emoji on it, 500 x 375 pixels.
 At JPEG quality 90 they have 2.3 bits a pixel, as photographs have; they are stored at 97, which gives them the mean
 size of CUB's files, 98 kB (1.15 GB of 11,788). Times are CPU seconds of this process with one thread; the
 rows take turns, so that a machine whose speed drifts is as slow to one as to the other, and medians are printed.

@@ -64,7 +64,7 @@ def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last
     evaluated by R-precision, and finds pictures for captions.
 
     Raises:
-        FileNotFoundError: `folder` is no run, or one without that checkpoint.
+        FileNotFoundError: `folder` is not a run, or has no such checkpoint.
         ValueError: the run is unfinished or was not evaluated, its data are not those that come with the package, or
             the model is too large or too coarse.
     """

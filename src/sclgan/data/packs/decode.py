@@ -52,7 +52,7 @@ class Jpeg:
     def pixels(self, num_rows: int) -> UInt8[np.ndarray, "h w 3"] | None:
         """At least the first `num_rows` rows in RGB, or None where the file is damaged.
 
-        What libjpeg-turbo only warns of is no damage, as with Pillow.
+        Warnings of libjpeg-turbo do not count as damage, as with Pillow.
         """
         # The decoder stops where the header says that the picture ends. Two rows more are decoded, as the chroma of a
         # row is interpolated with the next, and the last block of rows whole: 16 is the usual height, others divide it.

@@ -197,7 +197,7 @@ def read_dataset(root: Path) -> dict[str, Any]:
     """The content of `dataset.json`, whose fields have the kinds that `write_folder` writes.
 
     Raises:
-        FileNotFoundError: there is none.
+        FileNotFoundError: it does not exist.
         ValueError: it is damaged, of another version or of another program.
     """
     path = root / DATASET

@@ -14,7 +14,7 @@ from sclgan.data.printable import printable
 
 TEXTS = ("json", "txt", "cls")
 PICTURES = ("jpg", "jpeg", "png", "webp")
-MAX_TEXT = 2**20  # bytes; a caption is no book
+MAX_TEXT = 2**20  # bytes; far more than any caption
 LIMIT = "SCLGAN_MAX_FILE_BYTES"
 """The environment variable that raises the limit for a file in a shard."""
 _MAX_FILE = 2**28  # bytes

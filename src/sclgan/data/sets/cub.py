@@ -50,8 +50,8 @@ class Cub:
 
     root/CUB_200_2011/{images.txt, image_class_labels.txt, classes.txt, bounding_boxes.txt, images/CLASS/IMAGE.jpg}
     root/{train, test}/{filenames.pickle, class_info.pickle}        the split; class_info.pickle may be absent
-    root/{text or text_c10}/CLASS/IMAGE.txt                         a caption a line; or, where there is neither folder,
-    root/captions.pickle                                            AttnGAN's: the words of ten captions an image
+    root/{text or text_c10}/CLASS/IMAGE.txt                         one caption per line; or, without either folder,
+    root/captions.pickle                                            AttnGAN's: the words of ten captions per image
 
     Labels are the official classes, numbered from 0 within the split. A picture is cropped to 1.5 times its bounding
     box first; see `photos.around`. Captions without a word are left out.
