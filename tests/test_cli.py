@@ -95,6 +95,10 @@ def test_the_order_of_arguments_changes_no_value_of_an_option():
     ]
     assert positionals_first(["a", "--out", "b", "--", "--c", "d"]) == ["a", "--out", "b", "--", "--c", "d"]
     assert positionals_first(["train", "R", "--out"]) == ["train", "R", "--out"]
+    given = ["sample", "a car", "- a red apple", "--out", "a.png", "-b c = d", "e", "--set=f g"]
+    assert positionals_first(given) == [
+        *("sample", "a car", "--out", "a.png", "--set=f g", "--", "- a red apple", "-b c = d", "e")
+    ]
 
 
 def test_the_options_without_a_value_are_known():

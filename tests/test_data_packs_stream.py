@@ -97,6 +97,15 @@ def test_an_epoch_shows_every_sample_once_with_partners_of_its_label(root):
         assert has_partner == (first != second)
 
 
+def test_captions_that_the_text_encoder_cannot_read_are_left_out_and_counted(root, caplog):
+    stream = streamed(root)
+    stream.tokenizer = Vocabulary([f"row{number}" for number in range(NUM_ROWS - 1)], max_words=4)
+    for batch in islice(stream.batches(0), 2 * NUM_ROWS // 8):
+        assert (batch.views[0].captions.lengths > 0).all()
+    (warning,) = caplog.messages
+    assert "captions without a word of the vocabulary" in warning
+
+
 def test_labels_are_distributed_as_in_random_access(root):
     """Total variation at most 0.02 beyond what two samples of this size differ by, over 20 epochs."""
     stream, source = streamed(root), Packed("train", root=root)

@@ -6,6 +6,7 @@ import random
 import re
 import shutil
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,37 @@ def test_csv_says_the_same_as_jsonl(own):
     assert set(test.keys) == {name for name in OWN if name.endswith("0.jpg")}
     assert sorted(train.captions()) == sorted(c for key in train.keys for c in OWN[key][1])
     assert train.label_names == ("boat", "kite", "lamp")
+
+
+@pytest.mark.parametrize("written", [json.dumps, str], ids=["JSON", "Python"])
+def test_a_list_in_a_cell_is_a_list_and_never_one_caption(written, own):
+    lines = ["file_name,captions,labels", ",,"]
+    for name, (label, captions) in OWN.items():
+        cells = [str(value).replace('"', '""') for value in (name, written(captions), written([label, "thing"]))]
+        lines.append(",".join(f'"{cell}"' for cell in cells))
+    csv("\n".join(lines))(own)
+    for source in both(own):
+        assert sorted(source.captions()) == sorted(c for key in source.keys for c in OWN[key][1])
+        assert {len(labels) for labels in source.labels} == {2}
+    problems = [line for line in told(own) if ": note: " in line]
+    assert problems[0] == "metadata.csv:2: note: 1 empty rows are left out, this being the first"
+    assert problems[1:] == [] if written is json.dumps else "lists as Python writes them" in problems[1]
+
+
+def test_names_whose_accents_are_written_otherwise_are_found_once(own):
+    composed, decomposed = (unicodedata.normalize(form, "kite/café.jpg") for form in ("NFC", "NFD"))
+    (own / BAD).rename(own / decomposed)
+    changed(file_name=composed)(own)
+    assert decomposed in {key for source in both(own) for key in source.keys}
+    assert told(own)[-1] == "0 errors, 0 notes: training reads this folder"
+    assert len(read(own, for_training=False).rows) == 18
+
+
+def test_words_that_are_not_read_are_counted_and_shown(own):
+    changed(captions="one two three four five six seven eight nine ten")(own)
+    summary = "\n".join(check(own, image_size=32, max_words=8).summary)
+    expected = "1 have more than 8, of which the first 8 are read; 2 words are cut, such as 'nine', 'ten' from 'one two"
+    assert expected in summary
 
 
 def test_parquet_says_the_same_as_jsonl(own, original):

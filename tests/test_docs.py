@@ -1,5 +1,6 @@
 """The page "Your own data": every command and every snippet on it is run, on a small folder and at tiny sizes."""
 
+import json
 import re
 import runpy
 import shlex
@@ -51,6 +52,9 @@ def test_the_lines_of_the_table_are_read(pictures):
     (pictures / "metadata.jsonl").write_text(shown)
     sources = Folder("train", root=pictures), Folder("test", root=pictures)
     assert {key for source in sources for key in source.keys} == {"kite/0.jpg", "boat/0.jpg"}
+    # Other readers, such as Hugging Face's, take the type of a column from its first line.
+    types = [{field: type(value) for field, value in json.loads(line).items()} for line in shown.splitlines()]
+    assert all(row == types[0] for row in types)
 
 
 def test_the_snippet_writes_a_table_that_is_read(pictures):

@@ -104,7 +104,8 @@ FLAGS = {"-h", "--help", "--attention", "--no-attention", "--accept-changed-data
 def positionals_first(arguments: Sequence[str]) -> list[str]:
     """Moves all options behind the other arguments, so that FIELD=VALUE may be anywhere.
 
-    tyro refuses `train R a=1 --out D b=2`, and it is common to repeat a command with one more field.
+    tyro refuses `train R a=1 --out D b=2`, and it is common to repeat a command with one more field. Text of several
+    words is never an option: a caption such as "- a red apple" follows "--", with all captions after it.
     """
     positionals: list[str] = []
     options: list[str] = []
@@ -112,13 +113,16 @@ def positionals_first(arguments: Sequence[str]) -> list[str]:
     for argument in rest:
         if argument == "--":
             return [*positionals, *options, argument, *rest]
-        if not argument.startswith("-"):
+        if not argument.startswith("-") or len(argument.partition("=")[0].split()) > 1:
             positionals.append(argument)
         elif argument in FLAGS or "=" in argument:
             options.append(argument)
         else:
             options += [argument, *islice(rest, 1)]
-    return positionals + options
+    dashed = next((place for place, text in enumerate(positionals) if text.startswith("-")), None)
+    if dashed is None:
+        return positionals + options
+    return [*positionals[:dashed], *options, "--", *positionals[dashed:]]
 
 
 def check_command(arguments: Sequence[str]) -> None:

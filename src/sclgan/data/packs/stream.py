@@ -6,7 +6,7 @@ come from a bounded buffer; docs/large-data.md has the arithmetic of the cost.
 
 import logging
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
-from sclgan.data.captions import thinned
+from sclgan.data.captions import TextReader, thinned
 from sclgan.data.labels import LabelRule
 from sclgan.data.packs.decode import training_pixels
 from sclgan.data.packs.members import Member, members_of_stream
@@ -23,7 +23,7 @@ from sclgan.data.packs.shards import LeftOutError, Unused, groups, sample_of
 from sclgan.data.packs.texts import Texts
 from sclgan.data.pairs import Pictures
 from sclgan.data.printable import printable
-from sclgan.data.types import Batch, Captions, Picture
+from sclgan.data.types import Batch, Picture
 from sclgan.distributed import own_rows, rank, world_size
 from sclgan.random import Stream, numpy_generator
 
@@ -73,7 +73,7 @@ class Streamed:
         self,
         urls: str,
         source: Packed,
-        tokenizer: Callable[[Sequence[str]], Captions],
+        tokenizer: TextReader,
         *,
         num_views: int,
         batch_size: int,
@@ -171,7 +171,12 @@ class Streamed:
                     labels = [label_of[label] for label in texts.labels if label in label_of]
                     if len(labels) < len(texts.labels):
                         unused.texts["labels that the pack does not have"] += len(texts.labels) - len(labels)
-                    yield Item(number, (url, picture.offset), picture.content, texts.captions, labels)
+                    captions = [text for text in texts.captions if self.tokenizer.read(text).words]
+                    if len(captions) < len(texts.captions):
+                        unused.texts["captions without a word of the vocabulary"] += len(texts.captions) - len(captions)
+                    if not captions:
+                        continue
+                    yield Item(number, (url, picture.offset), picture.content, captions, labels)
                     number += 1
                 for note in unused.notes() if epoch == 0 else ():
                     _warn_left_out(f"{url}: {note}")

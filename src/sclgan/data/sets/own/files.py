@@ -137,7 +137,7 @@ def _read_part(
     entries, wrong = read_table(part / tables[0], captions_needed=for_training)
     problems += wrong
     kept, wrong = _with_pictures(entries, pictures, for_training)
-    named = {entry.name for entry in entries}
+    named = {entry.name for entry in (*entries, *kept)}
     in_no_row = [name for name in pictures if name not in named]
     if not for_training:
         kept += [Entry(name, name, (), (), None) for name in in_no_row]

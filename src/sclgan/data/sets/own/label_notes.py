@@ -36,7 +36,7 @@ def _written_twice(rows: Sequence[Entry]) -> list[Problem]:
     return [
         Problem(
             _where(rows, label),
-            f"label {label!r} is written in {len(of_label)} ways, {listed([ascii(form) for form in of_label])}, which "
+            f"label {label!r} is written in {len(of_label)} ways, {', '.join(map(ascii, of_label))}, which "
             "differ in spaces around it or in how Unicode writes a letter: they are one label",
             is_error=False,
         )

@@ -65,6 +65,7 @@ def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry]
     problems: list[Problem] = []
     unknown: dict[str, str] = {}
     empty: list[str] = []
+    python_lists: list[str] = []
     for where, row in reader(path):
         if isinstance(row, str):
             problems.append(Problem(where, row))
@@ -76,6 +77,8 @@ def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry]
             unknown.setdefault(str(name), where)
         if kind == ".csv":
             row = _without_empty_cells(row)
+        if any(_is_python_list(row.get(name)) for name in ("text", "captions", "label", "labels")):
+            python_lists.append(where)
         entry, said = checked(where, row, captions_needed=captions_needed)
         problems += said
         if entry is not None:
@@ -85,6 +88,12 @@ def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry]
         problems.append(
             Problem(empty[0], f"{len(empty)} empty rows are left out, this being the first", is_error=False)
         )
+    if python_lists:
+        what = (
+            f"captions or labels in {len(python_lists)} rows, this being the first, are lists as Python writes them, "
+            'and are read as lists; other tools need JSON, ["a", "b"]'
+        )
+        problems.append(Problem(python_lists[0], what, is_error=False))
     return entries, problems
 
 
@@ -165,26 +174,39 @@ def _value(value: Any) -> Any:
     """A cell as the value that it holds: text that is a list in JSON, or as Python writes one, is that list."""
     if not isinstance(value, str) or not _in_brackets(value):
         return value
+    found = _json_list(value)
+    found = _python_list(value) if found is None else found
+    return value if found is None else found
+
+
+def _json_list(text: str) -> list[Any] | None:
     try:
-        return json.loads(value)
+        values = json.loads(text)
     except (ValueError, RecursionError):
-        return _python_list(value)
+        return None
+    return values if isinstance(values, list) else None
 
 
-def _python_list(text: str) -> Any:
-    """A list in Python's notation; the text itself where it is anything else.
+def _python_list(text: str) -> list[Any] | None:
+    """A list in Python's notation; None where it is anything else.
 
-    Two strings without a comma between them, as NumPy prints arrays, are one string to Python: they are left as text.
+    Two strings without a comma between them, as NumPy prints arrays, are one string to Python: they are not a list.
     """
     try:
         values = ast.literal_eval(text.strip())
         tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
         num_strings = sum(token.type == tokenize.STRING for token in tokens)
     except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
-        return text
+        return None
     if not isinstance(values, list | tuple) or num_strings != sum(isinstance(value, str) for value in values):
-        return text
+        return None
     return list(values)
+
+
+def _is_python_list(value: Any) -> bool:
+    """Whether a cell is a list in Python's notation and not in JSON."""
+    is_text = isinstance(value, str) and _in_brackets(value)
+    return is_text and _json_list(value) is None and _python_list(value) is not None
 
 
 def _in_brackets(text: str) -> bool:
