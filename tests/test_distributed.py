@@ -45,6 +45,20 @@ def _every_pair(x: Tensor, layer: nn.Linear) -> Tensor:
     return (own @ distributed.gather_rows(own).T).exp().sum(1).mean()
 
 
+def test_what_is_gathered_is_laid_out_as_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """gloo copies element by element, NCCL moves memory: rows that arrive transposed, as words do, would be mixed up."""
+
+    def moves_memory(parts: list[Tensor], x: Tensor) -> None:
+        for part in parts:
+            assert part.stride() == x.stride()
+            part.untyped_storage().copy_(x.untyped_storage())
+
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather", moves_memory)
+    words = torch.arange(24.0).view(2, 3, 4).transpose(1, 2)
+    assert torch.equal(distributed.gather_rows(words), torch.cat([words, words]))
+
+
 def _gathers_and_averages(world_size: int) -> dict[str, Any]:
     x = numbers(6, 3)
     mine = distributed.own_rows(6)
