@@ -46,7 +46,7 @@ def _every_pair(x: Tensor, layer: nn.Linear) -> Tensor:
 
 
 def test_what_is_gathered_is_laid_out_as_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """gloo copies element by element, NCCL moves memory: rows that arrive transposed, as words do, would be mixed up."""
+    """gloo copies element by element, NCCL moves memory: rows that arrive transposed, as words do, would be mixed."""
 
     def moves_memory(parts: list[Tensor], x: Tensor) -> None:
         for part in parts:
