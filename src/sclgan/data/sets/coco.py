@@ -48,7 +48,8 @@ class Coco:
 
     The labels of an image are the categories of the things in it, the one with the largest total area first; of equal
     ones the first category. Crowds count as their area. Images without a thing have no label; images without a caption
-    and captions without a word are left out. All three are counted.
+    and captions without a word are left out. All three are counted. Every caption is kept: five per image, of a few
+    images six or seven, where the authors' codes take the first five.
 
     Raises:
         FileNotFoundError: files are missing; the message says what to get and where to put it.
