@@ -41,7 +41,7 @@ def test_a_file_of_another_program_is_not_replaced(tmp_path):
     page = tmp_path / "index.html"
     check_own(page, b"sclgan")
     page.write_bytes(b"<h1>my home page</h1>")
-    with pytest.raises(ValueError, match=r"index\.html is not a file of sclgan and would be overwritten"):
+    with pytest.raises(ValueError, match=r"index\.html was not written by sclgan and would be overwritten"):
         check_own(page, b"sclgan")
     page.write_bytes(b"<code>sclgan evaluate</code>")
     check_own(page, b"sclgan")

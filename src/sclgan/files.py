@@ -9,6 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a disk, a quota or a file that cannot grow."""
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Writes a file so that a reader, or a restart after a crash, finds the old content or the new, never a part."""
     with replaced(path) as temporary:
@@ -47,9 +51,8 @@ def replaced(path: Path) -> Iterator[Path]:
         _remove(temporary)
         if aside.exists() and not path.exists():
             aside.replace(path)
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC and error.filename is None:
-            advice = f"{os.strerror(errno.ENOSPC)}: make room and repeat the command"
-            raise OSError(errno.ENOSPC, advice, str(path)) from error
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise OSError(error.errno, f"{error.strerror}: make room and repeat the command", str(path)) from error
         raise
 
 
@@ -68,7 +71,7 @@ def remove_parts(folder: Path) -> None:
 
 
 def is_alive(process: int) -> bool:
-    """Whether a process of this number runs on this machine."""
+    """Whether a process with this number is running on this machine."""
     try:
         os.kill(process, 0)
     except (ProcessLookupError, OverflowError):
@@ -85,7 +88,7 @@ def check_own(path: Path, mark: bytes) -> None:
         ValueError: it is there, is not empty and does not hold the mark.
     """
     if path.is_file() and path.stat().st_size and mark not in path.read_bytes():
-        raise ValueError(f"{path} is not a file of sclgan and would be overwritten: move it, or give another --out")
+        raise ValueError(f"{path} was not written by sclgan and would be overwritten: move it, or give another --out")
 
 
 def _remove(path: Path) -> None:
