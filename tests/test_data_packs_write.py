@@ -40,6 +40,7 @@ from sclgan.data.sets.own.source import Folder
 from sclgan.data.sets.photographs import decoded, framed, margin
 from sclgan.data.types import Picture, Sample, Source
 
+DEAD = 2**22 + 1  # no process of Linux has this number
 SIZE = 32
 
 
@@ -212,7 +213,7 @@ def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_b
     assert sorted(path.name for path in out.glob("*.tar")) == ["train-000000.tar", "train-000001.tar"]
     with pytest.raises(FileNotFoundError, match="packing was interrupted: repeat the command"):
         Packed("train", root=out)
-    (out / ".train-000002.tar.123.partial").write_bytes(b"half")  # as a kill that nothing can catch leaves it
+    (out / f".train-000002.tar.{DEAD}.partial").write_bytes(b"half")  # as a kill that nothing can catch leaves it
     written = []
     monkeypatch.setattr(packing, "write_shard", lambda path, samples: (written.append(path), write(path, samples)))
     pack(sources, out, size=SIZE, samples_per_shard=3)
@@ -228,10 +229,10 @@ def test_a_kill_or_a_full_disk_at_the_first_file_does_not_bar_the_folder(birds, 
     parts = tmp_path / "cub" / "packing"
     parts.mkdir(parents=True)
     pack([Few(Cub("test", root=birds), 1)], tmp_path / "cub", size=SIZE)  # a full disk leaves the folders
-    for name in (".plan.json.41.partial", ".index.42.partial"):
+    for name in (f".plan.json.{DEAD}.partial", f".index.{DEAD}.partial"):
         (tmp_path / "killed" / "packing").mkdir(parents=True, exist_ok=True)
         (tmp_path / "killed" / "packing" / name).write_bytes(b"[")
-    (tmp_path / "killed" / ".index.43.partial" / "train").mkdir(parents=True)  # killed while the index was written
+    (tmp_path / "killed" / f".index.{DEAD}.partial" / "train").mkdir(parents=True)  # while the index was written
     pack([Few(Cub("test", root=birds), 1)], tmp_path / "killed", size=SIZE)
     assert contents(tmp_path / "killed") == contents(tmp_path / "cub")
     (tmp_path / "other" / "packing").mkdir(parents=True)

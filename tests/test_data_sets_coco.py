@@ -173,11 +173,11 @@ WRONG = {
     ),
     "half a file": (
         lambda root: photos_on_disk.truncate(root / "annotations/instances_train2014.json"),
-        r"instances_train2014\.json is no annotation file of COCO.*unpack",
+        r"instances_train2014\.json is not an annotation file of COCO.*unpack",
     ),
     "another file": (
         lambda root: (root / "annotations/captions_train2014.json").write_text("[]"),
-        r"captions_train2014\.json is no annotation file of COCO",
+        r"captions_train2014\.json is not an annotation file of COCO",
     ),
     "no caption": (
         lambda root: edit(root, "captions", lambda content: content["annotations"].clear()),
@@ -185,7 +185,7 @@ WRONG = {
     ),
     "a caption that is no text": (
         lambda root: edit(root, "captions", lambda content: content["annotations"][0].update(caption=3)),
-        "a caption is no text",
+        "a caption is not text",
     ),
     "a path for a name": (
         lambda root: edit(root, "captions", lambda content: content["images"][0].update(file_name="../x.jpg")),

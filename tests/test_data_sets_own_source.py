@@ -364,6 +364,7 @@ ERRORS = {
     "labels of a wrong type": (changed(label=None, labels="kite, boat"), "4: error: labels is .* expected a list of"),
     "label and labels": (changed(labels=["kite"]), "4: error: label and labels are both given: keep one"),
     "names and numbers": (changed(label=3), "4: error: label 3 is a number, most are names: use one kind"),
+    "a number among names": (changed(label=None, labels=["kite", 3]), "4: error: label 3 is a number, most are names"),
     "duplicate": (changed(file_name="kite/2.jpg"), "4: error: 'kite/2.jpg' is named again, first in metadata.jsonl:3"),
     "no name": (changed(file_name=None), "4: error: there is no file_name: expected the picture's path"),
     "a number for a name": (changed(file_name=3), "4: error: file_name is 3: expected the picture's path"),

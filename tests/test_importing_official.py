@@ -299,6 +299,12 @@ def test_files_that_ask_for_more_than_data_are_refused_by_name(content, name, tm
     assert not (tmp_path / "hostile").exists()
 
 
+def test_a_pickle_that_claims_memory_is_refused_before_it_is_read(tmp_path):
+    (tmp_path / "captions.pickle").write_bytes(b"\x80\x02]r\xff\xff\xff\x07.")  # nine bytes, two gigabytes
+    with pytest.raises(ValueError, match=r"captions\.pickle claims 134,217,727 objects in 9 bytes"):
+        legacy_pickle.load(tmp_path / "captions.pickle")
+
+
 def test_damaged_files(folder, tmp_path):
     for zipped in (True, False):
         torch.save({"fc.weight": torch.ones(1000)}, tmp_path / "g.pth", _use_new_zipfile_serialization=zipped)
@@ -309,7 +315,7 @@ def test_damaged_files(folder, tmp_path):
                 read_states(tmp_path / "g.pth")
     whole = (folder / "captions.pickle").read_bytes()
     (tmp_path / "captions.pickle").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ValueError, match="no whole pickle file"):
+    with pytest.raises(ValueError, match="not a whole pickle file"):
         vocabulary_words(tmp_path / "captions.pickle")
     with pytest.raises(FileNotFoundError):
         read_states(tmp_path / "nowhere.pth")
@@ -372,7 +378,7 @@ def test_vocabularies_that_are_none(tmp_path):
         ([[], [], {0: "<end>"}, {"<end>": 0}], "without a gap"),  # what the loader writes without texts
         ([[], [], {0: "<end>", 2: "bird"}, {"<end>": 0, "bird": 2}], "without a gap"),
         ([[], [], {0: "<end>", 1: "bird"}, {"<end>": 0, "wing": 1}], "contradicts itself"),
-        ({"captions": 1}, "no captions.pickle"),
+        ({"captions": 1}, "not a captions.pickle"),
     ):
         path.write_bytes(pickle.dumps(content, protocol=2))
         with pytest.raises(ValueError, match=reason):

@@ -5,6 +5,7 @@ arrays of numbers, also as Python 2 wrote them; a file that names anything else 
 """
 
 import pickle
+import pickletools
 import re
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
@@ -24,6 +25,7 @@ def load(path: Path) -> object:
         ValueError: it names something that is not plain data (the message says what), or is not a whole pickle file.
     """
     try:
+        _check_memo(path)
         with path.open("rb") as file:
             found: object = _PlainUnpickler(file, encoding="latin1").load()
     except _RefusedError as error:
@@ -35,6 +37,15 @@ def load(path: Path) -> object:
             f"{path} is not a whole pickle file ({type(error).__name__}: {error}): get it again, or unpack its archive"
         ) from error
     return found
+
+
+def _check_memo(path: Path) -> None:
+    """Refuses numbers of remembered objects beyond the file's length, as memory is taken for as many at once."""
+    num_bytes = path.stat().st_size
+    with path.open("rb") as file:
+        for operation, argument, _ in pickletools.genops(file):
+            if operation.name in ("PUT", "LONG_BINPUT") and not 0 <= int(argument or 0) <= num_bytes:
+                raise _RefusedError(f"claims {argument:,} objects in {num_bytes:,} bytes: it is damaged, or hostile")
 
 
 class _RefusedError(ValueError):

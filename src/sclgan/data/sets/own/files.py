@@ -234,7 +234,8 @@ def _across_rows(rows: Sequence[Entry], before: Sequence[Problem]) -> list[Probl
     if len(kinds) > 1:
         rare = kinds.most_common()[-1][0]
         odd = next(row for row in rows if any(type(label) is rare for label in row.labels))
-        what = f"label {odd.labels[0]!r} is a {_kind(rare)}, most are {_kind(kinds.most_common()[0][0])}s: use one kind"
+        label = next(label for label in odd.labels if type(label) is rare)
+        what = f"label {label!r} is a {_kind(rare)}, most are {_kind(kinds.most_common()[0][0])}s: use one kind"
         problems.append(Problem(odd.where, what))
     words = {word for row in in_split["train"] for caption in row.captions for word in words_of(caption)}
     for row in in_split["test"]:
