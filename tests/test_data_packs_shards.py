@@ -229,6 +229,16 @@ def test_an_index_never_replaces_what_a_user_keeps_under_its_name(tmp_path, kept
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_split_that_the_index_does_not_have_is_not_replaced(tmp_path):
+    write(tmp_path / "0.tar", sample(0))
+    index_folder(tmp_path, name="mine")
+    (tmp_path / "index" / "mine").mkdir()
+    (tmp_path / "index" / "mine" / "labels.npy").write_bytes(b"years of work")
+    with pytest.raises(ValueError, match=r"holds what is not an index of sclgan \(.*mine\)"):
+        index_folder(tmp_path, name="mine")
+    assert (tmp_path / "index" / "mine" / "labels.npy").exists()
+
+
 def test_a_link_in_place_of_the_index_is_not_followed(tmp_path):
     write(tmp_path / "shards" / "0.tar", sample(0))
     index_folder(tmp_path / "shards", name="mine")
@@ -332,8 +342,13 @@ def test_compressed_hidden_and_linked_shards_are_named(tmp_path):
         (tmp_path / "shards" / name).write_bytes(b"")
     os.mkfifo(tmp_path / "shards" / "3.tar")
     (tmp_path / "shards" / "linked").symlink_to(tmp_path / "elsewhere")
+    os.rename(tmp_path / "elsewhere" / "1.tar", os.fsencode(tmp_path / "shards") + b"/caf\xe9.tar")
     left_out = index_folder(tmp_path / "shards", name="some")
-    assert [line.partition(":")[0] for line in left_out] == ["._0.tar", "1.tar.gz", "2.TGZ", "3.tar", "linked"]
+    named = [line.partition(":")[0] for line in left_out]
+    assert named == ["._0.tar", "1.tar.gz", "2.TGZ", "3.tar", r"caf\udce9.tar", "linked"]
+    (tmp_path / "shards" / "0.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no shards .*; 1\.tar\.gz: it is compressed"):
+        index_folder(tmp_path / "shards", name="none")
 
 
 def test_names_in_messages_cannot_command_a_terminal(tmp_path):

@@ -216,6 +216,12 @@ def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_b
     (out / f".train-000002.tar.{DEAD}.partial").write_bytes(b"half")  # as a kill that nothing can catch leaves it
     written = []
     monkeypatch.setattr(packing, "write_shard", lambda path, samples: (written.append(path), write(path, samples)))
+    (out / "index").mkdir()
+    (out / "index" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds what is not an index"):
+        pack(sources, out, size=SIZE, samples_per_shard=3)
+    assert written == []
+    shutil.rmtree(out / "index")
     pack(sources, out, size=SIZE, samples_per_shard=3)
     assert len(written) == 3  # two of five were done
     assert contents(out) == contents(packed_birds)

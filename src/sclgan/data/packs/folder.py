@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sclgan.data.packs.index import FILES, Index, IndexWriter
+from sclgan.data.packs.json_files import read_json
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
 from sclgan.data.printable import printable
@@ -47,7 +48,8 @@ def index_folder(
     """
     shards, left_out = _shards_below(root)
     if not shards:
-        raise FileNotFoundError(f"{root} holds no shards (*.tar): name the folder that holds them")
+        seen = "".join(f"; {line}" for line in left_out[:3])
+        raise FileNotFoundError(f"{root} holds no shards (*.tar): name the folder that holds them{seen}")
     if (root / PACKING / "plan.json").is_file():
         raise ValueError(f"{root} is an unfinished pack: repeat `sclgan data pack`, which writes its index")
     if (root / DATASET).exists() and "packed" in read_dataset(root):
@@ -66,7 +68,10 @@ def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
     shards, left_out = [], []
     for path in sorted(root.rglob("*")):
         name, reason = path.name.lower(), ""
-        if path.is_dir():
+        relative = str(path.relative_to(root))
+        if not _is_utf8(relative):
+            reason = "its name is not text in UTF-8: rename it" if name.endswith(".tar") else ""
+        elif path.is_dir():
             reason = "it is a link to a folder, which is not followed" if path.is_symlink() else ""
         elif name.endswith(".tar") and path.is_file() and not name.startswith("."):
             shards.append(path)
@@ -75,8 +80,16 @@ def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
         elif name.endswith((".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")):
             reason = "it is compressed: unpack it to .tar"
         if reason:
-            left_out.append(f"{printable(str(path.relative_to(root)))}: {reason}")
+            left_out.append(f"{printable(relative)}: {reason}")
     return shards, left_out
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_test(shard: Path, pattern: str | None) -> bool:
@@ -137,18 +150,17 @@ def write_folder(
 def check_own_index(root: Path) -> None:
     """Refuses a folder whose `index` is not one that `write_folder` wrote, as writing the index replaces it whole.
 
-    An index is known by its files: no others are in it, and either `dataset.json` is there or they can be opened.
+    An index is known by its files: no others are in it, and `dataset.json` names its splits or they can be opened.
 
     Raises:
         ValueError: the folder holds something else under that name, or a `dataset.json` that is not one of these.
     """
     folder = root / "index"
-    is_described = (root / DATASET).exists() and bool(read_dataset(root))
+    known = set(read_dataset(root)["splits"]) if (root / DATASET).exists() else set()
     if not folder.exists() and not folder.is_symlink():
         return
     foreign = _foreign_files(folder)
-    if not foreign and not is_described:
-        foreign = [str(split) for split in folder.iterdir() if not _opens(split)]
+    foreign = foreign or [str(split) for split in folder.iterdir() if split.name not in known and not _opens(split)]
     if foreign:
         shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise ValueError(
@@ -201,15 +213,15 @@ def read_dataset(root: Path) -> dict[str, Any]:
         ValueError: it is damaged, of another version or of another program.
     """
     path = root / DATASET
-    if not path.is_file():
+    if not path.exists():
         is_pack = (root / PACKING).is_dir()
         todo = "packing was interrupted: repeat the command" if is_pack else "index the folder first"
         raise FileNotFoundError(f"{root} has no {DATASET}: `sclgan data pack` or `sclgan data index` makes it; {todo}")
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         problem = _problem(content)
-    except (ValueError, RecursionError) as error:
-        problem = f"it is not JSON ({error})"
+    except ValueError as error:
+        problem = str(error)
     if problem:
         raise ValueError(
             f"{path} is damaged, or not of sclgan: {problem}; move it elsewhere and index or pack the folder again"
@@ -258,7 +270,7 @@ def _is_inside(file: str) -> bool:
 def index_checksum(folder: Path) -> str:
     """The SHA-256 of the files of a split's index, one after the other."""
     checksum = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         with path.open("rb") as file:
             parts: Iterable[bytes] = iter(partial(file.read, 2**20), b"")
             for part in parts:

@@ -37,9 +37,9 @@ def max_file_bytes() -> int:
     return int(given)
 
 
-def too_large(size: int) -> str:
+def too_large(size: int, limit: int) -> str:
     """Why a file of that size is not read."""
-    return f"{size:,} bytes; at most {max_file_bytes():,} are read ({LIMIT} raises the limit)"
+    return f"{size:,} bytes; at most {limit:,} are read ({LIMIT} raises the limit)"
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,9 @@ def members_of_stream(file: IO[bytes]) -> Iterator[Member]:
                 tar.members = []  # type: ignore[attr-defined]
                 stored = info.size if _is_plain(info) else tar.offset - info.offset_data
                 if not 0 <= stored <= limit:
-                    raise ValueError(f"{info.name!r} claims {too_large(stored)}; the rest of the shard is left out")
+                    raise ValueError(
+                        f"{info.name!r} claims {too_large(stored, limit)}; the rest of the shard is left out"
+                    )
                 content = b""
                 if _is_plain(info) and info.name.lower().endswith((*PICTURES, *TEXTS)):
                     opened = tar.extractfile(info)

@@ -177,8 +177,8 @@ def _checked(group: Group) -> tuple[Member, Texts]:
         if member.size > MAX_TEXT:
             raise ValueError(f"its .{text} has {member.size:,} bytes; at most {MAX_TEXT:,} are read")
     picture = group.files[ending]
-    if picture.size > max_file_bytes():
-        raise ValueError(f"its .{ending} has {too_large(picture.size)}")
+    if picture.size > (limit := max_file_bytes()):
+        raise ValueError(f"its .{ending} has {too_large(picture.size, limit)}")
     return picture, read_texts(group.name, {text: member.content for text, member in texts.items()})
 
 

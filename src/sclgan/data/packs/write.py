@@ -16,7 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 import PIL
 
 from sclgan.data.images import is_shown_as_stored
-from sclgan.data.packs.folder import DATASET, PACKING, Damaged, read_dataset, write_folder
+from sclgan.data.packs.folder import DATASET, PACKING, Damaged, check_own_index, read_dataset, write_folder
+from sclgan.data.packs.json_files import read_json
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
 from sclgan.data.sets.photographs import decoded, margin, resized
@@ -146,6 +147,7 @@ def _claim(out: Path, described: Sequence[Mapping[str, Any]]) -> None:
         raise ValueError(f"{out} is not empty and does not hold a pack: give another --out")
     for folder in (out, out / PACKING):
         remove_parts(folder)
+    check_own_index(out)  # before hours of packing, since the index is written last
     if not path.exists():
         write_atomically(path, json.dumps(described).encode())
 
@@ -175,8 +177,8 @@ def _json(path: Path) -> Any:
         ValueError: it is damaged.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): remove it and repeat the command") from error
 
 
