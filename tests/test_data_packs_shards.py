@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sclgan.data.packs.folder import index_folder
+from sclgan.data.packs.folder import index_folder, read_dataset
 from sclgan.data.packs.members import LIMIT
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
@@ -304,6 +304,26 @@ def test_an_absent_value_does_not_hide_the_one_beside_it(tmp_path):
     assert "0.tar: 4: it has no caption with a word" in left_out
     assert "0.tar: 2 captions without a word" in left_out
     assert sum("labels that say none" in line for line in left_out) == 1
+
+
+def test_captions_of_a_text_file_are_its_lines_as_in_own_folders(tmp_path):
+    write(tmp_path / "0.tar", {"1.jpg": picture(0), "1.txt": b"\xef\xbb\xbfa red kite\r\n\n a blue kite \n"})
+    assert index_folder(tmp_path, name="lines") == []
+    assert list(Packed("train", root=tmp_path).captions()) == ["a red kite", "a blue kite"]
+
+
+def test_copies_in_both_splits_and_labels_that_look_alike_are_told(tmp_path, caplog):
+    files: dict[str, bytes | tarfile.TarInfo] = {}
+    for number, label in enumerate(("kite", "Kite", "KITE ", "boat")):
+        files |= {f"{number}.png": picture(0, "PNG", size=(40, 40 + number)), f"{number}.txt": b"one"}
+        files |= {f"{number}.cls": label.encode()}
+    write(tmp_path / "train.tar", files)
+    write(tmp_path / "test.tar", {**sample(7), "9\x1b.png": files["2.png"], "9\x1b.txt": b"two"})
+    index_folder(tmp_path, name="copies")
+    copies, alike = read_dataset(tmp_path)["notes"]
+    assert copies.startswith(r"1 of 2 pictures of the split 'test' are also in 'train', byte for byte, such as 9\x1b:")
+    assert alike.startswith("labels 'kite' (1 pictures), 'Kite' (1 pictures), 'KITE' (1 pictures) look alike")
+    assert caplog.messages == [copies, alike]
 
 
 def long_header(size: bytes, kind: bytes) -> bytes:

@@ -8,6 +8,8 @@ index/SPLIT/            see `index.py`
 import hashlib
 import json
 import logging
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -18,6 +20,7 @@ import numpy as np
 
 from sclgan.data.packs.index import FILES, Index, IndexWriter
 from sclgan.data.packs.json_files import read_json
+from sclgan.data.packs.notes import copy_notes, label_notes
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
 from sclgan.data.printable import printable
@@ -117,6 +120,7 @@ def write_folder(
     check_own_index(root)
     left_out: list[str] = list(about.get("left_out", []))
     number_of: dict[int | str, int] = {}
+    digests: dict[str, array[int]] = {split: array("Q") for split in splits}
     described: dict[str, Any] = {}
     with replaced(root / "index") as folder, ExitStack() as stack:
         writers = {split: stack.enter_context(closing(IndexWriter(folder / split))) for split in splits}
@@ -129,6 +133,7 @@ def write_folder(
                 for row in one.rows:
                     numbers = [number_of.setdefault(label, len(number_of)) for label in row.labels]
                     writers[split].add(len(listed), row, numbers)
+                    digests[split].append(row.digest)
                 listed.append(
                     {"file": str(shard.relative_to(root)), "num_samples": len(one.rows)}
                     | {"bytes": one.num_bytes, "sha256": one.sha256}
@@ -142,7 +147,13 @@ def write_folder(
             writer.finish(final, len(names))
             writer.close()
             described[split] |= {"label_names": names, "index_sha256": index_checksum(folder / split)}
-    content = {"format": FORMAT, **about, "splits": described, "left_out": left_out}
+        notes = copy_notes(digests, {split: Index(folder / split).keys for split in splits})
+        if label_names is None:
+            labels = Counter(label for writer in writers.values() for label in writer.labels)
+            notes += label_notes({label: labels[number] for label, number in number_of.items()})
+    for note in notes:
+        log.warning("%s", note)
+    content = {"format": FORMAT, **about, "splits": described, "left_out": left_out, "notes": notes}
     write_atomically(root / DATASET, json.dumps(content, indent=1, ensure_ascii=False).encode())
     return left_out
 
@@ -238,8 +249,8 @@ def _problem(content: Any) -> str:
     splits = content.get("splits")
     if not isinstance(content.get("name"), str) or not isinstance(splits, dict) or not splits:
         return "its name is not a text, or its splits are not an object"
-    if not _are(content.get("left_out", []), str):
-        return "left_out is not a list of texts"
+    if not all(_are(content.get(field, []), str) for field in ("left_out", "notes")):
+        return "left_out or notes is not a list of texts"
     for split, described in splits.items():
         if not isinstance(described, dict):
             return f"split {split!r} is not an object"

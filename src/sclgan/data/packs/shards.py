@@ -2,7 +2,8 @@
 
 000000007.jpg    the picture (jpg, jpeg, png or webp)
 000000007.json   {"key": ..., "captions": [...], "labels": [...]}; "caption", "text" and "label" are read too
-000000007.txt    a caption, where the JSON has none; 000000007.cls a label: as img2dataset and others write them
+000000007.txt    a caption per line, if the JSON has none
+000000007.cls    a label, if the JSON has none
 """
 
 import hashlib
@@ -26,11 +27,12 @@ _MAX_ENDINGS = 5  # that are named of those that are not read
 
 @dataclass(frozen=True)
 class Row:
-    """A sample in a shard: where the bytes of its picture are, and what its texts say."""
+    """A sample in a shard: the place of its picture's bytes and a digest of them, and what its texts say."""
 
     key: str
     offset: int
     size: int
+    digest: int
     captions: tuple[str, ...]
     labels: tuple[int | str, ...]
 
@@ -55,18 +57,23 @@ def scan(path: Path) -> Scan:
     rows: list[Row] = []
     problems: list[str] = []
     unused = Unused()
-    for group in groups(members_of_file(path), unused):
-        problems += [f"{path.name}: {problem}" for problem in group.problems]
-        if not group.files:
-            continue
-        try:
-            picture, texts = sample_of(group, unused)
-            rows.append(Row(texts.key, picture.offset, picture.size, texts.captions, texts.labels))
-        except LeftOutError:
-            pass
-        except ValueError as error:
-            problems.append(f"{path.name}: {printable(group.name)}: {error}")
     with path.open("rb") as file:
+        for group in groups(members_of_file(path), unused):
+            problems += [f"{path.name}: {problem}" for problem in group.problems]
+            if not group.files:
+                continue
+            try:
+                picture, texts = sample_of(group, unused)
+            except LeftOutError:
+                continue
+            except ValueError as error:
+                problems.append(f"{path.name}: {printable(group.name)}: {error}")
+                continue
+            file.seek(picture.offset)
+            digest = hashlib.blake2b(file.read(picture.size), digest_size=8).digest()
+            place = (picture.offset, picture.size, int.from_bytes(digest))
+            rows.append(Row(texts.key, *place, texts.captions, texts.labels))
+        file.seek(0)
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     return Scan(rows, problems, [f"{path.name}: {note}" for note in unused.notes()], path.stat().st_size, checksum)
 

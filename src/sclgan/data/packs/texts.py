@@ -28,7 +28,7 @@ def read_texts(name: str, files: Mapping[str, bytes]) -> Texts:
 
     The first of these that says something is taken, so that one without a value does not hide the next:
 
-        captions    .json "captions", "caption", "text"; .txt
+        captions    .json "captions", "caption", "text"; .txt, one per line
         labels      .json "labels", "label"; .cls
 
     null, NaN, blank text and the words nan, none and null say nothing.
@@ -37,7 +37,8 @@ def read_texts(name: str, files: Mapping[str, bytes]) -> Texts:
         ValueError: no caption is left, or a file or field is not what it should be.
     """
     content = _json(files.get("json", b"{}"))
-    given_captions = [content.get("captions"), content.get("caption"), content.get("text"), _text(files, "txt")]
+    given_captions = [content.get("captions"), content.get("caption"), content.get("text")]
+    given_captions.append([line for line in (_text(files, "txt") or "").splitlines() if line.strip()])
     given_labels = [content.get("labels"), content.get("label"), _text(files, "cls")]
     left_out: Counter[str] = Counter()
     captions = _captions(given_captions, left_out)
