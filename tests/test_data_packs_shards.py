@@ -123,7 +123,7 @@ BAD: dict[str, dict[str, bytes | tarfile.TarInfo]] = {
     "at most 1,048,576 are read": {"1.jpg": picture(0), "1.txt": b"a" * (2**20 + 1)},
     "its .json is not JSON": {"1.jpg": picture(0), "1.json": b"[" * 100_000},
     "is not a plain file": {"1.jpg": member("1.jpg"), "1.txt": b"one"},
-    "1.TXT is there twice": {"1.jpg": picture(0), "1.txt": b"one", "1.TXT": b"other"},
+    "1.TXT occurs twice": {"1.jpg": picture(0), "1.txt": b"one", "1.TXT": b"other"},
 }
 
 
@@ -382,7 +382,7 @@ def test_folders_without_shards_or_tests_say_so(tmp_path, caplog):
     with pytest.raises(FileNotFoundError, match=r"holds no shards \(\*\.tar\)"):
         index_folder(tmp_path, name="none")
     write(tmp_path / "0.tar", sample(0))
-    with pytest.raises(ValueError, match="0 are for tests: give another --test"):
+    with pytest.raises(ValueError, match=r"0 of 1 shards .* are for tests: give a pattern --test"):
         index_folder(tmp_path, name="few", test="9*.tar")
     with caplog.at_level(logging.INFO):
         index_folder(tmp_path, name="few")

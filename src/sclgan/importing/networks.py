@@ -37,7 +37,7 @@ def read_networks(kind: Kind, files: Sequence[Path]) -> Networks:
     Raises:
         FileNotFoundError: a file is missing.
         ValueError: a file is damaged, holds none of these networks, or one of another kind; a network is missing, or
-            is there twice.
+            occurs twice.
     """
     networks: dict[Role, list[Network]] = defaultdict(list)
     for path in files:

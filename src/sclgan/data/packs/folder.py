@@ -37,7 +37,7 @@ Damaged = Literal["fail", "skip"]
 def index_folder(
     root: Path, *, name: str, test: str | None = None, damaged: Damaged = "fail", num_workers: int = 0
 ) -> list[str]:
-    """Indexes the shards of a folder in place: they are read and stay as they are.
+    """Indexes the shards of a folder in place: they are only read.
 
     Shards that match the pattern `test` are the split "test", all others "train"; without a pattern those whose name,
     or whose folder's name, begins with "test" or "val". Labels are numbered in order, numbers before names.
@@ -46,8 +46,8 @@ def index_folder(
 
     Raises:
         FileNotFoundError: there are no shards.
-        ValueError: a shard is damaged, or with damaged="fail" a sample; the folder is a pack, which has its index, or
-            holds files under the index's names that are not an index.
+        ValueError: a shard is damaged, or with damaged="fail" a sample; the folder is a pack, which has its index
+            already, or holds something else under the names of the index.
     """
     shards, left_out = _shards_below(root)
     if not shards:
@@ -61,13 +61,14 @@ def index_folder(
     for shard in shards:
         splits["test" if _is_test(shard.relative_to(root), test) else "train"].append(shard)
     if not splits["train"] or (test is not None and not splits["test"]):
-        raise ValueError(f"of {len(shards)} shards in {root} {len(splits['test'])} are for tests: give another --test")
+        count = f"{len(splits['test'])} of {len(shards)} shards in {root} are for tests"
+        raise ValueError(f"{count}: give a pattern --test that matches some of them, not all")
     with_shards = {split: files for split, files in splits.items() if files}
     return write_folder(root, with_shards, {"name": name, "left_out": left_out}, None, damaged, num_workers)
 
 
 def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
-    """The shards below a folder, and a line for each file that looks like a shard, or folder, that is not read."""
+    """The shards below a folder, and a line for each linked folder or possible shard that is not read."""
     shards, left_out = [], []
     for path in sorted(root.rglob("*")):
         name, reason = path.name.lower(), ""
@@ -159,7 +160,7 @@ def write_folder(
 
 
 def check_own_index(root: Path) -> None:
-    """Refuses a folder whose `index` is not one that `write_folder` wrote, as writing the index replaces it whole.
+    """Refuses a folder whose `index` was not written by `write_folder`, since a new index replaces it as a whole.
 
     An index is known by its files: no others are in it, and `dataset.json` names its splits or they can be opened.
 
@@ -217,11 +218,11 @@ def _scan(_nothing: None, shard: Path) -> Scan:
 
 
 def read_dataset(root: Path) -> dict[str, Any]:
-    """The content of `dataset.json`, whose fields have the kinds that `write_folder` writes.
+    """The content of `dataset.json`, whose fields are checked to be of the types that `write_folder` writes.
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it is damaged, of another version or of another program.
+        ValueError: it is damaged, too large, or of another version or program.
     """
     path = root / DATASET
     if not path.exists():

@@ -1,6 +1,6 @@
 """The members of a tar file, read within bounds: nothing is extracted, and no size is believed before it is checked.
 
-Names, links and devices in a stranger's file can do no harm, and a header that claims a terabyte costs nothing.
+Names, links and devices in a hostile file are harmless, and a header that claims a terabyte costs nothing.
 """
 
 import os
@@ -44,7 +44,7 @@ def too_large(size: int, limit: int) -> str:
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a tar file: the place of its bytes, and the bytes where they were asked for.
+    """A file in a tar file: the place of its bytes, and the bytes themselves if they were read.
 
     `is_plain` is False for links, devices and files with holes, which are not read.
     """

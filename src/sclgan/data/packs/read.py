@@ -23,12 +23,12 @@ _MAX_OPEN = 64  # shards that are kept open in a process
 class Packed:
     """One split of the folder `root`, a `Source` under the name of the data set in it.
 
-    Labels, keys and captions stay in mapped files, which processes share; pictures are read when they are asked for.
+    Labels, keys and captions stay in mapped files, which processes share; pictures are read on demand.
     A copy for another process opens the files anew.
 
     Raises:
         FileNotFoundError: the folder, or a shard, does not exist.
-        ValueError: there is no such split, or a file is damaged.
+        ValueError: the split does not exist, or a file is damaged.
     """
 
     composes = False
@@ -81,7 +81,7 @@ class Packed:
 
     @property
     def label_of(self) -> Mapping[int | str, int]:
-        """The label that each number or name in the shards stands for."""
+        """The number of the label that each number or name in the shards means."""
         if self._numbers_are_labels:
             return {label: label for label in range(len(self.label_names))}
         return {as_label(name): number for number, name in enumerate(self.label_names)}
@@ -101,7 +101,7 @@ class Packed:
         return Sample(bytes(self._read(index)), captions, self.labels[index], self.split, self.keys[index])
 
     def _read(self, index: int) -> bytearray:
-        """The bytes of a picture. Reads name their place, so that processes can share the open files."""
+        """The bytes of a picture. Reads state their offset, so that processes can share the open files."""
         shard, size, offset = self._index.pictures[index].tolist()
         limit = max_file_bytes()
         if shard >= len(self._shards) or size > limit:
@@ -110,7 +110,7 @@ class Packed:
         if shard not in self._open:
             if len(self._open) >= _MAX_OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
-            # A pipe in place of a shard would keep a read that may block waiting for ever.
+            # Without blocking: opening a pipe in place of a shard would wait for ever.
             self._open[shard] = os.open(self.root / self._shards[shard], os.O_RDONLY | os.O_NONBLOCK)
         status = os.fstat(self._open[shard])
         if not stat.S_ISREG(status.st_mode) or offset + size > status.st_size:

@@ -39,7 +39,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Scan:
-    """The contents of a shard. `problems` are samples that are left out, `notes` anything else that is not used."""
+    """The contents of a shard. `problems` name samples that are left out, `notes` count everything else unused."""
 
     rows: list[Row]
     problems: list[str]
@@ -80,9 +80,9 @@ def scan(path: Path) -> Scan:
 
 @dataclass
 class Group:
-    """The files of one name in a shard by their ending, in lower case, and what is wrong with them.
+    """The files of one name in a shard by their ending, in lower case, and their problems.
 
-    `is_beside` says that the name has a dot of its own and a sample of the name up to there comes before it.
+    `is_beside` says that the name contains a dot and follows a sample whose name is the part before the dot.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Group:
 
 @dataclass
 class Unused:
-    """Counts of what a shard holds and is not used: files by their ending, texts by a description."""
+    """Counts of unused contents of a shard: files by their ending, texts by a description."""
 
     files: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
@@ -112,7 +112,7 @@ class Unused:
 
 
 class LeftOutError(ValueError):
-    """Files beside a sample do not make up one of their own; they are counted."""
+    """Files beside a sample are not a sample of their own; they are counted."""
 
 
 def groups(members: Iterable[Member], unused: Unused) -> Iterator[Group]:
@@ -147,18 +147,18 @@ def groups(members: Iterable[Member], unused: Unused) -> Iterator[Group]:
                 last = Group(name, is_beside=bool(first.files))
             group = last
         if ending in group.files:
-            group.problems.append(f"{printable(member.name)} is there twice; the first is taken")
+            group.problems.append(f"{printable(member.name)} occurs twice; the first is used")
         else:
             group.files[ending] = member
     yield from (group for group in (first, last) if group.files or group.problems)
 
 
 def sample_of(group: Group, unused: Unused) -> tuple[Member, Texts]:
-    """The picture and the texts of a group; what is not used of them is added to `unused`.
+    """The picture and the texts of a group; unused parts are counted in `unused`.
 
     Raises:
-        LeftOutError: its files stand beside a sample, and are none; they were counted.
-        ValueError: it lacks something, or something in it is not what it should be.
+        LeftOutError: its files belong to the sample before it; they were counted.
+        ValueError: a part of it is missing or invalid.
     """
     try:
         picture, texts = _checked(group)
