@@ -225,8 +225,11 @@ def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_b
     pack(sources, out, size=SIZE, samples_per_shard=3)
     assert len(written) == 3  # two of five were done
     assert contents(out) == contents(packed_birds)
-    pack(sources, out, size=SIZE, samples_per_shard=3)  # done: nothing happens
+    (out / "packing").mkdir()  # as a kill leaves it when dataset.json is written
+    (out / "packing" / "plan.json").write_text(json.dumps(read_dataset(out)["packed"]))
+    pack(sources, out, size=SIZE, samples_per_shard=3)  # done: only that is removed
     assert len(written) == 3
+    assert contents(out) == contents(packed_birds)
     with pytest.raises(ValueError, match="holds another pack"):
         pack(sources, out, size=64)
 
@@ -297,9 +300,7 @@ def test_a_damaged_picture_ends_the_packing_or_is_named_and_left_out(birds, tmp_
     damaged = Few(whole, 8, {4: whole.sample(4).image[:500]})
     with pytest.raises(ValueError, match=rf"cub, train: {whole.keys[4]} is truncated .* --damaged skip"):
         pack([damaged], tmp_path / "a", size=SIZE, samples_per_shard=3)
-    assert (
-        tmp_path / "a" / "train-000000.tar"
-    ).exists()  # finished shards are kept for the next attempt
+    assert (tmp_path / "a" / "train-000000.tar").exists()  # finished shards are kept for the next attempt
     pack([whole], tmp_path / "a", size=SIZE, samples_per_shard=3)
     assert len(Packed("train", root=tmp_path / "a")) == 8
     left_out = pack([damaged], tmp_path / "b", size=SIZE, samples_per_shard=3, damaged="skip")

@@ -108,6 +108,8 @@ def pack(
     if (out / DATASET).exists():
         if read_dataset(out).get("packed") != described:
             raise ValueError(f"{out} holds another pack, or shards indexed in place: give another --out")
+        if (out / PACKING / "plan.json").is_file() and _json(out / PACKING / "plan.json") == described:
+            _remove_records(out / PACKING)  # killed before it removed them
         log.info("%s is packed already", out)
         return list(read_dataset(out)["left_out"])
     _claim(out, described)
@@ -164,7 +166,7 @@ def _is_empty(out: Path) -> bool:
 
 def _remove_records(folder: Path) -> None:
     """Removes the records of a packing, and their folder unless something else is in it."""
-    for path in (*folder.glob("*.tar.json"), folder / "plan.json"):
+    for path in (*folder.glob("*.tar.json"), folder / "plan.json"):  # the plan last: it says whose the others are
         path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
