@@ -1,17 +1,17 @@
-"""Images a second and core of loading two-view batches at 256 pixels: the references' way, and from a pack.
+"""Speed of loading two-view batches at 256 pixels, in images per second and core: as the references, and from a pack.
 
     python benchmarks/loading.py [--quality Q] [--with-boxes]
 
-- reference: Pillow decodes the photograph, torchvision crops and flips it and makes its three scales, each normalised
-  to floats, and PyTorch collates; as the codes of AttnGAN, DM-GAN and SSA-GAN load (their captions cost nothing here).
-- ours: `PairedBatches` over a pack of the same photographs, captions and tokens included, to a batch of pixels as a
-  worker hands it over; and the same with the floats that a device makes of it, made here on the CPU.
-- decoder: the pack's files decoded and nothing else.
+- reference: Pillow decodes the photograph, torchvision crops and flips it and makes three scales, each normalised to
+  floats, and PyTorch collates, as in the codes of AttnGAN, DM-GAN and SSA-GAN (without their captions).
+- ours: `PairedBatches` over a pack of the same photographs, captions and tokens included, up to the batch of pixels
+  that a worker passes on; and the same with the conversion to floats, here on the CPU.
+- decoder: only decoding the files of the pack.
 
-The photographs are synthetic: noise of several scales, grain and emoji on it, 500 x 375 pixels.
-At JPEG quality 90 they have 2.3 bits a pixel, as photographs have; they are stored at 97, which gives them the mean
-size of CUB's files, 98 kB (1.15 GB of 11,788). Times are CPU seconds of this process with one thread; the
-rows take turns, so that a machine whose speed drifts is as slow to one as to the other, and medians are printed.
+The photographs are synthetic: noise of several scales with grain and emoji, 500 x 375 pixels. At JPEG quality 90 they
+have 2.3 bits per pixel, like photographs; they are stored at 97, which gives them the mean size of CUB's files, 98 kB
+(1.15 GB / 11,788). Times are CPU seconds of this process with one thread. The rows take turns, so that a drifting speed
+of the machine affects all of them alike, and medians are printed.
 """
 
 import argparse
@@ -46,7 +46,7 @@ BOX = (110, 60, 270, 230)  # left, top, width, height: a bird of usual size
 
 
 class Photographs:
-    """Made photographs, a `Source` without `picture`: eight of a label, five captions each."""
+    """Synthetic photographs, a `Source` without `picture`: eight per label, five captions each."""
 
     name, split = "photographs", "train"
     composes, credits = False, ()
@@ -79,7 +79,7 @@ def photograph(number: int) -> bytes:
     """A JPEG with as much detail as a photograph has."""
     rng = np.random.default_rng(number)
     pixels = np.full((HEIGHT, WIDTH, 3), 128.0)
-    mixed = 0.35 * np.eye(3) + 0.65 / 3  # channels of photographs go together
+    mixed = 0.35 * np.eye(3) + 0.65 / 3  # channels of photographs are correlated
     for octave in range(1, 8):
         coarse = rng.normal(0, 60 / octave**1.2, (2**octave, 2**octave, 3)) @ mixed
         planes = [Image.fromarray(coarse[..., c].astype(np.float32)) for c in range(3)]
@@ -163,12 +163,12 @@ def main() -> None:
     median = {name: statistics.median(values) for name, values in milliseconds.items()}
     original, stored = (sum(map(len, some)) / NUM_PHOTOS for some in (photographs.files, files))
     print(f"{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}")
-    print(f"photographs {original / 1000:.1f} kB, packed at quality {given.quality} {stored / 1000:.1f} kB a picture")
-    print(f"packing {NUM_PHOTOS / pack_seconds:.0f} pictures a second and core")
+    print(f"photographs {original / 1000:.1f} kB, packed at quality {given.quality} {stored / 1000:.1f} kB per picture")
+    print(f"packing {NUM_PHOTOS / pack_seconds:.0f} pictures per second and core")
     for name, value in median.items():
         times = median["reference"] / value
         share = median["decoder"] / value
-        print(f"{name:<14}{1000 / value:7.0f} images a second {times:6.2f} x reference  {share:5.0%} of the decoder")
+        print(f"{name:<14}{1000 / value:7.0f} images per second {times:6.2f} x reference  {share:5.0%} of the decoder")
     if given.json:
         figures = {"quality": given.quality, "with_boxes": given.with_boxes, "pillow": given.pillow}
         figures |= {"original_bytes": original, "packed_bytes": stored, "milliseconds": median}

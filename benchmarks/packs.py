@@ -1,9 +1,9 @@
-"""What packs of different sizes cost: packing, bytes, and opening and reading in a process of its own.
+"""The cost of packs of different sizes: packing, bytes, and opening and reading in a separate process.
 
-    python benchmarks/packs.py FOLDER [NUM_SAMPLES ...]        such as 100000 1000000; FOLDER keeps what is written
+    python benchmarks/packs.py FOLDER [NUM_SAMPLES ...]        such as 100000 1000000; the packs stay in FOLDER
 
 Each sample is a picture of 38 x 38 pixels with five captions and one of a thousand labels. Memory is what opening and
-the reads add to the process, and what of it is its own: the rest are pages of the mapped index, which all processes
+reading add to the process, and how much of it is private: the rest are pages of the mapped index, which all processes
 share and the system takes back when it needs them.
 """
 
@@ -27,7 +27,7 @@ NUM_LABELS, NUM_READS = 1000, 2000
 
 
 class Many:
-    """As many samples as one likes; a few pictures take turns."""
+    """Any number of samples, which repeat a few pictures."""
 
     name, split = "many", "train"
     label_names: Sequence[str] = [f"label {label}" for label in range(NUM_LABELS)]
@@ -52,13 +52,13 @@ def small_picture(seed: int) -> bytes:
 
 
 def memory() -> tuple[float, float]:
-    """Resident megabytes of this process, and those that are its own."""
+    """Resident and private megabytes of this process."""
     fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
     return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "RssAnon"))  # type: ignore[return-value]
 
 
 def measure(root: Path) -> None:
-    """Prints what opening and reading a pack costs this process."""
+    """Prints the time and memory of opening and reading a pack in this process."""
     before = memory()
     began = time.perf_counter()
     packed = Packed("train", root=root)

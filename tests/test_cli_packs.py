@@ -1,4 +1,4 @@
-"""Packing, indexing, verifying and training on what came of it, as a user calls it."""
+"""The commands that pack, index and verify, and training on packs."""
 
 from pathlib import Path
 
@@ -46,12 +46,12 @@ def test_a_pack_is_shown_and_verified(packed, tmp_path):
         ended = sclgan("data", "verify", packed)
         assert ended.code == 1
         assert "test: its content has changed" in ended.out
-        assert "has 1 problems: they are listed above" in ended.err
+        assert "is not as it was written: 1 problem(s), listed above" in ended.err
     finally:
         index.write_bytes(content)
 
 
-def test_photographs_are_packed_from_where_they_lie(tmp_path):
+def test_photographs_are_packed_from_another_folder(tmp_path):
     root = photos_on_disk.birds(tmp_path / "elsewhere")
     done("data", "pack", "cub", "--root", root, "--size", 32, "--out", tmp_path / "cub")
     assert len(Packed("test", root=tmp_path / "cub")) == 4
@@ -60,7 +60,7 @@ def test_photographs_are_packed_from_where_they_lie(tmp_path):
     assert "001.Black_footed_Albatross/Black_footed_Albatross_0000_0 is truncated" in line
     assert "--damaged skip" in line
     ended = done("data", "pack", "cub", "--root", root, "--size", 32, "--out", tmp_path / "third", "--damaged", "skip")
-    assert "1 lines above say what was left out" in ended.err
+    assert "1 line(s) above say what was left out" in ended.err
 
 
 def test_shards_are_indexed_in_place(tmp_path):
@@ -70,7 +70,7 @@ def test_shards_are_indexed_in_place(tmp_path):
     assert Packed("test", root=tmp_path / "web").name == "web"
 
 
-def test_mistakes_are_told_in_a_line(packed, tmp_path):
+def test_mistakes_are_reported_in_one_line(packed, tmp_path):
     told = {
         ("data", "pack", "emoj", "--size", 64, "--out", tmp_path / "a"): "did you mean 'emoji'",
         ("data", "pack", "emoji", "--size", 64, "--out", tmp_path / "a", "--split", "val"): "has no split 'val'",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sclgan.data.packs.folder import index_folder
+from sclgan.data.packs.folder import index_folder, read_dataset
 from sclgan.data.packs.members import LIMIT
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
@@ -123,7 +123,7 @@ BAD: dict[str, dict[str, bytes | tarfile.TarInfo]] = {
     "at most 1,048,576 are read": {"1.jpg": picture(0), "1.txt": b"a" * (2**20 + 1)},
     "its .json is not JSON": {"1.jpg": picture(0), "1.json": b"[" * 100_000},
     "is not a plain file": {"1.jpg": member("1.jpg"), "1.txt": b"one"},
-    "1.TXT is there twice": {"1.jpg": picture(0), "1.txt": b"one", "1.TXT": b"other"},
+    "1.TXT occurs twice": {"1.jpg": picture(0), "1.txt": b"one", "1.TXT": b"other"},
 }
 
 
@@ -229,6 +229,16 @@ def test_an_index_never_replaces_what_a_user_keeps_under_its_name(tmp_path, kept
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
+def test_a_split_that_the_index_does_not_have_is_not_replaced(tmp_path):
+    write(tmp_path / "0.tar", sample(0))
+    index_folder(tmp_path, name="mine")
+    (tmp_path / "index" / "mine").mkdir()
+    (tmp_path / "index" / "mine" / "labels.npy").write_bytes(b"years of work")
+    with pytest.raises(ValueError, match=r"holds what is not an index of sclgan \(.*mine\)"):
+        index_folder(tmp_path, name="mine")
+    assert (tmp_path / "index" / "mine" / "labels.npy").exists()
+
+
 def test_a_link_in_place_of_the_index_is_not_followed(tmp_path):
     write(tmp_path / "shards" / "0.tar", sample(0))
     index_folder(tmp_path / "shards", name="mine")
@@ -296,6 +306,26 @@ def test_an_absent_value_does_not_hide_the_one_beside_it(tmp_path):
     assert sum("labels that say none" in line for line in left_out) == 1
 
 
+def test_captions_of_a_text_file_are_its_lines_as_in_own_folders(tmp_path):
+    write(tmp_path / "0.tar", {"1.jpg": picture(0), "1.txt": b"\xef\xbb\xbfa red kite\r\n\n a blue kite \n"})
+    assert index_folder(tmp_path, name="lines") == []
+    assert list(Packed("train", root=tmp_path).captions()) == ["a red kite", "a blue kite"]
+
+
+def test_copies_in_both_splits_and_labels_that_look_alike_are_told(tmp_path, caplog):
+    files: dict[str, bytes | tarfile.TarInfo] = {}
+    for number, label in enumerate(("kite", "Kite", "KITE ", "boat")):
+        files |= {f"{number}.png": picture(0, "PNG", size=(40, 40 + number)), f"{number}.txt": b"one"}
+        files |= {f"{number}.cls": label.encode()}
+    write(tmp_path / "train.tar", files)
+    write(tmp_path / "test.tar", {**sample(7), "9\x1b.png": files["2.png"], "9\x1b.txt": b"two"})
+    index_folder(tmp_path, name="copies")
+    copies, alike = read_dataset(tmp_path)["notes"]
+    assert copies.startswith(r"1 of 2 pictures of the split 'test' are also in 'train', byte for byte, such as 9\x1b:")
+    assert alike.startswith("labels 'kite' (1 pictures), 'Kite' (1 pictures), 'KITE' (1 pictures) look alike")
+    assert caplog.messages == [copies, alike]
+
+
 def long_header(size: bytes, kind: bytes) -> bytes:
     """A header for a long name that claims to have that size, in octal digits."""
     header = bytearray(tarfile.TarInfo("././@LongLink").tobuf())
@@ -332,8 +362,13 @@ def test_compressed_hidden_and_linked_shards_are_named(tmp_path):
         (tmp_path / "shards" / name).write_bytes(b"")
     os.mkfifo(tmp_path / "shards" / "3.tar")
     (tmp_path / "shards" / "linked").symlink_to(tmp_path / "elsewhere")
+    os.rename(tmp_path / "elsewhere" / "1.tar", os.fsencode(tmp_path / "shards") + b"/caf\xe9.tar")
     left_out = index_folder(tmp_path / "shards", name="some")
-    assert [line.partition(":")[0] for line in left_out] == ["._0.tar", "1.tar.gz", "2.TGZ", "3.tar", "linked"]
+    named = [line.partition(":")[0] for line in left_out]
+    assert named == ["._0.tar", "1.tar.gz", "2.TGZ", "3.tar", r"caf\udce9.tar", "linked"]
+    (tmp_path / "shards" / "0.tar").unlink()
+    with pytest.raises(FileNotFoundError, match=r"holds no shards .*; 1\.tar\.gz: it is compressed"):
+        index_folder(tmp_path / "shards", name="none")
 
 
 def test_names_in_messages_cannot_command_a_terminal(tmp_path):
@@ -347,7 +382,7 @@ def test_folders_without_shards_or_tests_say_so(tmp_path, caplog):
     with pytest.raises(FileNotFoundError, match=r"holds no shards \(\*\.tar\)"):
         index_folder(tmp_path, name="none")
     write(tmp_path / "0.tar", sample(0))
-    with pytest.raises(ValueError, match="0 are for tests: give another --test"):
+    with pytest.raises(ValueError, match=r"0 of 1 shards .* are for tests: give a pattern --test"):
         index_folder(tmp_path, name="few", test="9*.tar")
     with caplog.at_level(logging.INFO):
         index_folder(tmp_path, name="few")

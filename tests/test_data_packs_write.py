@@ -164,15 +164,15 @@ def test_synthetic_pictures_stay_lossless_and_their_captions_true(tmp_path):
         sample = packed.sample(row)
         assert sample.image == Emoji("test").sample(row).image
         picture = packed.picture(row, 128, np.random.default_rng(row))
-        grounds = {named_background(caption) for caption in sample.captions} - {None}
-        assert grounds == {background_of(picture.pixels)}
+        backgrounds = {named_background(caption) for caption in sample.captions} - {None}
+        assert backgrounds == {background_of(picture.pixels)}
         whole = np.asarray(decoded(sample.image, name="whole"))
         assert extent(picture.pixels, whole[0, 0]) == extent(whole, whole[0, 0])
 
 
-def extent(pixels: np.ndarray, ground: np.ndarray) -> tuple[int, int]:
-    """Height and width of what is not ground."""
-    rows, columns = (np.abs(pixels.astype(int) - ground).sum(-1) > 60).nonzero()
+def extent(pixels: np.ndarray, background: np.ndarray) -> tuple[int, int]:
+    """Height and width of everything before the background."""
+    rows, columns = (np.abs(pixels.astype(int) - background).sum(-1) > 60).nonzero()
     return int(np.ptp(rows)), int(np.ptp(columns))
 
 
@@ -216,11 +216,20 @@ def test_a_killed_packing_continues_and_ends_with_the_same_bytes(birds, packed_b
     (out / f".train-000002.tar.{DEAD}.partial").write_bytes(b"half")  # as a kill that nothing can catch leaves it
     written = []
     monkeypatch.setattr(packing, "write_shard", lambda path, samples: (written.append(path), write(path, samples)))
+    (out / "index").mkdir()
+    (out / "index" / "notes.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds what is not an index"):
+        pack(sources, out, size=SIZE, samples_per_shard=3)
+    assert written == []
+    shutil.rmtree(out / "index")
     pack(sources, out, size=SIZE, samples_per_shard=3)
     assert len(written) == 3  # two of five were done
     assert contents(out) == contents(packed_birds)
-    pack(sources, out, size=SIZE, samples_per_shard=3)  # done: nothing happens
+    (out / "packing").mkdir()  # as a kill leaves it when dataset.json is written
+    (out / "packing" / "plan.json").write_text(json.dumps(read_dataset(out)["packed"]))
+    pack(sources, out, size=SIZE, samples_per_shard=3)  # done: only that is removed
     assert len(written) == 3
+    assert contents(out) == contents(packed_birds)
     with pytest.raises(ValueError, match="holds another pack"):
         pack(sources, out, size=64)
 
@@ -291,7 +300,7 @@ def test_a_damaged_picture_ends_the_packing_or_is_named_and_left_out(birds, tmp_
     damaged = Few(whole, 8, {4: whole.sample(4).image[:500]})
     with pytest.raises(ValueError, match=rf"cub, train: {whole.keys[4]} is truncated .* --damaged skip"):
         pack([damaged], tmp_path / "a", size=SIZE, samples_per_shard=3)
-    assert (tmp_path / "a" / "train-000000.tar").exists()  # what is packed is kept, and used when the file is mended
+    assert (tmp_path / "a" / "train-000000.tar").exists()  # finished shards are kept for the next attempt
     pack([whole], tmp_path / "a", size=SIZE, samples_per_shard=3)
     assert len(Packed("train", root=tmp_path / "a")) == 8
     left_out = pack([damaged], tmp_path / "b", size=SIZE, samples_per_shard=3, damaged="skip")

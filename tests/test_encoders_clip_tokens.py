@@ -43,7 +43,13 @@ def test_saved_and_read(tmp_path: Path) -> None:
     path = tmp_path / "tokens.json"
     CLIPTokenizer(context_length=20).save(path)
     assert CLIPTokenizer.load(path).context_length == 20
-    for text in ('{"max_words": 5, "words": ["a"]}', '{"tokens": "other", "context_length": 3}', "{", "[]"):
-        path.write_text(text)
-        with pytest.raises(ValueError, match="does not describe CLIP's tokens"):
+    for content in (
+        b'{"max_words": 5, "words": ["a"]}',
+        b'{"tokens": "other", "context_length": 3}',
+        b'{"tokens": "clip", "context_length": 2}',
+        b'{"tokens": "clip", "context_length": 9.5}',
+        *(b"{", b"[]", b"null", b"\xff\xfe", b"[" * 100_000),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=r"tokens\.json does not describe CLIP's tokens"):
             CLIPTokenizer.load(path)

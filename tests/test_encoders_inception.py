@@ -51,6 +51,9 @@ def test_another_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not fit torchvision's Inception-v3") as error:
         InceptionTrunk(tmp_path / "other.pth")
     assert "unexpected layer1.weight" in str(error.value)
+    (tmp_path / "other.pth").write_bytes((tmp_path / "other.pth").read_bytes()[:500])
+    with pytest.raises(ValueError, match=r"other\.pth is not a whole file of weights|other\.pth does not hold weights"):
+        InceptionTrunk(tmp_path / "other.pth")
 
 
 def test_the_weights_are_those_of_the_registry_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

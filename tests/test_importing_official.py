@@ -31,7 +31,8 @@ from sclgan.evaluation.run import evaluate_run
 from sclgan.gans.attngan import AttnGAN
 from sclgan.gans.dmgan import DMGAN
 from sclgan.gans.ssagan import SSAGAN
-from sclgan.importing.official import import_files, vocabulary_words
+from sclgan.importing.official import import_files
+from sclgan.importing.vocabulary import vocabulary_words
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs.encoders import load_encoders
@@ -337,12 +338,18 @@ def test_all_that_does_not_fit_is_in_one_message(damsm, folder, tmp_path):
             "attngan", files, captions=folder / "captions.pickle", out=tmp_path / "run", recipe="attngan_emoji"
         )
     for part in (
-        "generator: missing h_net2.upsample.1.weight",
-        "generator: unexpected h_net2.extra.weight",
-        "generator: img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
+        "generator: missing h_net2.upsample.1.weight; unexpected h_net2.extra.weight; ",
+        "img_net2.img.0.weight is (3, 4, 3, 3), not (3, 3, 3, 3)",
         "encoders: missing image_encoder.backbone.Mixed_7c.branch1x1.conv.weight",
     ):
         assert part in str(caught.value)
+    assert "as published: 4 tensors differ: " in str(caught.value)
+    torch.save({name: x for name, x in image.items() if name.startswith("emb_")}, tmp_path / "image.pth")
+    told = r"[0-9]{3} tensors differ: encoders: missing .* and [0-9]{3} more missing; generator"
+    with pytest.raises(ValueError, match=told):
+        import_files(
+            "attngan", files, captions=folder / "captions.pickle", out=tmp_path / "run", recipe="attngan_emoji"
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -354,6 +361,8 @@ def test_files_that_do_not_belong_together(damsm, folder, tmp_path):
         give("dmgan", files, recipe="dmgan_emoji")
     with pytest.raises(ValueError, match="is of ssagan, --kind is attngan"):
         give("attngan", files, recipe="ssagan_emoji")
+    with pytest.raises(ValueError, match="is of galip, --kind is damsm: give a recipe of damsm"):
+        give("damsm", files[2:4], recipe="galip_emoji")
     with pytest.raises(ValueError, match="no file holds the generator or the image_encoder"):
         give("attngan", files[2:3])
     with pytest.raises(ValueError, match=r"g\.pth hold 2 networks that are the generator"):
@@ -378,6 +387,8 @@ def test_vocabularies_that_are_none(tmp_path):
         ([[], [], {0: "<end>"}, {"<end>": 0}], "without a gap"),  # what the loader writes without texts
         ([[], [], {0: "<end>", 2: "bird"}, {"<end>": 0, "bird": 2}], "without a gap"),
         ([[], [], {0: "<end>", 1: "bird"}, {"<end>": 0, "wing": 1}], "contradicts itself"),
+        ([[], [], {0: "<end>", "one": "bird"}, {"<end>": 0, "bird": 1}], "captions.pickle has a word whose number"),
+        ([[], [], {0: "<end>", 1: "bird"}, {"<end>": 0, "bird": None}], "captions.pickle has a word whose number"),
         ({"captions": 1}, "not a captions.pickle"),
     ):
         path.write_bytes(pickle.dumps(content, protocol=2))

@@ -142,7 +142,7 @@ def data_index(
 ) -> None:
     """Index existing WebDataset or img2dataset shards for training.
 
-    The shards stay unchanged.
+    The shards are not changed.
 
     Example: sclgan data index shards --test "0009*.tar"
     """
@@ -172,13 +172,13 @@ def data_verify(
         problems += 1
         print(printable(problem))
     if problems:
-        raise ValueError(f"{folder} has {problems} problems: they are listed above")
+        raise ValueError(f"{folder} is not as it was written: {problems} problem(s), listed above")
     print(f"{folder} is as it was written")
 
 
 def print_left_out(lines: Sequence[str]) -> None:
-    """Names on stderr what was left out."""
+    """Prints on stderr what was left out."""
     for line in lines:
         say(f"left out: {line}")
     if lines:
-        say(f"{len(lines)} lines above say what was left out; dataset.json repeats them")
+        say(f"{len(lines)} line(s) above say what was left out; dataset.json repeats them")

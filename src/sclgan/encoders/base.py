@@ -16,14 +16,14 @@ from sclgan.losses.terms import Terms
 
 @runtime_checkable
 class Tokenizer(Protocol):
-    """Turns caption strings into what the pair's text encoder reads; its class says how it is made and kept."""
+    """Turns captions into the tokens of the pair's text encoder; its class says how it is made and saved."""
 
     file_name: ClassVar[str]
-    """Under which a run folder keeps it."""
+    """The name of its file in a run folder."""
 
     @classmethod
     def of(cls, captions: Iterable[str], *, max_words: int) -> "Tokenizer":
-        """The tokenizer for a training on these captions; one with a vocabulary of its own does not look at them."""
+        """The tokenizer for training on these captions; one with a fixed vocabulary does not look at them."""
         ...
 
     @classmethod
@@ -33,7 +33,7 @@ class Tokenizer(Protocol):
 
     @property
     def max_words(self) -> int:
-        """How many words of a caption it passes on at most."""
+        """The largest number of words of a caption that it passes on."""
         ...
 
     @property
@@ -59,14 +59,14 @@ class TextCodes:
     mask: Bool[Tensor, "b t"]
 
     def repeat_interleave(self, times: int) -> "TextCodes":
-        """Every row `times` times, one after the other."""
+        """Each row repeated `times` times in succession."""
         rows = (part.repeat_interleave(times, dim=0) for part in (self.sentence, self.words, self.mask))
         return TextCodes(*rows)
 
 
 @dataclass(frozen=True)
 class ImageCodes:
-    """A batch of encoded images: one code an image, and a map of region codes, in the space of the text codes."""
+    """A batch of encoded images: one code and a map of region codes per image, in the space of the text codes."""
 
     image: Float[Tensor, "b d"]
     regions: Float[Tensor, "b d r s"]
@@ -86,7 +86,7 @@ class Encoders(nn.Module, abc.ABC):
     saves_trunk: bool = False
     """Whether checkpoints hold the weights of an image trunk that others take from its public file."""
     mask_same_label: bool = True
-    """Whether pairs of one label are left out as rivals in the matching terms, in pre-training and in the GAN phase."""
+    """Whether pairs of the same label are excluded as rivals in the matching terms of both phases."""
     map_channels: tuple[int, ...] = ()
     """Channels of each of `ImageCodes.maps`; empty where the trunk gives none."""
 
@@ -97,20 +97,20 @@ class Encoders(nn.Module, abc.ABC):
         self.projection_size: int | None = None
 
     def add_label_classifier(self, num_labels: int) -> None:
-        """Gives the pair a linear classifier of either code, for cross entropy as the way to use the label."""
+        """Adds a linear classifier of either code, for cross entropy as the way to use labels."""
         self.label_classifier = nn.Linear(self.code_size, num_labels)
 
     def add_projection(self, size: int) -> None:
-        """Gives the pair a head of two layers between either code and the contrast (Chen et al. 2020, "SimCLR").
+        """Adds a head of two layers between either code and the contrast (Chen et al. 2020, "SimCLR").
 
-        The contrast then shapes the head's output, and the codes may keep what pictures of one label do not share.
+        The contrast then shapes the head's output, and the codes can keep what pictures of a label do not share.
         """
         self.projection_size = size
         self.projection = nn.Sequential(nn.Linear(self.code_size, size), nn.ReLU(), nn.Linear(size, size))
 
     @classmethod
     def for_texts(cls, constructor: "Callable[[int], Encoders]") -> "Callable[[int], Encoders]":
-        """`constructor`, which builds this class, without the image trunk where texts can be encoded without it."""
+        """`constructor`, which builds this class, without the image trunk if texts can be encoded without it."""
         return constructor
 
     @classmethod
@@ -128,7 +128,7 @@ class Encoders(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
-        """The base method's own pre-training terms of one view, unweighted."""
+        """The base method's own pre-training terms for one view, unweighted."""
 
     @abc.abstractmethod
     def text_parameters(self) -> list[nn.Parameter]:
@@ -168,7 +168,7 @@ class MultiScaleBackbone(Backbone, Protocol):
 
 
 class NoTrunk(nn.Module):
-    """A trunk without weights, as wide as the one that it replaces: for encoders that only ever read texts."""
+    """A trunk without weights, as wide as the one that it replaces: for encoders that only read texts."""
 
     def __init__(self, *, region_channels: int, pooled_channels: int, map_channels: tuple[int, ...] = ()) -> None:
         super().__init__()

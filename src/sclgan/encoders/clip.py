@@ -1,7 +1,7 @@
 """CLIP: a vision transformer and a causal text transformer with a common space, as GALIP uses them.
 
 Radford et al. 2021, "Learning Transferable Visual Models From Natural Language Supervision"; Tao et al. 2023, "GALIP".
-The transformers are open_clip's; every way in and out of them is here.
+The transformers are open_clip's; everything that enters or leaves them is here.
 """
 
 import math
@@ -38,24 +38,24 @@ Trained = Literal["all", "last_blocks", "norms_and_biases", "projections", "noth
 
 @dataclass(frozen=True, kw_only=True)
 class CLIPImageCodes(ImageCodes):
-    """Image codes with the features after some blocks of the vision transformer, one feature vector a patch."""
+    """Image codes with the features after some blocks of the vision transformer, one vector per patch."""
 
     layers: Float[Tensor, "b k c r s"]
 
 
 class CLIP(Encoders):
-    """The encoder pair. The sizes are those of ViT-B/32; `code_size` is the text transformer's width too.
+    """The encoder pair. The default sizes are those of ViT-B/32; `code_size` is also the width of the text transformer.
 
     `weights` is a file (OpenAI's ViT-B-32.pt or open_clip's), "openai" for the file "clip-vit-b-32" of
-    `weights.registry`, or None for random ones. `trained` says which parameters pre-training changes: "last_blocks"
-    are the last `num_trained_blocks` of each transformer with what follows them, "projections" the two matrices into
-    the common space; but for "nothing" the scale of the similarities is always among them. Checkpoints leave out the
-    others where `weights` names a file that has them.
+    `weights.registry`, or None for random weights. `trained` says which parameters pre-training changes: "last_blocks"
+    are the last `num_trained_blocks` of each transformer and the layers after them, "projections" the two matrices into
+    the common space; except with "nothing", the scale of the similarities is trained too. Checkpoints leave out the
+    other parameters if `weights` names a file that has them.
 
     Raises:
         ModuleNotFoundError: open_clip is not installed.
-        FileNotFoundError: there are no such weights.
-        ValueError: the file is damaged or holds a network of other sizes; sizes do not divide.
+        FileNotFoundError: the weights are missing.
+        ValueError: the file is damaged or holds a network of other sizes, or sizes are not multiples of their parts.
     """
 
     tokenizer = CLIPTokenizer
@@ -134,7 +134,7 @@ class CLIP(Encoders):
         Words are 0 at padding: the transformer is causal, so what follows the end sign is not computed at all.
 
         Raises:
-            ValueError: a caption has no token, or more than there are; more tokens than the context has.
+            ValueError: a caption has no token, claims more than are given, or exceeds the context.
         """
         clip, tokens, lengths = self.clip, captions.tokens, captions.lengths.cpu()
         num_tokens = tokens.shape[1]
@@ -172,9 +172,9 @@ class CLIP(Encoders):
     def bridge(
         self, features: Float[Tensor, "b c r s"], prompts: Float[Tensor, "b k c"], *, first_block: int
     ) -> Float[Tensor, "b c r s"]:
-        """A feature map through the vision transformer as if its places were patches (Tao et al. 2023, section 3.2).
+        """A feature map through the vision transformer, its places taken for patches (Tao et al. 2023, section 3.2).
 
-        Block `first_block` + i sees prompt i as one more token, the last; its output is dropped.
+        Block `first_block` + i sees prompt i as an additional, last token, whose output is dropped.
         """
         x = self._embedded(features.flatten(2).transpose(1, 2))
         for index, block in enumerate(self.clip.visual.transformer.resblocks, start=-first_block):
@@ -185,14 +185,14 @@ class CLIP(Encoders):
         return self._as_map(x[:, 1:])
 
     def clip_input(self, image: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b 3 s s"]:
-        """Images in [-1, 1] as CLIP's vision transformer takes them: its size, normalised by CLIP's statistics.
+        """Images in [-1, 1], resized and normalised for CLIP's vision transformer.
 
             u = resize(image)        x = (u / 2 + 1 / 2 - mean) / deviation
 
-        The resize is bicubic and antialiased, as CLIP's own; images of CLIP's size are not resized.
+        The resize is bicubic and antialiased like CLIP's own; images of CLIP's size are not resized.
 
-        Reference quirk, with `reference_input`: GALIP's code maps [-1, 1] to [0.5, 1], doing it twice, and resizes to
-        the nearest pixel. Kept for released weights.
+        Reference quirk, with `reference_input`: GALIP's code rescales twice, so that [-1, 1] becomes [0.5, 1], and
+        resizes to the nearest pixel. Kept for released weights.
         """
         size = (self.image_size, self.image_size)
         image = image.to(self.clip.visual.conv1.weight.dtype)
@@ -204,13 +204,13 @@ class CLIP(Encoders):
         return torch.addcmul((0.5 - mean) / deviation, image, 0.5 / deviation)
 
     def matching_terms(self, text: TextCodes, image: ImageCodes, labels: Int[Tensor, " b"] | None) -> Terms:
-        """CLIP's loss, `infonce`, with its learned scale, which is held below 100.
+        """CLIP's loss, `infonce`, with its learned scale, which is limited to 100.
 
-        Rows of one label are rivals as any others: that is CLIP's loss, and what labels have to say is the contrast's.
+        Rows of the same label are rivals like any others, as in CLIP; labels enter through the contrast alone.
         """
         del labels
         scale = self.clip.logit_scale
-        with torch.no_grad():  # CLIP's way: the parameter itself, so that its gradient can lead back
+        with torch.no_grad():  # as CLIP does, in the parameter: clamping its value would end its gradient
             scale.clamp_(0, math.log(LARGEST_SCALE))
         return {"infonce": info_nce(text.sentence, image.image, scale.exp())}
 
@@ -247,7 +247,7 @@ class CLIP(Encoders):
         return torch.stack([maps[index] for index in blocks], dim=1)
 
     def _embedded(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b t c"]:
-        """The transformer's input: class token in front, positions added, normalised."""
+        """The transformer's input: class token first, positions added, normalised."""
         visual = self.clip.visual
         itself = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
         out: Tensor = visual.ln_pre(torch.cat([itself, patches], dim=1) + visual.positional_embedding)
@@ -278,7 +278,7 @@ def openai_weights() -> Path:
 
 
 def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Float[Tensor, "b t c"]:
-    """The output of a block of the library, whose own forward multiplies by the weights once per token on a CPU."""
+    """The output of a block; the library's own forward multiplies by the weights once per token on a CPU."""
     attention = block.attn
     projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     split = projected.view(*x.shape[:2], 3, attention.num_heads, -1)
@@ -290,7 +290,7 @@ def _after(block: Any, x: Float[Tensor, "b t c"], *, causal: bool = False) -> Fl
 
 
 def _projected(x: Float[Tensor, "*b c"], matrix: Float[Tensor, "c d"]) -> Float[Tensor, "*b d"]:
-    """Codes in the common space, in the weights' own precision under autocast too: all that follows compares them."""
+    """Codes in the common space, in the precision of the weights under autocast too, since they are compared."""
     with torch.autocast(x.device.type, enabled=False):
         return x.to(matrix.dtype) @ matrix
 

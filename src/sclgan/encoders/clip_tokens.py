@@ -22,8 +22,8 @@ NUM_TOKENS = 49408
 class CLIPTokenizer:
     """Calling it tokenises captions: start sign, byte pairs of the lower-cased text, end sign, padding with 0.
 
-    What does not fit into `context_length` tokens is cut, the last token being the end sign. Lengths count both signs.
-    There is no unknown word.
+    Captions are cut to `context_length` tokens, the last of which is the end sign. Lengths count both signs. No word is
+    unknown.
     """
 
     file_name: ClassVar[str] = "tokenizer.json"
@@ -35,7 +35,7 @@ class CLIPTokenizer:
 
     @classmethod
     def of(cls, captions: Iterable[str], *, max_words: int) -> "CLIPTokenizer":
-        """With a context of `max_words` tokens; the captions are not looked at."""
+        """A tokenizer with a context of `max_words` tokens; the captions are not looked at."""
         del captions
         return cls(context_length=max_words)
 
@@ -46,11 +46,11 @@ class CLIPTokenizer:
 
     @property
     def max_words(self) -> int:
-        """The context without the two signs: so many words are read at most, fewer where words fall into pieces."""
+        """The context without the two signs: the largest number of words that are read; fewer if words are split."""
         return self.context_length - 2
 
     def read(self, caption: str) -> Reading:
-        """The words that fit into the context. None is unknown: a word that is not a token consists of several."""
+        """The words that fit into the context. None is unknown: a word that is not a token is split into several."""
         words = words_of(caption) or caption.split()
         tokens = _byte_pairs().encode(caption)
         if len(tokens) <= self.max_words:
@@ -72,18 +72,22 @@ class CLIPTokenizer:
         return Captions(tokens, (tokens == NUM_TOKENS - 1).int().argmax(dim=1) + 1)
 
     def save(self, path: Path) -> None:
-        """Writes what it takes to make it again as JSON."""
+        """Writes its context length as JSON."""
         write_atomically(path, json.dumps({"tokens": "clip", "context_length": self.context_length}).encode())
 
     @classmethod
     def load(cls, path: Path) -> "CLIPTokenizer":
-        """Reads what `save` wrote."""
+        """Reads what `save` wrote.
+
+        Raises:
+            ValueError: the file holds something else; the message names it.
+        """
         try:
-            content = json.loads(path.read_text())
-            if content["tokens"] != "clip":
-                raise KeyError(content["tokens"])
+            content = json.loads(path.read_bytes())
+            if content["tokens"] != "clip" or type(content["context_length"]) is not int:
+                raise ValueError(f"expected tokens 'clip' and a whole number context_length, found {content}")
             return cls(context_length=content["context_length"])
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} does not describe CLIP's tokens ({error!r}): pre-train again") from error
 
 

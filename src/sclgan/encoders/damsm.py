@@ -25,9 +25,9 @@ class DAMSM(Encoders):
 
     `num_words` is the size of the vocabulary, padding included; `backbone` builds the image trunk. `gammas` sharpen the
     attention over regions, the sum over words and the softmax over rivals. With `save_backbone` checkpoints hold the
-    trunk too: that of the published encoders is like no public one, since their pre-training moved its running
-    statistics. With `mask_same_label` other pairs of a row's label are no rivals, as in the authors' code on CUB; on
-    COCO it knows no labels.
+    trunk too: that of the published encoders equals no public one, since their pre-training moved its running
+    statistics. With `mask_same_label` other pairs of a row's label are not its rivals, as in the authors' code on CUB;
+    their code for COCO has no labels.
     """
 
     tokenizer = Vocabulary
@@ -57,7 +57,7 @@ class DAMSM(Encoders):
     @classmethod
     def for_texts(cls, constructor: Callable[[int], Encoders]) -> Callable[[int], Encoders]:
         """`constructor` without the image trunk, which is most of the pair."""
-        assert isinstance(constructor, partial)  # there is no DAMSM without a backbone in its arguments
+        assert isinstance(constructor, partial)  # a DAMSM needs a backbone among its arguments
         lazy: Any = constructor.keywords["backbone"]
         trunk: Any = lazy.func if isinstance(lazy, partial) else lazy
         width = partial(
@@ -97,8 +97,8 @@ class TextEncoder(nn.Module):
     Words are [forward | backward] states, the sentence is [last forward | last backward] state. Words come out with
     t = tokens.shape[1] and zeros at padding. Parameter names are those of the reference code.
 
-    Reference quirk: the embedding of id 0 (padding and end) is an ordinary row. Kept for released weights; no code
-    depends on it, since packed sequences hold real words only.
+    Reference quirk: the embedding of id 0 (padding and end) is an ordinary row. Kept for released weights; codes do not
+    depend on it, since packed sequences hold only real words.
     """
 
     def __init__(
@@ -114,10 +114,10 @@ class TextEncoder(nn.Module):
         nn.init.uniform_(self.encoder.weight, -0.1, 0.1)
 
     def forward(self, captions: Captions) -> TextCodes:
-        """Codes of the captions' words and of each as a whole.
+        """Codes of the words and of the whole captions.
 
         Raises:
-            ValueError: a caption has no word, or claims more words than there are tokens.
+            ValueError: a caption has no word, or claims more words than it has tokens.
         """
         tokens, lengths = captions.tokens, captions.lengths.cpu()
         num_tokens = tokens.shape[1]
@@ -137,8 +137,8 @@ class TextEncoder(nn.Module):
 class ImageEncoder(nn.Module):
     """Two linear heads on a frozen trunk: region codes and one image code.
 
-    The trunk takes no gradient in its parameters and stays in eval mode whatever `train()` says. This differs from
-    the reference code, where pre-training puts the trunk in train mode: it then normalises by batch statistics and its
+    The parameters of the trunk take no gradient, and it stays in eval mode whatever `train()` says. This differs from
+    the reference code, whose pre-training puts the trunk in train mode: it then normalises by batch statistics, and its
     running statistics drift from the public ones.
     """
 

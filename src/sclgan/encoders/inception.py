@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sclgan.data.needed import Needed
 from sclgan.weights.loading import load_strictly
+from sclgan.weights.readers import read_states
 from sclgan.weights.registry import FILES, verified, weights_folder
 
 KEY = "inception-torchvision"
@@ -27,7 +28,7 @@ TO_REGIONS = (
 )
 TO_POOLED = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
 MAPS = {"maxpool1": 64, "Mixed_5d": 288, "Mixed_6e": 768, "Mixed_7c": 2048}
-"""The last layer of 73, 35, 17 and 8 places a side, and its channels."""
+"""The last layer at each resolution (73, 35, 17 and 8 places per side), and its channels."""
 
 
 class InceptionTrunk(nn.Module):
@@ -42,7 +43,7 @@ class InceptionTrunk(nn.Module):
 
     Raises:
         FileNotFoundError: the file is missing.
-        ValueError: the file does not hold this network.
+        ValueError: the file is damaged or does not hold this network.
     """
 
     region_channels = 768
@@ -80,7 +81,7 @@ class InceptionTrunk(nn.Module):
         """`forward`, and the maps that `MAPS` names."""
         if image.shape[2:] != (SIZE, SIZE):
             image = F.interpolate(image, (SIZE, SIZE), mode="bilinear", align_corners=self.align_corners)
-        image = image.contiguous(memory_format=torch.channels_last)  # the layout that its convolutions are fastest in
+        image = image.contiguous(memory_format=torch.channels_last)  # in this layout its convolutions are fastest
         maps: dict[str, Tensor] = {}
         for name in TO_REGIONS + TO_POOLED:
             image = self.get_submodule(name)(image)
@@ -89,10 +90,10 @@ class InceptionTrunk(nn.Module):
         return maps[TO_REGIONS[-1]], image.mean(dim=(2, 3)), tuple(maps.values())
 
     def _load(self, weights: Path) -> None:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        states = read_states(weights)
         load_strictly(
             self,
-            state,
+            states[0] if len(states) == 1 else {},
             weights,
             network="torchvision's Inception-v3",
             ignored_prefixes=("fc.", "AuxLogits."),  # the classifiers of the whole network are not used here
@@ -102,7 +103,7 @@ class InceptionTrunk(nn.Module):
 
 
 def _folded(module: nn.Module) -> nn.Module:
-    """The module with every convolution and its normalisation made one."""
+    """The module with every convolution and its normalisation folded into one layer."""
     from torchvision.models.inception import BasicConv2d
 
     if isinstance(module, BasicConv2d):
@@ -113,7 +114,7 @@ def _folded(module: nn.Module) -> nn.Module:
 
 
 class _FoldedConvolution(nn.Module):
-    """`relu(bn(conv(x)))` of torchvision, `bn` in evaluation: one pass over the features less, in both directions.
+    """`relu(bn(conv(x)))` of torchvision, `bn` in evaluation, with one pass over the features less in both directions.
 
     bn(conv(x)) = conv(x) * scale + shift        scale = bn.weight / sqrt(bn.running_var + eps), in conv's weight
     """

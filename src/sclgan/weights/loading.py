@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 COUNTER = ".num_batches_tracked"
-MOST_NAMED = 20
+MOST_NAMED = 5
 """The largest number of tensors of each kind (missing, unexpected, of another shape) that an error names."""
 
 

@@ -1,7 +1,7 @@
-"""Pictures for training out of the bytes of files, as fast as the machine can.
+"""Fast decoding of the bytes of picture files for training.
 
-JPEG goes through simplejpeg where it is installed, the optional extra `fast`. It and Pillow use libjpeg-turbo with its
-exact transform and interpolated chroma, so that the pixels are the same.
+JPEG is decoded by simplejpeg if it is installed (the extra `fast`). It and Pillow use libjpeg-turbo with its exact
+transform and interpolated chroma, so that the pixels are the same.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ _START, _END = b"\xff\xd8", b"\xff\xd9"
 _SEQUENTIAL = (0xC0, 0xC1)  # frames whose rows come one after the other
 _SCAN = 0xDA
 _METADATA = (b"Exif\0", b"http://ns.adobe.com/xap/", b"ICC_PROFILE\0")
-"""May turn a picture or change its colours; `images.decode` reads it."""
+"""Metadata that may turn a picture or change its colours; `images.decode` reads it."""
 
 
 def training_pixels(
     content: bytearray, size: int, draws: Sequence[float] | None, *, name: str
 ) -> UInt8[np.ndarray, "size size 3"]:
-    """The result of `photographs.framed` for a picture file; fast where the shorter side is `margin(size)` already.
+    """The result of `photographs.framed` for a picture file; fast if its shorter side is `margin(size)` already.
 
     Raises:
-        ValueError: the file is damaged or no picture; the message names it.
+        ValueError: the file is damaged or not a picture; the message names it.
     """
     jpeg = open_jpeg(content)
     if jpeg is not None and min(jpeg.height, jpeg.width) == margin(size):
@@ -54,8 +54,8 @@ class Jpeg:
 
         Warnings of libjpeg-turbo do not count as damage, as with Pillow.
         """
-        # The decoder stops where the header says that the picture ends. Two rows more are decoded, as the chroma of a
-        # row is interpolated with the next, and the last block of rows whole: 16 is the usual height, others divide it.
+        # The decoder stops at the height in the header. Two more rows are decoded, since the chroma of a row is
+        # interpolated with the next, and the whole last block of rows: 16 is the usual height, others divide it.
         height = min(self.height, -(-(num_rows + 2) // 16) * 16)
         self._content[self._frame + 5 : self._frame + 7] = height.to_bytes(2)
         try:
@@ -68,8 +68,8 @@ class Jpeg:
 
 
 def open_jpeg(content: bytearray) -> Jpeg | None:
-    """The file, or None where it is better left to Pillow: not a JPEG, progressive, cut off, huge, or with metadata
-    that change what is shown; or simplejpeg is not installed.
+    """The file, or None if Pillow should decode it: it is not a JPEG, progressive, cut off, huge, or has metadata that
+    change what is shown; or simplejpeg is not installed.
     """
     if simplejpeg is None or not content.startswith(_START) or not content.endswith(_END):
         return None

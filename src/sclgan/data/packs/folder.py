@@ -8,6 +8,8 @@ index/SPLIT/            see `index.py`
 import hashlib
 import json
 import logging
+from array import array
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -17,6 +19,8 @@ from typing import Any, Literal
 import numpy as np
 
 from sclgan.data.packs.index import FILES, Index, IndexWriter
+from sclgan.data.packs.json_files import read_json
+from sclgan.data.packs.notes import copy_notes, label_notes
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
 from sclgan.data.printable import printable
@@ -33,7 +37,7 @@ Damaged = Literal["fail", "skip"]
 def index_folder(
     root: Path, *, name: str, test: str | None = None, damaged: Damaged = "fail", num_workers: int = 0
 ) -> list[str]:
-    """Indexes the shards of a folder in place: they are read and stay as they are.
+    """Indexes the shards of a folder in place: they are only read.
 
     Shards that match the pattern `test` are the split "test", all others "train"; without a pattern those whose name,
     or whose folder's name, begins with "test" or "val". Labels are numbered in order, numbers before names.
@@ -42,12 +46,13 @@ def index_folder(
 
     Raises:
         FileNotFoundError: there are no shards.
-        ValueError: a shard is damaged, or with damaged="fail" a sample; the folder is a pack, which has its index, or
-            holds files under the index's names that are not an index.
+        ValueError: a shard is damaged, or with damaged="fail" a sample; the folder is a pack, which has its index
+            already, or holds something else under the names of the index.
     """
     shards, left_out = _shards_below(root)
     if not shards:
-        raise FileNotFoundError(f"{root} holds no shards (*.tar): name the folder that holds them")
+        seen = "".join(f"; {line}" for line in left_out[:3])
+        raise FileNotFoundError(f"{root} holds no shards (*.tar): name the folder that holds them{seen}")
     if (root / PACKING / "plan.json").is_file():
         raise ValueError(f"{root} is an unfinished pack: repeat `sclgan data pack`, which writes its index")
     if (root / DATASET).exists() and "packed" in read_dataset(root):
@@ -56,17 +61,21 @@ def index_folder(
     for shard in shards:
         splits["test" if _is_test(shard.relative_to(root), test) else "train"].append(shard)
     if not splits["train"] or (test is not None and not splits["test"]):
-        raise ValueError(f"of {len(shards)} shards in {root} {len(splits['test'])} are for tests: give another --test")
+        count = f"{len(splits['test'])} of {len(shards)} shards in {root} are for tests"
+        raise ValueError(f"{count}: give a pattern --test that matches some of them, not all")
     with_shards = {split: files for split, files in splits.items() if files}
     return write_folder(root, with_shards, {"name": name, "left_out": left_out}, None, damaged, num_workers)
 
 
 def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
-    """The shards below a folder, and a line for each file that looks like a shard, or folder, that is not read."""
+    """The shards below a folder, and a line for each linked folder or possible shard that is not read."""
     shards, left_out = [], []
     for path in sorted(root.rglob("*")):
         name, reason = path.name.lower(), ""
-        if path.is_dir():
+        relative = str(path.relative_to(root))
+        if not _is_utf8(relative):
+            reason = "its name is not text in UTF-8: rename it" if name.endswith(".tar") else ""
+        elif path.is_dir():
             reason = "it is a link to a folder, which is not followed" if path.is_symlink() else ""
         elif name.endswith(".tar") and path.is_file() and not name.startswith("."):
             shards.append(path)
@@ -75,8 +84,16 @@ def _shards_below(root: Path) -> tuple[list[Path], list[str]]:
         elif name.endswith((".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst")):
             reason = "it is compressed: unpack it to .tar"
         if reason:
-            left_out.append(f"{printable(str(path.relative_to(root)))}: {reason}")
+            left_out.append(f"{printable(relative)}: {reason}")
     return shards, left_out
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_test(shard: Path, pattern: str | None) -> bool:
@@ -104,6 +121,7 @@ def write_folder(
     check_own_index(root)
     left_out: list[str] = list(about.get("left_out", []))
     number_of: dict[int | str, int] = {}
+    digests: dict[str, array[int]] = {split: array("Q") for split in splits}
     described: dict[str, Any] = {}
     with replaced(root / "index") as folder, ExitStack() as stack:
         writers = {split: stack.enter_context(closing(IndexWriter(folder / split))) for split in splits}
@@ -116,6 +134,7 @@ def write_folder(
                 for row in one.rows:
                     numbers = [number_of.setdefault(label, len(number_of)) for label in row.labels]
                     writers[split].add(len(listed), row, numbers)
+                    digests[split].append(row.digest)
                 listed.append(
                     {"file": str(shard.relative_to(root)), "num_samples": len(one.rows)}
                     | {"bytes": one.num_bytes, "sha256": one.sha256}
@@ -129,26 +148,31 @@ def write_folder(
             writer.finish(final, len(names))
             writer.close()
             described[split] |= {"label_names": names, "index_sha256": index_checksum(folder / split)}
-    content = {"format": FORMAT, **about, "splits": described, "left_out": left_out}
+        notes = copy_notes(digests, {split: Index(folder / split).keys for split in splits})
+        if label_names is None:
+            labels = Counter(label for writer in writers.values() for label in writer.labels)
+            notes += label_notes({label: labels[number] for label, number in number_of.items()})
+    for note in notes:
+        log.warning("%s", note)
+    content = {"format": FORMAT, **about, "splits": described, "left_out": left_out, "notes": notes}
     write_atomically(root / DATASET, json.dumps(content, indent=1, ensure_ascii=False).encode())
     return left_out
 
 
 def check_own_index(root: Path) -> None:
-    """Refuses a folder whose `index` is not one that `write_folder` wrote, as writing the index replaces it whole.
+    """Refuses a folder whose `index` was not written by `write_folder`, since a new index replaces it as a whole.
 
-    An index is known by its files: no others are in it, and either `dataset.json` is there or they can be opened.
+    An index is known by its files: no others are in it, and `dataset.json` names its splits or they can be opened.
 
     Raises:
         ValueError: the folder holds something else under that name, or a `dataset.json` that is not one of these.
     """
     folder = root / "index"
-    is_described = (root / DATASET).exists() and bool(read_dataset(root))
+    known = set(read_dataset(root)["splits"]) if (root / DATASET).exists() else set()
     if not folder.exists() and not folder.is_symlink():
         return
     foreign = _foreign_files(folder)
-    if not foreign and not is_described:
-        foreign = [str(split) for split in folder.iterdir() if not _opens(split)]
+    foreign = foreign or [str(split) for split in folder.iterdir() if split.name not in known and not _opens(split)]
     if foreign:
         shown = ", ".join(foreign[:3]) + (", ..." if len(foreign) > 3 else "")
         raise ValueError(
@@ -194,22 +218,22 @@ def _scan(_nothing: None, shard: Path) -> Scan:
 
 
 def read_dataset(root: Path) -> dict[str, Any]:
-    """The content of `dataset.json`, whose fields have the kinds that `write_folder` writes.
+    """The content of `dataset.json`, whose fields are checked to be of the types that `write_folder` writes.
 
     Raises:
         FileNotFoundError: it does not exist.
-        ValueError: it is damaged, of another version or of another program.
+        ValueError: it is damaged, too large, or of another version or program.
     """
     path = root / DATASET
-    if not path.is_file():
+    if not path.exists():
         is_pack = (root / PACKING).is_dir()
         todo = "packing was interrupted: repeat the command" if is_pack else "index the folder first"
         raise FileNotFoundError(f"{root} has no {DATASET}: `sclgan data pack` or `sclgan data index` makes it; {todo}")
     try:
-        content = json.loads(path.read_bytes())
+        content = read_json(path)
         problem = _problem(content)
-    except (ValueError, RecursionError) as error:
-        problem = f"it is not JSON ({error})"
+    except ValueError as error:
+        problem = str(error)
     if problem:
         raise ValueError(
             f"{path} is damaged, or not of sclgan: {problem}; move it elsewhere and index or pack the folder again"
@@ -226,8 +250,8 @@ def _problem(content: Any) -> str:
     splits = content.get("splits")
     if not isinstance(content.get("name"), str) or not isinstance(splits, dict) or not splits:
         return "its name is not a text, or its splits are not an object"
-    if not _are(content.get("left_out", []), str):
-        return "left_out is not a list of texts"
+    if not all(_are(content.get(field, []), str) for field in ("left_out", "notes")):
+        return "left_out or notes is not a list of texts"
     for split, described in splits.items():
         if not isinstance(described, dict):
             return f"split {split!r} is not an object"
@@ -258,7 +282,7 @@ def _is_inside(file: str) -> bool:
 def index_checksum(folder: Path) -> str:
     """The SHA-256 of the files of a split's index, one after the other."""
     checksum = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
         with path.open("rb") as file:
             parts: Iterable[bytes] = iter(partial(file.read, 2**20), b"")
             for part in parts:

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Int
 
 from sclgan.data.packs.shards import Row
+from sclgan.data.printable import printable
 
 ARRAYS = (
     *("pictures", "labels", "label_starts", "key_starts", "caption_starts", "captions_of_row"),
@@ -28,16 +29,24 @@ FILES = frozenset({*(f"{name}.npy" for name in ARRAYS), "keys.bin", "captions.bi
 """The files of the index of one split."""
 PICTURE = np.dtype([("shard", "<u4"), ("size", "<u4"), ("offset", "<u8")])
 _TODO = "copy the folder again, or index it again, or pack into a new one"
+_NPY = b"\x93NUMPY\x01\x00"
+"""Beginning of a .npy file whose header has at most 64 KiB: that of later versions may claim 4 GB, which are read."""
+_LONGEST = 200  # characters of another library's message
 _CHUNK = 4096  # rows that are turned into Python values at once
 
 Item = TypeVar("Item")
 
 
 class Ragged(Sequence[Item]):
-    """A sequence of items of any lengths, made when asked for: item i is `make(values[starts[i]:starts[i + 1]])`."""
+    """A sequence of items of any lengths, made when asked for: item i is `make(values[starts[i]:starts[i + 1]])`.
 
-    def __init__(self, values: np.ndarray, starts: np.ndarray, make: Callable[[np.ndarray], Item]) -> None:
-        self.values, self.starts, self.make = values, starts, make
+    `folder` is the index that the arrays are from, which is named where an item cannot be made of them.
+    """
+
+    def __init__(
+        self, values: np.ndarray, starts: np.ndarray, make: Callable[[np.ndarray], Item], folder: Path
+    ) -> None:
+        self.values, self.starts, self.make, self.folder = values, starts, make, folder
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -50,12 +59,28 @@ class Ragged(Sequence[Item]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         first, last = self.starts[(place := range(len(self))[index]) : place + 2].tolist()
-        return self.make(self.values[first:last])
+        return self._item(first, last)
 
     def __iter__(self) -> Iterator[Item]:
         for chunk in range(0, len(self), _CHUNK):
             for first, last in pairwise(self.starts[chunk : chunk + _CHUNK + 1].tolist()):
-                yield self.make(self.values[first:last])
+                yield self._item(first, last)
+
+    def _item(self, first: int, last: int) -> Item:
+        try:
+            _check_range(first, last, len(self.values))
+            return self.make(self.values[first:last])
+        except ValueError as error:
+            raise _damaged(self.folder, error) from error
+
+
+def _check_range(first: int, last: int, end: int) -> None:
+    if not 0 <= first <= last <= end:
+        raise ValueError(f"an item runs from {first} to {last}, of {end} values")
+
+
+def _damaged(folder: Path, problem: object) -> ValueError:
+    return ValueError(f"{folder} is damaged ({problem}): {_TODO}")
 
 
 def _numbers(values: np.ndarray) -> tuple[int, ...]:
@@ -80,13 +105,14 @@ class Index:
             keys, captions = _bytes(folder / "keys.bin"), _bytes(folder / "captions.bin")
             problem = _contradiction(arrays, len(keys), len(captions))
         except Exception as error:  # damaged files end in almost any error
-            raise ValueError(f"{folder} is not an index of this version ({error}): {_TODO}") from error
+            told = printable(error)[:_LONGEST]
+            raise ValueError(f"{folder} is not an index of this version ({told}): {_TODO}") from error
         if problem:
-            raise ValueError(f"{folder} is damaged ({problem}): {_TODO}")
+            raise _damaged(folder, problem)
         self.pictures = arrays["pictures"]
-        self.labels = Ragged(arrays["labels"], arrays["label_starts"], _numbers)
-        self.keys = Ragged(keys, arrays["key_starts"], _text)
-        self._captions = Ragged(captions, arrays["caption_starts"], _text)
+        self.labels = Ragged(arrays["labels"], arrays["label_starts"], _numbers, folder)
+        self.keys = Ragged(keys, arrays["key_starts"], _text, folder)
+        self._captions = Ragged(captions, arrays["caption_starts"], _text, folder)
         self._captions_of_row = arrays["captions_of_row"]
         self._rows_of_label, self._rows_of_label_starts = arrays["rows_of_label"], arrays["rows_of_label_starts"]
 
@@ -95,17 +121,16 @@ class Index:
 
     @property
     def num_labels(self) -> int:
-        """How many labels have rows, or could have."""
+        """The number of labels, those without rows included."""
         return len(self._rows_of_label_starts) - 1
 
     def captions(self, row: int) -> Sequence[str]:
         """The captions of a row."""
-        first, last = self._captions_of_row[row : row + 2].tolist()
-        return self._captions[first:last]
+        return self._captions[slice(*self._places_of_captions(row))]
 
     def caption(self, row: int, draw: float) -> str:
-        """The caption of a row that a number in [0, 1) draws, each as likely."""
-        first, last = self._captions_of_row[row : row + 2].tolist()
+        """The caption of a row that `draw` in [0, 1) chooses, all equally likely."""
+        first, last = self._places_of_captions(row)
         drawn: str = self._captions[first + int(draw * (last - first))]
         return drawn
 
@@ -116,18 +141,38 @@ class Index:
     def rows_of_label(self, label: int) -> Int[np.ndarray, " n"]:
         """The rows that have a label, in order: a view of the mapped file."""
         first, last = self._rows_of_label_starts[label : label + 2].tolist()
-        return self._rows_of_label[first:last]
+        rows = self._rows_of_label[first:last]
+        if len(rows) != last - first or (len(rows) and not 0 <= int(rows.min()) <= int(rows.max()) < len(self)):
+            raise _damaged(self.folder, f"the rows of label {label} are not among its {len(self)} rows")
+        return rows
+
+    def _places_of_captions(self, row: int) -> tuple[int, int]:
+        """The first of a row's captions among all, and the first of the next row's."""
+        first, last = self._captions_of_row[row : row + 2].tolist()
+        if not 0 <= first < last <= len(self._captions):
+            raise _damaged(self.folder, f"row {row} has the captions {first} to {last} of {len(self._captions)}")
+        return first, last
 
 
 def _mapped(path: Path) -> np.ndarray:
     """The array in a .npy file, read where it is touched."""
+    _check_file(path)
+    with path.open("rb") as file:
+        if file.read(len(_NPY)) != _NPY:
+            raise ValueError(f"{path.name} is not a .npy file of version 1.0")
     # As a plain array: memmap's own indexing is slow.
     return np.asarray(np.lib.format.open_memmap(path, mode="r"))
 
 
 def _bytes(path: Path) -> np.ndarray:
     """The bytes of a file, read where they are touched."""
+    _check_file(path)
     return np.asarray(np.memmap(path, np.uint8, "r")) if path.stat().st_size else np.zeros(0, np.uint8)
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():  # opening a pipe would wait for ever
+        raise ValueError(f"{path.name} is missing, or not a file")
 
 
 def _contradiction(arrays: Mapping[str, np.ndarray], num_key_bytes: int, num_caption_bytes: int) -> str:

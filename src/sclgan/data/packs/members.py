@@ -1,6 +1,6 @@
 """The members of a tar file, read within bounds: nothing is extracted, and no size is believed before it is checked.
 
-Names, links and devices in a stranger's file can do no harm, and a header that claims a terabyte costs nothing.
+Names, links and devices in a hostile file are harmless, and a header that claims a terabyte costs nothing.
 """
 
 import os
@@ -37,14 +37,14 @@ def max_file_bytes() -> int:
     return int(given)
 
 
-def too_large(size: int) -> str:
+def too_large(size: int, limit: int) -> str:
     """Why a file of that size is not read."""
-    return f"{size:,} bytes; at most {max_file_bytes():,} are read ({LIMIT} raises the limit)"
+    return f"{size:,} bytes; at most {limit:,} are read ({LIMIT} raises the limit)"
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file in a tar file: the place of its bytes, and the bytes where they were asked for.
+    """A file in a tar file: the place of its bytes, and the bytes themselves if they were read.
 
     `is_plain` is False for links, devices and files with holes, which are not read.
     """
@@ -98,7 +98,9 @@ def members_of_stream(file: IO[bytes]) -> Iterator[Member]:
                 tar.members = []  # type: ignore[attr-defined]
                 stored = info.size if _is_plain(info) else tar.offset - info.offset_data
                 if not 0 <= stored <= limit:
-                    raise ValueError(f"{info.name!r} claims {too_large(stored)}; the rest of the shard is left out")
+                    raise ValueError(
+                        f"{info.name!r} claims {too_large(stored, limit)}; the rest of the shard is left out"
+                    )
                 content = b""
                 if _is_plain(info) and info.name.lower().endswith((*PICTURES, *TEXTS)):
                     opened = tar.extractfile(info)

@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_shared: Any = None  # in a worker: what all its work is given
+_shared: Any = None  # in a worker: the first argument of all its work
 
 
 def in_order(
     work: Callable[[Any, Item], Result], shared: Any, items: Sequence[Item], num_workers: int
 ) -> Iterator[Result]:
-    """`work(shared, item)` of every item, in order; `num_workers` of 0 is this process alone.
+    """The results of `work(shared, item)` for all items, in order; with `num_workers` of 0, in this process.
 
-    `shared` goes to each process once. After an error, or an interruption, what has begun is finished, and nothing
-    else begins.
+    `shared` is sent to each process once. After an error or an interruption, items that have begun are finished, and no
+    others begin.
 
     Raises:
         OSError: a process was killed.
@@ -31,7 +31,7 @@ def in_order(
         for item in items:
             yield work(shared, item)
         return
-    # Workers are copies of a process that has imported what they need and has no threads, which copies may wait for.
+    # Workers are forked from a process that has made their imports and has no threads, whose locks they could wait for.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
     with ProcessPoolExecutor(num_workers, context, initializer=_begin, initargs=(shared,)) as pool:

@@ -1,6 +1,7 @@
 """A pack, or any indexed folder of shards, as a data set: random access by row and by label, without loading it."""
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,12 +23,12 @@ _MAX_OPEN = 64  # shards that are kept open in a process
 class Packed:
     """One split of the folder `root`, a `Source` under the name of the data set in it.
 
-    Labels, keys and captions stay in mapped files, which processes share; pictures are read when they are asked for.
+    Labels, keys and captions stay in mapped files, which processes share; pictures are read on demand.
     A copy for another process opens the files anew.
 
     Raises:
         FileNotFoundError: the folder, or a shard, does not exist.
-        ValueError: there is no such split, or a file is damaged.
+        ValueError: the split does not exist, or a file is damaged.
     """
 
     composes = False
@@ -38,7 +39,7 @@ class Packed:
         self.root = Path(root)
         content = read_dataset(self.root)
         if split not in content["splits"]:
-            raise ValueError(f"{root} has no split {split!r}; it has {', '.join(content['splits'])}")
+            raise ValueError(f"{root} has no split {split!r}; it has {printable(', '.join(content['splits']))}")
         described = content["splits"][split]
         self.name: str = content["name"]
         self.split = split
@@ -80,7 +81,7 @@ class Packed:
 
     @property
     def label_of(self) -> Mapping[int | str, int]:
-        """The label that each number or name in the shards stands for."""
+        """The number of the label that each number or name in the shards means."""
         if self._numbers_are_labels:
             return {label: label for label in range(len(self.label_names))}
         return {as_label(name): number for number, name in enumerate(self.label_names)}
@@ -100,16 +101,19 @@ class Packed:
         return Sample(bytes(self._read(index)), captions, self.labels[index], self.split, self.keys[index])
 
     def _read(self, index: int) -> bytearray:
-        """The bytes of a picture. Reads name their place, so that processes can share the open files."""
+        """The bytes of a picture. Reads state their offset, so that processes can share the open files."""
         shard, size, offset = self._index.pictures[index].tolist()
-        if shard >= len(self._shards) or size > max_file_bytes():
-            claims = f"{too_large(size)}" if shard < len(self._shards) else f"to be in shard {shard}"
+        limit = max_file_bytes()
+        if shard >= len(self._shards) or size > limit:
+            claims = too_large(size, limit) if shard < len(self._shards) else f"to be in shard {shard}"
             raise ValueError(f"{self._index.folder}: row {index} claims {claims}; {self._todo}")
         if shard not in self._open:
             if len(self._open) >= _MAX_OPEN:
                 os.close(self._open.pop(next(iter(self._open))))
-            self._open[shard] = os.open(self.root / self._shards[shard], os.O_RDONLY)
-        if offset + size > os.fstat(self._open[shard]).st_size:
+            # Without blocking: opening a pipe in place of a shard would wait for ever.
+            self._open[shard] = os.open(self.root / self._shards[shard], os.O_RDONLY | os.O_NONBLOCK)
+        status = os.fstat(self._open[shard])
+        if not stat.S_ISREG(status.st_mode) or offset + size > status.st_size:
             raise ValueError(f"{self.root / printable(self._shards[shard])} is cut off: {self._todo}")
         content = bytearray(size)
         os.preadv(self._open[shard], [content], offset)

@@ -2,7 +2,8 @@
 
 000000007.jpg    the picture (jpg, jpeg, png or webp)
 000000007.json   {"key": ..., "captions": [...], "labels": [...]}; "caption", "text" and "label" are read too
-000000007.txt    a caption, where the JSON has none; 000000007.cls a label: as img2dataset and others write them
+000000007.txt    a caption per line, if the JSON has none
+000000007.cls    a label, if the JSON has none
 """
 
 import hashlib
@@ -26,18 +27,19 @@ _MAX_ENDINGS = 5  # that are named of those that are not read
 
 @dataclass(frozen=True)
 class Row:
-    """A sample in a shard: where the bytes of its picture are, and what its texts say."""
+    """A sample in a shard: the place of its picture's bytes and a digest of them, and what its texts say."""
 
     key: str
     offset: int
     size: int
+    digest: int
     captions: tuple[str, ...]
     labels: tuple[int | str, ...]
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The contents of a shard. `problems` are samples that are left out, `notes` anything else that is not used."""
+    """The contents of a shard. `problems` name samples that are left out, `notes` count everything else unused."""
 
     rows: list[Row]
     problems: list[str]
@@ -55,27 +57,32 @@ def scan(path: Path) -> Scan:
     rows: list[Row] = []
     problems: list[str] = []
     unused = Unused()
-    for group in groups(members_of_file(path), unused):
-        problems += [f"{path.name}: {problem}" for problem in group.problems]
-        if not group.files:
-            continue
-        try:
-            picture, texts = sample_of(group, unused)
-            rows.append(Row(texts.key, picture.offset, picture.size, texts.captions, texts.labels))
-        except LeftOutError:
-            pass
-        except ValueError as error:
-            problems.append(f"{path.name}: {printable(group.name)}: {error}")
     with path.open("rb") as file:
+        for group in groups(members_of_file(path), unused):
+            problems += [f"{path.name}: {problem}" for problem in group.problems]
+            if not group.files:
+                continue
+            try:
+                picture, texts = sample_of(group, unused)
+            except LeftOutError:
+                continue
+            except ValueError as error:
+                problems.append(f"{path.name}: {printable(group.name)}: {error}")
+                continue
+            file.seek(picture.offset)
+            digest = hashlib.blake2b(file.read(picture.size), digest_size=8).digest()
+            place = (picture.offset, picture.size, int.from_bytes(digest))
+            rows.append(Row(texts.key, *place, texts.captions, texts.labels))
+        file.seek(0)
         checksum = hashlib.file_digest(file, "sha256").hexdigest()
     return Scan(rows, problems, [f"{path.name}: {note}" for note in unused.notes()], path.stat().st_size, checksum)
 
 
 @dataclass
 class Group:
-    """The files of one name in a shard by their ending, in lower case, and what is wrong with them.
+    """The files of one name in a shard by their ending, in lower case, and their problems.
 
-    `is_beside` says that the name has a dot of its own and a sample of the name up to there comes before it.
+    `is_beside` says that the name contains a dot and follows a sample whose name is the part before the dot.
     """
 
     name: str
@@ -86,7 +93,7 @@ class Group:
 
 @dataclass
 class Unused:
-    """Counts of what a shard holds and is not used: files by their ending, texts by a description."""
+    """Counts of unused contents of a shard: files by their ending, texts by a description."""
 
     files: Counter[str] = field(default_factory=Counter)
     texts: Counter[str] = field(default_factory=Counter)
@@ -105,7 +112,7 @@ class Unused:
 
 
 class LeftOutError(ValueError):
-    """Files beside a sample do not make up one of their own; they are counted."""
+    """Files beside a sample are not a sample of their own; they are counted."""
 
 
 def groups(members: Iterable[Member], unused: Unused) -> Iterator[Group]:
@@ -140,18 +147,18 @@ def groups(members: Iterable[Member], unused: Unused) -> Iterator[Group]:
                 last = Group(name, is_beside=bool(first.files))
             group = last
         if ending in group.files:
-            group.problems.append(f"{printable(member.name)} is there twice; the first is taken")
+            group.problems.append(f"{printable(member.name)} occurs twice; the first is used")
         else:
             group.files[ending] = member
     yield from (group for group in (first, last) if group.files or group.problems)
 
 
 def sample_of(group: Group, unused: Unused) -> tuple[Member, Texts]:
-    """The picture and the texts of a group; what is not used of them is added to `unused`.
+    """The picture and the texts of a group; unused parts are counted in `unused`.
 
     Raises:
-        LeftOutError: its files stand beside a sample, and are none; they were counted.
-        ValueError: it lacks something, or something in it is not what it should be.
+        LeftOutError: its files belong to the sample before it; they were counted.
+        ValueError: a part of it is missing or invalid.
     """
     try:
         picture, texts = _checked(group)
@@ -177,8 +184,8 @@ def _checked(group: Group) -> tuple[Member, Texts]:
         if member.size > MAX_TEXT:
             raise ValueError(f"its .{text} has {member.size:,} bytes; at most {MAX_TEXT:,} are read")
     picture = group.files[ending]
-    if picture.size > max_file_bytes():
-        raise ValueError(f"its .{ending} has {too_large(picture.size)}")
+    if picture.size > (limit := max_file_bytes()):
+        raise ValueError(f"its .{ending} has {too_large(picture.size, limit)}")
     return picture, read_texts(group.name, {text: member.content for text, member in texts.items()})
 
 

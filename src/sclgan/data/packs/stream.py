@@ -1,7 +1,7 @@
-"""Batches of same-label pairs from shards that are read in a stream, for data that fit on no disk.
+"""Batches of same-label pairs from shards that are read in a stream, for data that do not fit on a disk.
 
-The shards are WebDataset's, on a disk or behind a URL that its library opens. Nothing is read at random, so partners
-come from a bounded buffer; docs/large-data.md has the arithmetic of the cost.
+The shards are WebDataset's, on a disk or behind a URL that its library opens. Since nothing is read at random, partners
+come from a bounded buffer; docs/large-data.md computes what that costs.
 """
 
 import logging
@@ -49,7 +49,7 @@ class Item:
 
 
 class Streamed:
-    """Batches of pairs as `PairedBatches` makes them, from shards read in a random order, one after the other.
+    """Batches of pairs like those of `PairedBatches`, from shards read one after the other in a random order.
 
     Each worker of each rank reads its own share of the shards of an epoch and has a buffer of `buffer_size` samples, as
     files. Anchors are drawn from the newer half of it, each sample once per epoch. The pair's label is drawn among the
@@ -58,7 +58,7 @@ class Streamed:
 
     `source` is a pack of the same data, or of a part of it: its labels number those of the stream, and an epoch has as
     many pictures as it has rows. The order is a function of the seed, the step where a run began, ranks and workers; a
-    run that continues sees another order than one that was never interrupted.
+    run that continues sees a different order from one that was never interrupted.
 
     `urls` is in WebDataset's notation, such as "https://server/train-{000000..000999}.tar" or "pipe:command ...",
     which runs the command. `label_rule` may be "shared", which is described above, or "itself"; `thin_to` is that of
@@ -195,8 +195,8 @@ class _Batches(IterableDataset[Batch]):
 
 
 def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
-    """Picture and texts of the samples of a shard; what is damaged is named and left out, with what follows it
-    where that cannot be found."""
+    """Picture and texts of the samples of a shard; damaged samples are named and left out, and after a damaged header
+    the rest of the shard."""
     try:
         with closing(webdataset.gopen(url)) as file:
             for group in groups(members_of_stream(file), unused):
@@ -236,7 +236,7 @@ class PairBuffer:
         self._seen: Counter[int] = Counter()
 
     def anchor(self, rng: np.random.Generator) -> Item:
-        """A sample that was no anchor yet, uniform over the newer half."""
+        """A sample that has not been an anchor yet, uniform over the newer half."""
         while len(self._fresh) < self._half:
             self._enter(next(self._items))
         place = int(rng.integers(len(self._fresh)))
@@ -248,7 +248,7 @@ class PairBuffer:
         return anchor
 
     def partners(self, anchor: Item, num: int, rng: np.random.Generator) -> tuple[int | None, list[Item]]:
-        """The label of the anchor's pairs, None if it has none, and its partners; the anchor itself if alone."""
+        """The label of the anchor's pairs, None without labels, and its partners: the anchor itself if it is alone."""
         if not anchor.labels:
             return None, [anchor] * num
         copies = self._of_origin[anchor.origin]

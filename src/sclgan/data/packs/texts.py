@@ -1,4 +1,4 @@
-"""The texts of a sample in a shard: its key, captions and labels, out of its .json, .txt and .cls."""
+"""The texts of a sample in a shard: its key, captions and labels, from its .json, .txt and .cls."""
 
 import json
 import math
@@ -15,7 +15,7 @@ _NONE = ("", "nan", "none", "null")
 
 @dataclass(frozen=True)
 class Texts:
-    """The texts of a sample, read. `left_out` counts what they hold and is not used, by a description of it."""
+    """The texts of a sample. `left_out` counts what is not used of them, by a description."""
 
     key: str
     captions: tuple[str, ...]
@@ -26,18 +26,19 @@ class Texts:
 def read_texts(name: str, files: Mapping[str, bytes]) -> Texts:
     """The texts of the sample `name`, whose files are given by their endings.
 
-    The first of these that says something is taken, so that one without a value does not hide the next:
+    The first of these with a value is used:
 
-        captions    .json "captions", "caption", "text"; .txt
+        captions    .json "captions", "caption", "text"; .txt, one per line
         labels      .json "labels", "label"; .cls
 
-    null, NaN, blank text and the words nan, none and null say nothing.
+    null, NaN, blank text and the words nan, none and null are not values.
 
     Raises:
-        ValueError: no caption is left, or a file or field is not what it should be.
+        ValueError: no caption is left, or a file or field is invalid.
     """
     content = _json(files.get("json", b"{}"))
-    given_captions = [content.get("captions"), content.get("caption"), content.get("text"), _text(files, "txt")]
+    given_captions = [content.get("captions"), content.get("caption"), content.get("text")]
+    given_captions.append([line for line in (_text(files, "txt") or "").splitlines() if line.strip()])
     given_labels = [content.get("labels"), content.get("label"), _text(files, "cls")]
     left_out: Counter[str] = Counter()
     captions = _captions(given_captions, left_out)

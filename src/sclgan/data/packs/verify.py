@@ -1,4 +1,4 @@
-"""`sclgan data verify`: whether a folder of shards is as it was written."""
+"""`sclgan data verify`: compares a folder of shards with the checksums in its `dataset.json`."""
 
 import hashlib
 from collections.abc import Iterator, Mapping

@@ -16,7 +16,8 @@ from typing import Any, Protocol, runtime_checkable
 import PIL
 
 from sclgan.data.images import is_shown_as_stored
-from sclgan.data.packs.folder import DATASET, PACKING, Damaged, read_dataset, write_folder
+from sclgan.data.packs.folder import DATASET, PACKING, Damaged, check_own_index, read_dataset, write_folder
+from sclgan.data.packs.json_files import read_json
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
 from sclgan.data.sets.photographs import decoded, margin, resized
@@ -34,12 +35,12 @@ NOTES = {
     "coco": "COCO: annotations CC-BY-4.0, the photographs under Flickr's terms of use; https://cocodataset.org/#termsofuse",
     "emoji": "drawings under CC-BY-4.0, Apache-2.0 and MIT; EMOJI_ATTRIBUTION.md in the package names their makers",
 }
-"""Source and licence of the data sets by name; they are repeated in a pack."""
+"""Source and licence of the data sets by name; a pack repeats them."""
 
 
 @runtime_checkable
 class Packable(Protocol):
-    """A data set that gives its rows as they are stored; see `Source` for the rest."""
+    """A data set whose rows can be read as they are stored; see `Source` for the rest."""
 
     @property
     def name(self) -> str: ...
@@ -86,7 +87,7 @@ def pack(
     """Packs the splits of a data set for training at `size` pixels; an interrupted call is continued.
 
     A picture is cropped about its bounding box and its shorter side reduced to `margin(size)`, from which training
-    crops; it is never enlarged, and a JPEG that needs neither is taken as it is. PNG stays PNG, everything else becomes
+    crops; it is never enlarged, and a JPEG that needs neither is copied. PNG stays PNG, everything else becomes
     JPEG. Damaged pictures end the packing, or with damaged="skip" are left out; finished shards stay in both cases.
 
     Returns what was left out, one line each.
@@ -107,6 +108,8 @@ def pack(
     if (out / DATASET).exists():
         if read_dataset(out).get("packed") != described:
             raise ValueError(f"{out} holds another pack, or shards indexed in place: give another --out")
+        if (out / PACKING / "plan.json").is_file() and _json(out / PACKING / "plan.json") == described:
+            _remove_records(out / PACKING)  # killed before it removed them
         log.info("%s is packed already", out)
         return list(read_dataset(out)["left_out"])
     _claim(out, described)
@@ -134,9 +137,9 @@ def pack(
 
 
 def _claim(out: Path, described: Sequence[Mapping[str, Any]]) -> None:
-    """Makes `out` the folder of these plans, or checks that it is, and removes what a killed packing left half.
+    """Makes `out` the folder of these plans, or checks that it is, and removes incomplete files of a killed packing.
 
-    A folder that holds nothing, or only the beginning of a packing that did not write its plan, becomes that of these.
+    An empty folder, or one in which a packing was killed before it wrote its plan, becomes the folder of these plans.
     """
     path = out / PACKING / "plan.json"
     if path.exists():
@@ -146,12 +149,13 @@ def _claim(out: Path, described: Sequence[Mapping[str, Any]]) -> None:
         raise ValueError(f"{out} is not empty and does not hold a pack: give another --out")
     for folder in (out, out / PACKING):
         remove_parts(folder)
+    check_own_index(out)  # before hours of packing, since the index is written last
     if not path.exists():
         write_atomically(path, json.dumps(described).encode())
 
 
 def _is_empty(out: Path) -> bool:
-    """Whether a folder holds nothing but the parts of files that a killed process was writing into it."""
+    """Whether a folder holds only parts of files that a killed process was writing."""
     inside = [*out.iterdir()]
     if out / PACKING in inside and not (out / PACKING).is_symlink() and (out / PACKING).is_dir():
         inside.remove(out / PACKING)
@@ -162,7 +166,7 @@ def _is_empty(out: Path) -> bool:
 
 def _remove_records(folder: Path) -> None:
     """Removes the records of a packing, and their folder unless something else is in it."""
-    for path in (*folder.glob("*.tar.json"), folder / "plan.json"):
+    for path in (*folder.glob("*.tar.json"), folder / "plan.json"):  # the plan last: it says whose the others are
         path.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
@@ -175,8 +179,8 @@ def _json(path: Path) -> Any:
         ValueError: it is damaged.
     """
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
+        return read_json(path)
+    except ValueError as error:
         raise ValueError(f"{path} is damaged ({error}): remove it and repeat the command") from error
 
 
@@ -247,7 +251,7 @@ def _packed_picture(sample: Sample, plan: Plan) -> bytes:
     shorter = margin(plan.image_size)
     fits = min(image.size) <= shorter
     png = is_png(sample.image)
-    # A pack is read as a viewer shows it: a picture that is not read in this way is written anew.
+    # Packs are decoded as a viewer shows them: a picture that its data set decodes differently is encoded anew.
     as_shown = not sample.as_stored or is_shown_as_stored(sample.image, name=name)
     if fits and sample.box is None and as_shown and (png or sample.image.startswith(b"\xff\xd8")):
         return sample.image

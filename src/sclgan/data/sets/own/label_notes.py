@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sclgan.data.printable import listed
 from sclgan.data.sets.own.table import Entry, Problem
@@ -45,13 +45,17 @@ def _written_twice(rows: Sequence[Entry]) -> list[Problem]:
     ]
 
 
-def _look_alike(rows: Sequence[Entry], counts: Counter[str | int]) -> list[Problem]:
-    """Labels that differ in capitals, accents, separators or a trailing ".0" alone."""
+def look_alike(labels: Iterable[str | int]) -> list[list[str | int]]:
+    """The groups of labels that differ only in capitals, accents, separators or a trailing ".0"."""
     groups: dict[str, list[str | int]] = defaultdict(list)
-    for label in counts:
+    for label in labels:
         letters = "".join(c for c in unicodedata.normalize("NFKD", str(label)) if not unicodedata.combining(c))
         key = re.sub(r"[\s_-]+", " ", letters.casefold())
         groups[key.removesuffix(".0") if key.removesuffix(".0").isdecimal() else key].append(label)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def _look_alike(rows: Sequence[Entry], counts: Counter[str | int]) -> list[Problem]:
     return [
         Problem(
             _where(rows, min(group, key=lambda label: counts[label])),
@@ -59,8 +63,7 @@ def _look_alike(rows: Sequence[Entry], counts: Counter[str | int]) -> list[Probl
             "different labels: if they mean the same, write them in the same way",
             is_error=False,
         )
-        for group in groups.values()
-        if len(group) > 1
+        for group in look_alike(counts)
     ]
 
 
