@@ -88,3 +88,17 @@ def shipped(built, tmp_path, monkeypatch) -> Path:
     shutil.copytree(built, folder)
     monkeypatch.setattr(models, "home", lambda: folder.parent)
     return folder
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory) -> Path:
+    """A folder of a user's own pictures, to read."""
+    import photos_on_disk
+
+    return photos_on_disk.own_pictures(tmp_path_factory.mktemp("data") / "own")
+
+
+@pytest.fixture
+def own(original, tmp_path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(original, tmp_path / "own"))

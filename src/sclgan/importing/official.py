@@ -22,7 +22,7 @@ from sclgan.recipe import Recipe
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import save_encoders
 from sclgan.runs.folder import claim
-from sclgan.weights.loading import listed, load_strictly, mismatches
+from sclgan.weights.loading import load_strictly, mismatches, summary
 from sclgan.weights.readers import State
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def _fill(given: Sequence[_Given], complaint: str) -> None:
     """Puts the tensors into their modules, if all of them fit."""
     differing = {name: mismatches(module, state, counters_optional=True) for name, module, state in given}
     if any(differing.values()):
-        named = "; ".join(f"{name}: {listed(lines)}" for name, lines in differing.items() if lines)
+        named = "; ".join(f"{name}: {summary(lines)}" for name, lines in differing.items() if lines)
         raise ValueError(f"{complaint}: {sum(map(len, differing.values())):,} tensors differ: {named}")
     for name, module, state in given:
         load_strictly(module, state, name, counters_optional=True)

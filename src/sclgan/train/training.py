@@ -50,9 +50,8 @@ def train(
     check_recipe(recipe)
     splits = Splits(recipe)
     check_objectives(recipe, splits["train"], ["training"] if encoders is not None else ["pretraining", "training"])
-    words = None if encoders is None else encoders / encoders_class(recipe).tokenizer.file_name
-    if words is not None and words.exists():  # pre-trained on other captions, perhaps
-        _check_words(encoders_class(recipe).tokenizer.load(words), splits)
+    if encoders is not None:
+        _check_words_of(encoders, recipe, splits)
     recorded = splits.recorded()
     with held(out):
         claim(out, recipe)
@@ -91,6 +90,13 @@ def train(
             num_workers=num_workers,
         )
         distributed.barrier()
+
+
+def _check_words_of(encoders: Path, recipe: Recipe, splits: Splits) -> None:
+    """Compares the words of given encoders, pre-trained on other captions perhaps, before the folder is claimed."""
+    kind = encoders_class(recipe).tokenizer
+    if (encoders / kind.file_name).exists():
+        _check_words(kind.load(encoders / kind.file_name), splits)
 
 
 def _check_words(tokenizer: Tokenizer, splits: Splits) -> None:

@@ -30,13 +30,13 @@ def load_strictly(
     was built on the device "meta" gets its memory here, on `device`, in the same memory format.
 
     Raises:
-        ValueError: a tensor is missing, unexpected, or of another shape or kind; see `listed`.
+        ValueError: a tensor is missing, unexpected, or of another shape or kind; see `summary`.
     """
     found = mismatches(module, state, ignored_prefixes=ignored_prefixes, counters_optional=counters_optional)
     if found:
         count = "1 tensor differs" if len(found) == 1 else f"{len(found)} tensors differ"
         expected = network or f"the {type(module).__name__}"
-        raise ValueError(f"{source} does not fit {expected}: {count}: {listed(found)}{advice and f'. {advice}'}")
+        raise ValueError(f"{source} does not fit {expected}: {count}: {summary(found)}{advice and f'. {advice}'}")
     own = {name: x for name, x in module.state_dict().items() if not name.startswith(ignored_prefixes)}
     if not any(x.is_meta for x in own.values()):
         module.load_state_dict({name: state[name] for name in own.keys() & state.keys()}, strict=False)
@@ -77,7 +77,7 @@ def mismatches(
     return lines
 
 
-def listed(lines: Sequence[str]) -> str:
+def summary(lines: Sequence[str]) -> str:
     """The lines of `mismatches` in one. Of another network, hundreds differ: of a kind, `MOST_NAMED` are named."""
     kinds: dict[str, list[str]] = {"missing": [], "unexpected": [], "": []}
     for line in lines:

@@ -54,6 +54,7 @@ class _RefusedError(ValueError):
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
+        """The admitted class or function of this name; any other is refused."""
         if (module, name) not in ADMITTED:
             raise _RefusedError(
                 f"asks for {module}.{name}, which is not plain data: it is not loaded. Expected are lists, "

@@ -51,7 +51,7 @@ def article(words: str) -> str:
     return "an" if words[0] in "aeiou" else "a"
 
 
-def listed(phrases: Sequence[str]) -> str:
+def enumerated(phrases: Sequence[str]) -> str:
     """ "a dog", "a dog and a tent", "a dog, a tent and two stars"."""
     return " and ".join([", ".join(phrases[:-1]), phrases[-1]] if len(phrases) > 1 else phrases)
 
@@ -100,12 +100,12 @@ def captions_of(things: Sequence[Thing], place: Place, draws: Iterator[float]) -
     kinds = kinds_of(things)
     way = int(next(draws) * 2)
     (where, _), (other_where, other_what) = place.said[way], place.said[1 - way]
-    everything = listed([kind.phrase for kind in kinds])
+    everything = enumerated([kind.phrase for kind in kinds])
     groups: dict[str, int] = {}
     for kind in kinds:
         supercategory = CATEGORIES[kind.category].supercategory
         groups[supercategory] = groups.get(supercategory, 0) + kind.count
-    summary = listed([counted(count, *SUPERCATEGORIES[name]) for name, count in groups.items()])
+    summary = enumerated([counted(count, *SUPERCATEGORIES[name]) for name, count in groups.items()])
     start = int(next(draws) * len(kinds))
     first, *rest = kinds[start:] + kinds[:start]
     relations = [(other, said) for other in rest if (said := relation(first, other)) is not None]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from sclgan.data.captions import words_of
-from sclgan.data.sets.own.listing import is_picture, listed, not_read
+from sclgan.data.sets.own.listing import is_picture, list_folder, not_read
 from sclgan.data.sets.own.split import with_splits
 from sclgan.data.sets.own.table import EXAMPLE, NAMES, SPLITS, Entry, Problem, checked, read_table
 
@@ -49,7 +49,7 @@ def read(root: Path, *, for_training: bool = True) -> Contents:
     """
     if not root.is_dir():
         raise FileNotFoundError(f"there is no folder {root}: set source.root to the folder of your pictures")
-    listing = listed(root)
+    listing = list_folder(root)
     both = all((root / split).is_dir() for split in SPLITS)
     parts = [f"{split}/" for split in SPLITS] if both and not _tables("", listing.others) else [""]
     rows: list[Entry] = []

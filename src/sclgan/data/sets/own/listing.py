@@ -22,7 +22,7 @@ class Listing:
     notes: tuple[Problem, ...]
 
 
-def listed(root: Path) -> Listing:
+def list_folder(root: Path) -> Listing:
     """Lists a folder. Hidden files, and those that macOS adds to archives, are left out.
 
     A link to a folder is followed once. It is not followed to a folder that is listed without it or that holds this
