@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sclgan.data.images import decode, size_of
-from sclgan.data.sets.own.files import read
+from sclgan.data.sets.own.files import first_of, read
 from sclgan.data.sets.own.table import Entry
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,7 @@ class PictureFolder:
             ValueError: a row of the table, or a caption file, has an error; it is named.
         """
         if self._errors:
-            more = f", and {len(self._errors) - 1} more are wrong" if len(self._errors) > 1 else ""
-            raise ValueError(
-                f"captions and labels of {self.root} cannot be read: {self._errors[0]}{more}; "
-                f"`sclgan data check {self.root}` lists everything"
-            )
+            raise ValueError(f"captions and labels of {self.root} cannot be read: {first_of(self._errors, self.root)}")
 
     def _lacking(self, what: str, given: Sequence[bool]) -> bool:
         """Whether not every picture has one; said where only some have."""

@@ -33,6 +33,12 @@ class Contents:
         return [problem for problem in self.problems if problem.is_error]
 
 
+def first_of(errors: Sequence[Problem], root: str | Path) -> str:
+    """The first error, how many more there are, and the command that lists them."""
+    more = f", and {len(errors) - 1} more are wrong" if len(errors) > 1 else ""
+    return f"{errors[0]}{more}; `sclgan data check {root}` lists everything"
+
+
 def read(root: Path, *, for_training: bool = True) -> Contents:
     """The rows of a folder, and everything that is wrong with it except the content of its pictures.
 

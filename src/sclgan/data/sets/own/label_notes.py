@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from sclgan.data.printable import listed
-from sclgan.data.sets.own.table import Entry, Problem
+from sclgan.data.sets.own.table import Entry, Problem, as_label
 
 MISSING = frozenset({"nan", "none", "null", "na", "n/a", "<na>", "#n/a", "nat", "nil", "?", "-"})
 """Lower-case texts by which other programs write that there is no value."""
@@ -32,7 +32,7 @@ def _written_twice(rows: Sequence[Entry]) -> list[Problem]:
     forms: dict[str | int, Counter[str | int]] = defaultdict(Counter)
     for row in rows:
         for written in dict.fromkeys(row.written):
-            forms[unicodedata.normalize("NFC", written).strip() if isinstance(written, str) else written][written] += 1
+            forms[as_label(written)][written] += 1
     return [
         Problem(
             _where(rows, label),

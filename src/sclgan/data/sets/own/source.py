@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sclgan.data.needed import Needed
-from sclgan.data.sets.own.files import read
+from sclgan.data.sets.own.files import first_of, read
 from sclgan.data.sets.own.table import SPLITS
 from sclgan.data.sets.photographs import Photo
 from sclgan.data.types import Picture, Sample
@@ -49,8 +49,7 @@ class Folder:
         self.split, self.root = split, Path(root)
         contents = read(self.root)
         if errors := contents.errors:
-            more = f", and {len(errors) - 1} more are wrong" if len(errors) > 1 else ""
-            raise ValueError(f"{root} cannot be read: {errors[0]}{more}; `sclgan data check {root}` lists everything")
+            raise ValueError(f"{root} cannot be read: {first_of(errors, root)}")
         self.rows = tuple(row for row in contents.rows if row.split == split)
         self._photos = tuple(Photo(self.root / row.name, row.captions, as_stored=False) for row in self.rows)
         names = sorted({label for row in contents.rows for label in row.labels}, key=lambda one: (str(type(one)), one))

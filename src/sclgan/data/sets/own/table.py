@@ -115,7 +115,7 @@ def checked(where: str, row: Fields, *, captions_needed: bool = True) -> tuple[E
     has_captions = any(row.get(name) is not None for name in ("text", "captions"))
     captions = _captions(row, wrong) if captions_needed or has_captions else ()
     written = _labels(row, wrong)
-    labels = tuple(dict.fromkeys(map(_as_label, written)))
+    labels = tuple(dict.fromkeys(map(as_label, written)))
     if len(labels) < len(written):
         wrong(f"labels {_shown(list(written))} name one label twice: it counts once", is_error=False)
     split = row.get("split")
@@ -254,7 +254,7 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _as_label(written: str | int) -> str | int:
+def as_label(written: str | int) -> str | int:
     """The label that is meant: without space around it, in one Unicode form."""
     return unicodedata.normalize("NFC", written).strip() if isinstance(written, str) else written
 
