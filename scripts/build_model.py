@@ -21,7 +21,7 @@ from torch import Tensor
 from sclgan import models
 from sclgan.data.sets.emoji import Emoji, collection
 from sclgan.data.sets.scenes import Scenes
-from sclgan.files import replaced
+from sclgan.files import replaced, sha256_of
 from sclgan.random import Stream, numpy_generator
 from sclgan.recipe import Recipe, class_of
 from sclgan.recipe_fields import override
@@ -76,7 +76,7 @@ def build(folder: Path, name: str, out: Path, *, name_of_checkpoint: str = "last
         (made / RECIPE).write_bytes((folder / RECIPE).read_bytes())
         run.tokenizer.save(made / run.tokenizer.file_name)
         save_file(_halves(run), made / models.WEIGHTS, metadata={"format": "pt"})
-        digests = {file.name: models.sha256_of(file) for file in sorted(made.iterdir())}
+        digests = {file.name: sha256_of(file) for file in sorted(made.iterdir())}
         about = {"name": name, "recipe": recipe.name, "step": run.step, "sha256": digests}
         (made / models.WEIGHTS).chmod(0o644)  # safetensors lets nobody else read it, and packages are for all
         (made / models.ABOUT).write_text(json.dumps(about, indent=2) + "\n")

@@ -12,6 +12,7 @@ from PIL import Image
 import sclgan
 from command_line import APPLE, done, refused
 from sclgan import models
+from sclgan.files import sha256_of
 
 DAMAGE = ("gone", "cut", "one bit")
 
@@ -102,4 +103,4 @@ def test_evaluate_grades_a_model_and_leaves_the_package_as_it_is(shipped, tmp_pa
     done("evaluate", "emoji", *options, "--out", "records.jsonl")
     records = [json.loads(line) for line in Path("records.jsonl").read_text().splitlines()]
     assert [(record["recipe"], record["step"]) for record in records] == [("ssagan_emoji_scl", 6)] * 2
-    assert records[1]["weights_sha256"] == models.sha256_of(shipped / "model.safetensors")
+    assert records[1]["weights_sha256"] == sha256_of(shipped / "model.safetensors")

@@ -1,6 +1,7 @@
 """Files that are whole or absent: written beside their place, then renamed. A leaf of the package."""
 
 import errno
+import hashlib
 import os
 import re
 import shutil
@@ -53,6 +54,12 @@ def replaced(path: Path) -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno in FULL:
             raise OSError(error.errno, f"{error.strerror}: make room and repeat the command", str(path)) from error
         raise
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def parts_in(folder: Path) -> Iterator[tuple[Path, int]]:

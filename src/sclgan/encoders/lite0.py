@@ -20,6 +20,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from sclgan.files import sha256_of
+
 WEIGHTS_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 
@@ -38,7 +40,7 @@ class WeightFile:
             ValueError: it has another SHA-256.
         """
         path = Path(self.path())
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        found = sha256_of(path)
         if found != self.sha256:
             raise ValueError(
                 f"{path} has SHA-256 {found}, expected {self.sha256}: "

@@ -16,7 +16,7 @@ from sclgan.evaluation.measured import Measured
 from sclgan.evaluation.protocols import EvaluationProtocol, protocols_named
 from sclgan.evaluation.reals import NO_REALS, Reals
 from sclgan.evaluation.results import Result
-from sclgan.evaluation.run import sha256_of
+from sclgan.files import sha256_of
 from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import encoders_class, load_encoders
 from sclgan.runs.evaluations import EVALUATIONS

@@ -3,7 +3,6 @@
 Every picture is a function of (seed, index), so that any number of ranks measures the same set.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +18,7 @@ from sclgan.evaluation.measures import Frechet, Measure, new_measure
 from sclgan.evaluation.protocols import EvaluationProtocol
 from sclgan.features.cache import Cached
 from sclgan.features.registry import Extractor
+from sclgan.files import sha256_of
 from sclgan.metrics.gaussian import Gaussian
 from sclgan.metrics.probe import LinearProbe
 from sclgan.random import Stream, numpy_generator
@@ -182,9 +182,7 @@ def known_statistics(
                 if theirs not in (None, ours):
                     raise ValueError(f"{path} was made with {theirs}, {protocol.name} uses {ours}: measure it again")
             references[protocol.name] = Frechet(extractor, known=known)
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    unknown = known.extractor is None
+    unknown, sha256 = known.extractor is None, sha256_of(path)
     return Reals(references, {}, known.num_samples, 0, None, None, str(path), "", sha256, origin_unknown=unknown)
 
 

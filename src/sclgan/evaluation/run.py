@@ -1,6 +1,5 @@
 """Evaluation of a run: pictures are generated from held-out captions."""
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from sclgan.evaluation.reals import Reals, composition, label_of
 from sclgan.evaluation.results import Result
 from sclgan.evaluation.saved_pictures import saved
 from sclgan.evaluation.training_reals import why_none
+from sclgan.files import sha256_of
 from sclgan.random import Stream, normal
 from sclgan.runs.encoders import encoders_file
 from sclgan.runs.evaluations import EVALUATIONS
@@ -148,9 +148,3 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int, codes: b
             image_codes=run.gan.embed(fake).image if codes else None,
             text_codes=text.sentence if codes else None,
         )
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

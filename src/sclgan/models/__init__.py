@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan.data.names import nearest
+from sclgan.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +92,6 @@ def about(folder: Path) -> dict[str, Any]:
                 f"{_cure(folder)}"
             )
     return content
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def comes_with_the_package(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from sclgan import distributed
 from sclgan.data.types import Source
 from sclgan.encoders.base import Tokenizer
-from sclgan.files import write_atomically
+from sclgan.files import sha256_of, write_atomically
 from sclgan.runs import checkpoint
 from sclgan.runs.differences import differences
 from sclgan.runs.divergence import record_changes
@@ -47,7 +47,7 @@ def describe_data(splits: Mapping[str, Source], tokenizer: Tokenizer | None = No
             tokenizer.save(path)
             content["vocabulary"] = {
                 "number": tokenizer.num_tokens,
-                "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+                "sha256": sha256_of(path),
             }
     return content
 

@@ -4,7 +4,6 @@ Metrics and encoders share this table. A file is verified before it is used, and
 network: values of unknown networks cannot be compared.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -16,7 +15,7 @@ from types import MappingProxyType
 
 import torch
 
-from sclgan.files import write_atomically
+from sclgan.files import sha256_of, write_atomically
 
 ENVIRONMENT = "SCLGAN_WEIGHTS"
 HASHES = "hashes.json"
@@ -165,8 +164,7 @@ def _sha256(path: Path) -> str:
     state = [status.st_size, status.st_mtime_ns]
     name = str(path.resolve())
     if known.get(name, [])[:2] != state:
-        with path.open("rb") as file:
-            known[name] = [*state, hashlib.file_digest(file, "sha256").hexdigest()]
+        known[name] = [*state, sha256_of(path)]
         with suppress(OSError):  # the folder cannot be written: the hash is computed each time
             write_atomically(notes, json.dumps(known, indent=1).encode())
     return str(known[name][2])

@@ -1,6 +1,5 @@
 """`sclgan data verify`: compares a folder of shards with the checksums in its `dataset.json`."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from sclgan.data.packs.folder import index_checksum, read_dataset
 from sclgan.data.packs.index import Index
 from sclgan.data.packs.processes import in_order
+from sclgan.files import sha256_of
 
 
 def verify(root: Path, *, num_workers: int = 0) -> Iterator[str]:
@@ -33,6 +33,6 @@ def _difference(root: Path, shard: Mapping[str, Any]) -> str:
         return "it is missing: copy it again"
     if path.stat().st_size != shard["bytes"]:
         return f"it has {path.stat().st_size:,} bytes and had {shard['bytes']:,}: copy it again, or pack again"
-    with path.open("rb") as file:
-        same = hashlib.file_digest(file, "sha256").hexdigest() == shard["sha256"]
-    return "" if same else "its content has changed (sha256): copy it again, or pack again"
+    return (
+        "" if sha256_of(path) == shard["sha256"] else "its content has changed (sha256): copy it again, or pack again"
+    )

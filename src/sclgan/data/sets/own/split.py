@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from sclgan.data.sets.own.table import SPLITS, Entry, Problem
+from sclgan.files import sha256_of
 
 HELD_OUT = 0.1
 """Share of the pictures that is the test split, where nothing else says which."""
@@ -61,7 +62,7 @@ def copies(root: Path, names: Sequence[str]) -> dict[str, str]:
     """
     groups = _groups((sorted(names),), lambda name: _size(root / name))
     groups = _groups(groups, lambda name: _sample(root / name))
-    groups = _groups(groups, lambda name: _digest(root / name))
+    groups = _groups(groups, lambda name: sha256_of(root / name))
     return {name: group[0] for group in groups for name in group[1:]}
 
 
@@ -90,8 +91,3 @@ def _sample(path: Path) -> bytes:
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _SAMPLE) // 2)
         return file.read(_SAMPLE)
-
-
-def _digest(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
