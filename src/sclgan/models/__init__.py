@@ -5,7 +5,6 @@ generator and its encoders, `model.json` names the run and the SHA-256 of each f
 card. `scripts/build_model.py` makes it from a finished run. Nothing here imports torch.
 """
 
-import hashlib
 import json
 import logging
 from pathlib import Path
