@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from unittest.mock import patch
@@ -89,8 +90,8 @@ def distances() -> None:
         compare(
             f"Frechet distance, {NUM_FEATURES} features, {what}",
             names,
-            lambda a=a, b=b: frechet_distance(a.mu, a.sigma, b.mu, b.sigma),
-            lambda a=a, b=b: square_root(a, b),
+            partial(frechet_distance, a.mu, a.sigma, b.mu, b.sigma),
+            partial(square_root, a, b),
         )
     blocks = BlockStatistics(NUM_FEATURES)
     blocks.update(features(10_000, 1), torch.arange(10_000))

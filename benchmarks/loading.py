@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import simplejpeg
 import torch
 from PIL import Image
 from torch.utils.data import default_collate
@@ -125,9 +126,10 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also append the figures to this file, a line each")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    decoder = decode.simplejpeg.decode_jpeg
+    decoder = simplejpeg.decode_jpeg
     if given.pillow:
-        decode.simplejpeg, decoder = None, lambda file: np.asarray(Image.open(io.BytesIO(file)))
+        decode.simplejpeg = None  # type: ignore[attr-defined]
+        decoder = lambda file: np.asarray(Image.open(io.BytesIO(file)))  # noqa: E731
     photographs = Photographs(with_boxes=given.with_boxes)
     with tempfile.TemporaryDirectory() as folder:
         began = time.process_time()

@@ -14,7 +14,6 @@ import sys
 import time
 
 import torch
-from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
@@ -23,6 +22,7 @@ from sclgan.encoders.clip import CLIP
 from sclgan.recipe import class_of
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
+from sclgan.train.gan_phase import GANPhase
 
 BATCH, NUM_STEPS = 4, 3
 NUM_TOKENS = 5450  # as the published encoders of CUB have

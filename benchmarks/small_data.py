@@ -17,7 +17,6 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw, ImageFont
-from sclgan.train.gan import GANPhase
 
 from sclgan.data.captions import Vocabulary
 from sclgan.data.pairs import PairedBatches
@@ -27,7 +26,7 @@ from sclgan.experiments.compare import compare_runs
 from sclgan.experiments.showcase import CAPTIONS
 from sclgan.files import write_atomically
 from sclgan.gans.feature_discriminator import FeatureDiscriminator
-from sclgan.recipe import Recipe
+from sclgan.recipe import Recipe, Training
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.recipes.published import ssagan_training
@@ -40,6 +39,7 @@ from sclgan.recipes.small_data import (
 )
 from sclgan.runs.evaluations import machine, read_evaluations
 from sclgan.runs.opened import open_run
+from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
 from sclgan.train.training import train, with_feature_discriminator
 
@@ -54,7 +54,7 @@ SIZES = (
     "training.grid_every=0",
     "training.log_every=50",
 )
-PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "ground")
+PROTOCOLS = ("class_accuracy", "class_accuracy_top5", "fd_lite2", "diversity_lite2", "background_accuracy")
 NUM_IMAGES, NUM_CAPTIONS = 1000, 10
 WARM_UP, MEASURED = 4, 8  # steps; both are multiples of the lazy penalty's period
 
@@ -66,7 +66,7 @@ def rows() -> dict[str, Recipe]:
     rates = {name: getattr(tuned.training, name) for name in ("generator_learning_rate", "discriminator_learning_rate")}
     published = with_averaging(replace(published, **rates, betas=tuned.training.betas))
 
-    def row(*changes: Callable, features: bool = False, batch_size: int = 32) -> Recipe:
+    def row(*changes: Callable[[Training], Training], features: bool = False, batch_size: int = 32) -> Recipe:
         training = replace(published, batch_size=batch_size)
         for change in changes:
             training = change(training)

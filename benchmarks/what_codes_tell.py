@@ -1,12 +1,12 @@
-"""What pre-trained encoders tell apart on emoji: the ground behind one drawing, and the class of drawings never seen.
+"""What pre-trained encoders tell apart on emoji: the background of one drawing, and the class of unseen drawings.
 
     python benchmarks/what_codes_tell.py OUT.md ENCODERS [ENCODERS ...]
 
 The folders are those of `sclgan pretrain`, such as encoders/ of a table, of several rows and seeds.
 
-- ground: a held-out drawing is laid on each of its grounds; the picture's code is to be nearest to that of the caption
-  which names its ground, among the captions of this drawing. What one label's pictures do not share.
-- class: the nearest other picture of unseen classes, on any ground, is to be of the same class. What they do share.
+- background: a held-out drawing is laid on each of its backgrounds; the picture's code is to be nearest to that of the
+  caption which names its background, among the captions of this drawing. What one label's pictures do not share.
+- class: the nearest other picture of unseen classes, on any background, is to be of the same class. What they do share.
 - recall: mean of R@1 and R@5 on held-out pictures and captions, both ways, as pre-training recorded it.
 """
 
@@ -23,7 +23,7 @@ from torch import Tensor
 from sclgan.data.sets.emoji import BACKGROUNDS, Emoji, collection, compose
 from sclgan.data.sets.emoji_captions import caption
 from sclgan.encoders.base import Encoders, Tokenizer
-from sclgan.experiments.tables.definitions import called, variant
+from sclgan.experiments.tables.definitions import ending_title
 from sclgan.experiments.tables.seeds import interval, paired_test
 from sclgan.files import write_atomically
 from sclgan.random import Stream, numpy_generator
@@ -32,7 +32,7 @@ from sclgan.runs.folder import saved_recipe
 from sclgan.runs.records import read_metrics
 
 BATCH = 64
-MEASURES = ("ground", "class", "recall")
+MEASURES = ("background", "class", "recall")
 
 Rows = dict[tuple[str, str], dict[int, dict[str, float]]]
 """(encoders, variant) -> seed -> measure -> value."""
@@ -46,14 +46,14 @@ def image_codes(encoders: Encoders, pictures: Sequence[np.ndarray]) -> Float[Ten
 
 
 @torch.no_grad()
-def ground_accuracy(encoders: Encoders, tokenizer: Tokenizer, size: int) -> tuple[float, float]:
-    """The share of pictures whose ground is told, and the share that chance would tell."""
+def background_accuracy(encoders: Encoders, tokenizer: Tokenizer, size: int) -> tuple[float, float]:
+    """The share of pictures whose background is told, and the share that chance would tell."""
     source = Emoji("test")
     told, chance = [], []
     for (concept, drawing), words in zip(source.rows, source.words, strict=True):
         sprite = collection().sprite_image(concept, drawing)
-        pictures = [compose(sprite, BACKGROUNDS[ground], size, None, flips=False) for ground in drawing.backgrounds]
-        captions = [caption(words, ground, 0, 0) for ground in drawing.backgrounds]
+        pictures = [compose(sprite, BACKGROUNDS[name], size, None, flips=False) for name in drawing.backgrounds]
+        captions = [caption(words, name, 0, 0) for name in drawing.backgrounds]
         texts = F.normalize(encoders.encode_text(tokenizer(captions)).sentence, dim=1)
         nearest = (image_codes(encoders, pictures) @ texts.T).argmax(1)
         told += (nearest == torch.arange(len(captions))).tolist()
@@ -83,13 +83,13 @@ def measured(folders: Sequence[Path]) -> tuple[Rows, dict[str, float]]:
     for folder in folders:
         recipe = saved_recipe(folder)
         encoders, tokenizer = load_encoders(folder, recipe)
-        ground, of_ground = ground_accuracy(encoders, tokenizer, recipe.image_size)
+        background, of_background = background_accuracy(encoders, tokenizer, recipe.image_size)
         same_class, of_class = class_accuracy(encoders, recipe.image_size)
         recall = max(record.get("retrieval/mean", 0.0) for record in read_metrics(folder))
-        scores = {"ground": ground, "class": same_class, "recall": recall}
+        scores = {"background": background, "class": same_class, "recall": recall}
         print(f"{recipe.name}, seed {recipe.seed}: {scores}", flush=True)
-        rows.setdefault((type(encoders).__name__, variant(recipe.name)), {})[recipe.seed] = scores
-        chances |= {"ground": of_ground, "class": of_class}
+        rows.setdefault((type(encoders).__name__, recipe.row.ending), {})[recipe.seed] = scores
+        chances |= {"background": of_background, "class": of_class}
     return rows, chances
 
 
@@ -97,7 +97,7 @@ def table(rows: Rows, chances: dict[str, float]) -> list[str]:
     """Markdown: a row for each variant of each kind of encoders."""
     lines = [f"| encoders | row | {' | p | '.join(MEASURES)} | p |", "|---|---|" + "---|---|" * len(MEASURES)]
     for kind, ending in sorted(rows, key=lambda one: (one[0], len(one[1]), one[1])):
-        cells = [kind, called(ending)]
+        cells = [kind, ending_title(ending)]
         for measure in MEASURES:
             own = {seed: scores[measure] for seed, scores in rows[kind, ending].items()}
             control = {seed: s[measure] for seed, s in rows.get((kind, "2x"), {}).items() if seed in own}

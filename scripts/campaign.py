@@ -117,7 +117,7 @@ def damaged(run: Path) -> Trial:
         path.write_bytes(damage(path.read_bytes(), chance))
         for arguments in (
             ("sample", copy, APPLE, "--out", folder / "a.png", "--num-images", 1),
-            ("evaluate", copy, "--protocol", "ground", "--num-images", 4),
+            ("evaluate", copy, "--protocol", "background_accuracy", "--num-images", 4),
             ("compare", copy, "--out", folder / "page"),
             ("train", SCL, *FIELDS, "training.steps=7", "--out", copy),
         ):
@@ -150,7 +150,7 @@ def odd_command(run: Path) -> Trial:
     def trial(chance: random.Random, folder: Path) -> str:
         commands: list[list[object]] = [
             ["sample", run, APPLE, "--out", folder / "a.png", "--num-images", 1, "--seed", 0],
-            ["evaluate", run, "--protocol", "ground", "--num-images", 4, "--seed", 0],
+            ["evaluate", run, "--protocol", "background_accuracy", "--num-images", 4, "--seed", 0],
             ["train", SCL, *FIELDS, "--out", folder / "run"],
             ["data", "emoji", "--out", folder / "b.png", "--rows", 1, "--columns", 1],
             ["data", "check", folder, "--image-size", 32],

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -40,7 +41,11 @@ from sclgan.train.training import train
 
 THREE_STEPS = ["pretraining.steps=3", "training.steps=3", "pretraining.batch_size=4", "training.batch_size=4"]
 SEEDED = {"emoji": [], "scenes": ["source.num_scenes=60"]}
-ON_DISK = {"cub": photos_on_disk.birds, "coco": photos_on_disk.scenes, "folder": photos_on_disk.own_pictures}
+ON_DISK: dict[str, Callable[[Path], object]] = {
+    "cub": photos_on_disk.birds,
+    "coco": photos_on_disk.scenes,
+    "folder": photos_on_disk.own_pictures,
+}
 FIXED = "ssagan_emoji_scl"
 
 
@@ -104,7 +109,7 @@ def main() -> None:
         os.environ["SCLGAN_CACHE"] = str(data / "cache")
         for name, make in ON_DISK.items():
             make(data / name)
-        recorded = {"protocols": of_protocols(data)}
+        recorded: dict[str, object] = {"protocols": of_protocols(data)}
         with multiprocessing.get_context("spawn").Pool(arguments.jobs) as pool:
             for done, (name, found) in enumerate(pool.imap(partial(of_recipe, data=data), arguments.only), start=1):
                 recorded[name] = found

@@ -57,8 +57,8 @@ def evaluated(trained, tmp_path_factory) -> Path:
     run = tmp_path_factory.mktemp("evaluated") / "run"
     shutil.copytree(trained, run)
     for num_images in (4, 6):
-        evaluate_run(run, EvaluationOptions(["ground"], num_images=num_images))
-    evaluate_run(run, EvaluationOptions(["ground"], num_images=5), checkpoint="5")
+        evaluate_run(run, EvaluationOptions(["background_accuracy"], num_images=num_images))
+    evaluate_run(run, EvaluationOptions(["background_accuracy"], num_images=5), checkpoint="5")
     return run
 
 
@@ -66,7 +66,7 @@ def evaluated(trained, tmp_path_factory) -> Path:
 def script():
     """`scripts/build_model.py` as a module."""
     sys.path.insert(0, str(SCRIPTS))
-    import build_model  # type: ignore[import-not-found]
+    import build_model
 
     sys.path.remove(str(SCRIPTS))
     return build_model

@@ -54,12 +54,12 @@ def test_images_can_be_encoded_with_a_model_where_they_are_asked_for(evaluated, 
 def test_the_card_has_the_numbers_of_the_records_and_of_the_files(evaluated, built):
     card = (built / "README.md").read_text()
     records = [json.loads(line) for line in (evaluated / "evaluations.jsonl").read_text().splitlines()]
-    assert [record["label"] for record in records] == ["ground@4", "ground@6", "ground@5 (5)"]
+    assert [record["label"] for record in records] == [f"background_accuracy@{n}" for n in ("4", "6", "5 (5)")]
     for record in records[:2]:
         (row,) = [line for line in card.splitlines() if line.startswith(f"| `{record['label']}` |")]
         assert f"| {record['value']:.4g} " in row
         assert f"| {record['num_samples']} |" in row
-    assert "ground@5" not in card  # of another step
+    assert "background_accuracy@5" not in card  # of another step
     assert records[0]["machine"] in card
     for name in ("model.safetensors", "recipe.json", "vocabulary.json"):
         digest = hashlib.sha256((built / name).read_bytes()).hexdigest()

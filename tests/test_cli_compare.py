@@ -40,7 +40,7 @@ def test_compare_writes_one_page_that_needs_no_other_file(plain, trained, tmp_pa
     runs = [tmp_path / "one", tmp_path / "two"]
     for source, folder in zip((plain, trained), runs, strict=True):
         shutil.copytree(source, folder)
-    done("evaluate", runs[0], "--protocol", "ground", "--num-images", 4)
+    done("evaluate", runs[0], "--protocol", "background_accuracy", "--num-images", 4)
     path = tmp_path / "page" / "index.html"
     assert done("compare", *runs, "--out", path.parent).out == f"{path}\n"
     assert [file.name for file in path.parent.iterdir()] == ["index.html"]
@@ -56,7 +56,7 @@ def test_compare_writes_one_page_that_needs_no_other_file(plain, trained, tmp_pa
     assert f"<b>{PLAIN}</b>: SSA-GAN on emoji, step 2" in text
     assert f"<b>{SCL}</b>" in text
     assert "step 6" in text
-    assert "ground@4" in text
+    assert "background_accuracy@4" in text
     assert "not measured" in text
     assert "training.num_views" in text
 

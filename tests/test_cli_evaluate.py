@@ -19,7 +19,7 @@ from sclgan.runs.folder import saved_recipe
 def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(plain, folder)
-    names = ("ground", "kid_lite0", "r_precision_damsm")
+    names = ("background_accuracy", "kid_lite0", "r_precision_damsm")
     protocols = [word for name in names for word in ("--protocol", name)]
     command = ("evaluate", folder, "--num-images", 24, "--seed", 3, *protocols)
     shown = done(*command).out.splitlines()
@@ -35,8 +35,8 @@ def test_evaluate_appends_records_that_say_what_was_measured(plain, tmp_path):
             again["interval"],
             again["floor"],
         )
-    ground, kernel, precision = (record["weights_sha256"] for record in records[:3])
-    assert ground is None
+    background, kernel, precision = (record["weights_sha256"] for record in records[:3])
+    assert background is None
     assert len(kernel) == len(precision) == 64
     assert kernel != precision
 
@@ -80,7 +80,7 @@ def test_evaluate_says_what_is_for_runs_and_what_for_folders(plain, tmp_path):
     assert "--encoders is for folders of pictures" in refused("evaluate", plain, "--encoders", plain)
     assert "has no checkpoint 'best': it has 1, 2" in refused("evaluate", plain, "--checkpoint", "best")
     assert "has no checkpoint '7'" in refused("sample", plain, APPLE, "--out", tmp_path / "b.png", "--checkpoint", 7)
-    several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "ground")
+    several = ("--save-statistics", tmp_path / "s.npz", "--protocol", "background_accuracy")
     assert "statistics are those of one Frechet distance, given is none" in refused("evaluate", plain, *several)
     assert "--reals none is not a folder, an .npz file" in refused("evaluate", plain, "--reals", "none")
 

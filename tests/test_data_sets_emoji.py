@@ -89,7 +89,7 @@ def test_the_data_file_is_small() -> None:
 
 
 @pytest.mark.parametrize("size", [32, 64, 128, 256])
-def test_captions_name_the_ground_that_is_drawn(splits: dict[str, Emoji], size: int) -> None:
+def test_captions_name_the_background_that_is_drawn(splits: dict[str, Emoji], size: int) -> None:
     random = np.random.default_rng(size)
     num_named = num_agreeing = 0
     num_pictures = 400
@@ -228,7 +228,7 @@ def test_templates_read_well() -> None:
         ("a pink pig", None),
     ],
 )
-def test_named_ground_reads_captions(text: str, ground: str | None) -> None:
+def test_named_background_reads_captions(text: str, ground: str | None) -> None:
     assert named_background(text) == ground
 
 
@@ -238,7 +238,7 @@ def test_grounds_are_far_apart() -> None:
     assert gaps.min() > 28
 
 
-def test_ground_of_survives_noise_and_a_touched_side() -> None:
+def test_background_of_survives_noise_and_a_touched_side() -> None:
     random = np.random.default_rng(0)
     for name, color in BACKGROUNDS.items():
         pixels = np.clip(np.array(color) + random.normal(0, 12, (64, 64, 3)), 0, 255).astype(np.uint8)

@@ -330,7 +330,7 @@ def test_a_batch_that_the_ranks_do_not_divide_is_refused_before_anything_is_writ
     assert list(tmp_path.iterdir()) == []
 
 
-PROTOCOLS = ("fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground")
+PROTOCOLS = ("fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "background_accuracy")
 
 
 def _evaluate(folder: Path, num_images: int) -> list[dict[str, Any]]:

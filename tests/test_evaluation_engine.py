@@ -22,7 +22,7 @@ from sclgan.features.networks import LiteExtractor
 from sclgan.features.registry import EXTRACTORS, Classifier
 
 SIZE = 16
-WITHOUT_GROUND = [name for name in PROTOCOLS if name != "ground"]
+WITHOUT_BACKGROUND = [name for name in PROTOCOLS if name != "background_accuracy"]
 
 
 class Means:
@@ -84,7 +84,7 @@ def generated(num_samples: int, batch_size: int, *, noise: float = 40, codes: bo
 
 def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
     results = evaluate(
-        WITHOUT_GROUND,
+        WITHOUT_BACKGROUND,
         Squares("test"),
         generated(num_samples, batch_size),
         training=Squares("train"),
@@ -97,7 +97,7 @@ def results_of(num_samples: int, batch_size: int) -> dict[str, Result]:
 
 
 def assert_same_values(a: dict[str, Result], b: dict[str, Result]) -> None:
-    for name in WITHOUT_GROUND:  # the square root of a rank-deficient covariance magnifies rounding to 1e-8
+    for name in WITHOUT_BACKGROUND:  # the square root of a rank-deficient covariance magnifies rounding to 1e-8
         assert a[name].value == pytest.approx(b[name].value, rel=1e-6, abs=1e-6)
         assert a[name].floor == pytest.approx(b[name].floor, rel=1e-6, abs=1e-6)
         assert a[name].num_samples == b[name].num_samples
@@ -105,7 +105,7 @@ def assert_same_values(a: dict[str, Result], b: dict[str, Result]) -> None:
 
 def test_one_pass_serves_every_protocol() -> None:
     results = results_of(48, 10)
-    assert list(results) == WITHOUT_GROUND
+    assert list(results) == WITHOUT_BACKGROUND
     fd = results["fd_lite0"]
     assert fd.floor is not None
     assert fd.value > fd.floor  # the fakes are noisy, the floor is of clean pictures
@@ -144,12 +144,12 @@ def test_real_pictures_are_measured_once() -> None:
         evaluate(protocols, other, generated(20, 8), extractors=extractors)
 
 
-def test_ground_protocol_reads_captions() -> None:
+def test_background_protocol_reads_captions() -> None:
     source = NamedGrounds("test")
     _, picture = composition(source, 0, SIZE, seed=0, num_samples=1)
     image = torch.from_numpy(np.full_like(picture.pixels, 18)).permute(2, 0, 1)[None]
     batch = PictureBatch(torch.tensor([0]), image, [picture.caption], torch.tensor([0]))
-    (result,) = evaluate(["ground"], source, [batch], num_reals=8)
+    (result,) = evaluate(["background_accuracy"], source, [batch], num_reals=8)
     assert result.value == 1
     assert result.extractor is None
     assert result.weights_sha256 is None
@@ -200,7 +200,7 @@ def test_protocols_have_their_own_names_and_labels() -> None:
     assert PROTOCOLS["fd_lite0"].label(5_000) == "fd_lite0"
     with pytest.raises(ValueError, match="did you mean 'kid_lite0'"):
         protocol_named("kid_lit0")
-    assert isinstance(protocol_named("ground"), EvaluationProtocol)
+    assert isinstance(protocol_named("background_accuracy"), EvaluationProtocol)
     assert [p.name for p in protocols_named(["kid", "precision_recall"])] == ["kid", "precision", "recall"]
 
 

@@ -36,7 +36,7 @@ def pictures(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     results = evaluate_run(
         folder / "run",
         EvaluationOptions(
-            ["fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "ground"],
+            ["fd_lite0", "kid_lite0", "is_lite0", "r_precision_damsm", "background_accuracy"],
             num_images=NUM,
             seed=2,
             save_statistics=folder / "fakes.npz",
@@ -65,7 +65,7 @@ def test_pictures_of_a_run_score_what_the_run_does(pictures: dict[str, Any]) -> 
     folder, of_run = pictures["folder"], pictures["results"]
     results = evaluate_folder(
         folder / "fakes",
-        EvaluationOptions(["is_lite0", "r_precision_damsm", "ground", "kid_lite0"], reals="emoji", seed=2),
+        EvaluationOptions(["is_lite0", "r_precision_damsm", "background_accuracy", "kid_lite0"], reals="emoji", seed=2),
         encoders=folder / "run",
     )
     for result in results:
@@ -157,7 +157,7 @@ def test_without_real_pictures_what_compares_is_left_out(reals: Path, tmp_path: 
         ("kid_lite0", "npz", "kid_lite0 compares with real pictures one by one"),
         ("r_precision_damsm", "folder", "needs the codes of a DAMSM"),
         ("diversity_lite0", "folder", "needs several pictures of a label"),
-        ("ground", "folder", "is for the emoji source alone"),
+        ("background_accuracy", "folder", "is for the emoji source alone"),
         ("fd_lite0", "emoji", "generated pictures have sizes"),
         ("fd_lite0", "none", "is not a folder, an .npz file or a data set"),
         ("fd_lite0", "wide", "wide.npz has 3 features, fd_lite0 has 1280"),
@@ -188,7 +188,8 @@ def test_a_damaged_picture_among_the_rest_is_named(reals: Path, tmp_path: Path) 
 
 
 def test_a_folder_of_pictures_appears_whole_or_not_at_all(pictures: dict[str, Any], tmp_path: Path) -> None:
-    run, options = pictures["folder"] / "run", EvaluationOptions(["ground"], num_images=2, out=tmp_path / "r.jsonl")
+    run = pictures["folder"] / "run"
+    options = EvaluationOptions(["background_accuracy"], num_images=2, out=tmp_path / "r.jsonl")
     with pytest.raises(ValueError, match="is not empty: --save-pictures names a new folder"):
         evaluate_run(run, options, save_pictures=pictures["folder"] / "fakes")
     left_over = tmp_path / ".fakes.pictures.partial"

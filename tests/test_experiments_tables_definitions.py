@@ -256,7 +256,7 @@ from sclgan.experiments.tables import runs
 from sclgan.experiments.tables.page import make_table
 from sclgan.train import sample_grid
 
-runs.EvaluationOptions = partial(EvaluationOptions, ("ground",))
+runs.EvaluationOptions = partial(EvaluationOptions, ("background_accuracy",))
 save = sample_grid.SampleGrid.save
 
 def save_or_die(grid, step):
@@ -279,7 +279,7 @@ def written(out: Path) -> dict[Path, int]:
 def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_path, monkeypatch, caplog):
     out = tmp_path / "out"
     fields: Sequence[str] = [*SMALL, "training.grid_every=1"]
-    monkeypatch.setattr(table_runs, "EvaluationOptions", partial(EvaluationOptions, ("ground",)))
+    monkeypatch.setattr(table_runs, "EvaluationOptions", partial(EvaluationOptions, ("background_accuracy",)))
     ended = subprocess.run([sys.executable, "-c", KILLED, str(out), *fields], capture_output=True, check=False)
     assert ended.returncode == -9, ended.stderr
     before = written(out)
@@ -302,7 +302,7 @@ def test_a_table_that_was_killed_continues_and_what_is_done_is_left_alone(tmp_pa
         "<h1>With and without the method</h1>",
         "Measured on ",
         "SSA-GAN on emoji",
-        "ground@10",
+        "background_accuracy@10",
         "too few seeds",
         "Cost",
     ):

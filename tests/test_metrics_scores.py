@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.stats import binomtest
 from torch import Tensor, nn
 from torch_fidelity.metric_isc import isc_features_to_metric
 from torch_fidelity.metric_kid import kid_features_to_metric
@@ -20,6 +21,7 @@ from sclgan.metrics.diversity import distances_within_labels, intra_class_divers
 from sclgan.metrics.inception_score import inception_score
 from sclgan.metrics.kernel import kernel_distance, kernel_distance_of_subsets
 from sclgan.metrics.precision_recall import share_within
+from sclgan.metrics.proportion import proportion
 from sclgan.metrics.retrieval import _rows_of_other_labels, r_precision, recall_at
 
 
@@ -300,3 +302,11 @@ def test_background_accuracy_counts_named_backgrounds() -> None:
     assert estimate.interval[0] < 0.5 < estimate.interval[1]
     with pytest.raises(ValueError, match="no caption names a background"):
         background_accuracy(is_right[2:])
+
+
+@pytest.mark.parametrize(("num_right", "num_counted"), [(0, 1), (0, 40), (7, 40), (40, 40), (1234, 5000)])
+def test_interval_of_a_share_is_wilsons_as_scipy_computes_it(num_right: int, num_counted: int) -> None:
+    estimate = proportion(num_right, num_counted, "pictures")
+    expected = binomtest(num_right, num_counted).proportion_ci(0.95, method="wilson")
+    assert estimate.value == num_right / num_counted
+    assert estimate.interval == pytest.approx(expected, abs=1e-12)

@@ -96,9 +96,9 @@ def test_a_model_elsewhere_is_built_again(shipped, tmp_path):
 def test_evaluate_grades_a_model_and_leaves_the_package_as_it_is(shipped, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before = sorted(path.name for path in shipped.iterdir())
-    options = ("--num-images", 4, "--protocol", "ground", "--protocol", "r_precision_damsm")
+    options = ("--num-images", 4, "--protocol", "background_accuracy", "--protocol", "r_precision_damsm")
     lines = done("evaluate", "emoji", *options).out.splitlines()
-    assert [line.split(":")[0] for line in lines] == ["ground@4", "r_precision_damsm@4"]
+    assert [line.split(":")[0] for line in lines] == ["background_accuracy@4", "r_precision_damsm@4"]
     assert sorted(path.name for path in shipped.iterdir()) == before
     done("evaluate", "emoji", *options, "--out", "records.jsonl")
     records = [json.loads(line) for line in Path("records.jsonl").read_text().splitlines()]

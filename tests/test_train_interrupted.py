@@ -135,7 +135,8 @@ def test_each_split_is_opened_once(tmp_path, monkeypatch):
     opened: list[str] = []
     build = Emoji.__init__
     monkeypatch.setattr(Emoji, "__init__", lambda self, split: (opened.append(split), build(self, split))[1])
-    evaluated = ("training.evaluate_every=2", "training.evaluate_images=4", "training.evaluate_protocols=ground")
+    fields = {"every": "2", "images": "4", "protocols": "background_accuracy"}
+    evaluated = [f"training.evaluate_{name}={value}" for name, value in fields.items()]
     train(small(SCL, "pretraining.steps=1", "training.steps=1", *evaluated), tmp_path / "run")
     assert sorted(opened) == ["test", "train", "unseen"]
 

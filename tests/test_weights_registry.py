@@ -84,7 +84,7 @@ def test_what_is_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     here = {name for name, protocol in PROTOCOLS.items() if unavailable(protocol) is None}
     lite = {f"{kind}_{by}" for kind in ("fd", "kid", "precision", "recall", "diversity") for by in ("lite0", "lite2")}
     offline = lite | {"is_lite0", "class_accuracy", "class_accuracy_top5"}
-    assert here == offline | {"r_precision", "r_precision_damsm", "ground"}
+    assert here == offline | {"r_precision", "r_precision_damsm", "background_accuracy"}
     put(monkeypatch, tmp_path, "inception-2015", STATE)
     assert unavailable(PROTOCOLS["kid"]) is None
     (tmp_path / "ViT-L-14.pt").write_bytes(b"other")

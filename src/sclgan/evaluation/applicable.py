@@ -54,7 +54,7 @@ def obstacle(protocol: EvaluationProtocol, offer: Offer) -> str | None:
             return "needs several pictures of a label: more pictures, or a folder for each label"
         case "r_precision" if not offer.damsm:
             return "needs the codes of a DAMSM: give --encoders; a run with other encoders has r_precision_clip"
-        case "ground" if not offer.plain_backgrounds:
+        case "background_accuracy" if not offer.plain_backgrounds:
             return "is for the emoji source alone"
     if protocol.num_fitted and offer.no_classifier is not None:
         return offer.no_classifier

@@ -22,7 +22,7 @@ def listing() -> str:
 
 def _paragraph(protocol: EvaluationProtocol, reason: str | None) -> str:
     if protocol.extractor is None:
-        network = "none" if protocol.metric == "ground" else "the run's own encoders"
+        network = "none" if protocol.metric == "background_accuracy" else "the run's own encoders"
     else:
         file = weights_of(protocol.extractor)
         network = protocol.extractor if file is None else f"{protocol.extractor}: {FILES[file].serves}"

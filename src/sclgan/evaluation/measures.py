@@ -147,7 +147,7 @@ def new_measure(protocol: EvaluationProtocol, extractors: Mapping[str, Extractor
     extractor = None if protocol.extractor is None else extractors[protocol.extractor]
     folds = protocol.num_folds
     match protocol.metric, extractor:
-        case "ground", _:
+        case "background_accuracy", _:
             return RowMeasure(_backgrounds, lambda own, _: background_accuracy(own["has_named_background"]))
         case "r_precision", _:
             return RowMeasure(_codes, partial(_r_precision, num_folds=folds, seed=seed))

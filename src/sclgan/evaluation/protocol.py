@@ -18,7 +18,7 @@ Metric = Literal[
     "clip_r_precision",
     "clip_score",
     "diversity",
-    "ground",
+    "background_accuracy",
     "class_accuracy",
     "class_accuracy_top5",
 ]
@@ -59,7 +59,7 @@ class EvaluationProtocol:
     @property
     def needs_captions(self) -> bool:
         """Whether it compares a picture with its caption."""
-        return self.metric in ("r_precision", "clip_r_precision", "clip_score", "ground")
+        return self.metric in ("r_precision", "clip_r_precision", "clip_score", "background_accuracy")
 
     def label(self, num_samples: int) -> str:
         """The heading of the column: the name, and the number of samples if it differs from the protocol's."""

@@ -86,8 +86,8 @@ _OFFLINE = (
         purpose="r_precision on fewer pictures; biased: by the run's own encoders, which also trained the generator",
     ),
     EvaluationProtocol(
-        name="ground",
-        metric="ground",
+        name="background_accuracy",
+        metric="background_accuracy",
         extractor=None,
         resize="none",
         split="held-out captions",

@@ -114,8 +114,8 @@ def table(out: Path) -> str:
         values = "".join(f"{of_run[label]['value']:>20.4g}" for of_run in records if label in of_run)
         floor = "" if first["floor"] is None else f"{first['floor']:>16.4g}"
         lines.append(f"{label:<24}{values}{floor}  {first['better']} is better")
-    ground = [of_run[label]["value"] for of_run in records for label in of_run if label.startswith("ground")]
-    shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(ROWS, ground, strict=True))
+    named = [of_run[label]["value"] for of_run in records for label in of_run if "background" in label]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in zip(ROWS, named, strict=True))
     return "\n".join(
         [*lines, "", f"Samples whose background is the one that the caption names: {shares} (chance {CHANCE:.0%})"]
     )

@@ -1,4 +1,4 @@
-"""The embedded data set of scenes: several emoji on a ground, captions that say what is where, several labels each.
+"""The embedded data set of scenes: several emoji on a background, captions that say what is where, several labels each.
 
 It plays COCO's role and needs no download. It is a synthetic composition of the real drawings of `emoji.py`, under the
 licences that `EMOJI_ATTRIBUTION.md` names.
