@@ -13,6 +13,11 @@ from sclgan.data.captions import Vocabulary
 from sclgan.data.label_report import label_reports
 from sclgan.data.labels import RULES, Partners
 from sclgan.data.pairs import PairedBatches
+from sclgan.data.sets.backgrounds import background_of, named_background
+from sclgan.data.sets.emoji import Emoji
+from sclgan.data.sets.scene_places import PLACES
+from sclgan.data.sets.scenes import Scenes
+from sclgan.random import Stream, numpy_generator
 
 # Rows 0-3 share label 0, which is everywhere; 5 has none; label 4 is in row 6 alone; 7 and 1 have one set.
 ROWS = ((0,), (2, 0), (0, 1), (1, 0, 3), (3,), (), (4,), (0, 2), (3, 4))
@@ -138,6 +143,51 @@ def test_the_views_of_a_batch_share_its_labels_and_the_first_is_that_of_one_view
         for label, mine, partners in zip(batch.labels.tolist(), *sets, strict=True):
             assert label in (mine & partners) or not mine
         assert batch.to(torch.device("cpu")).label_sets is not None
+
+
+@pytest.mark.parametrize("source", [Emoji("train"), Scenes("train", num_scenes=300)], ids=["emoji", "scenes"])
+def test_attributes_join_the_labels_of_the_contrast_and_change_no_picture(source: Emoji | Scenes) -> None:
+    vocabulary = Vocabulary.of(source.captions(), max_words=30)
+    made: dict[str, Any] = {"num_views": 2, "batch_size": 40, "image_size": 32, "seed": 0}
+    with_attributes = PairedBatches(source, vocabulary, **made, label_rule="attributes")
+    batch, plain = with_attributes[0], PairedBatches(source, vocabulary, **made)[0]
+    assert batch.label_sets is not None
+    assert batch.label_sets.shape == (2, 40, len(source.label_names) + len(source.attribute_names))
+    assert torch.equal(batch.labels, plain.labels)
+    for view, same, sets in zip(batch.views, plain.views, batch.label_sets, strict=True):
+        assert torch.equal(view.image, same.image)
+        assert torch.equal(view.captions.tokens, same.captions.tokens)
+        assert sets[torch.arange(40), batch.labels].all()
+        assert sets[:, len(source.label_names) :].any(dim=1).all()
+    for place, (epoch, anchor) in enumerate(with_attributes.rows(0)):
+        drawn = source.picture(anchor, 32, numpy_generator(Stream.PAIR, 0, epoch, anchor))
+        own = np.flatnonzero(batch.label_sets[0, place])
+        assert {*own.tolist()} == {*source.labels[anchor], *(len(source.label_names) + one for one in drawn.attributes)}
+
+
+def test_attributes_of_a_picture_are_what_it_shows_and_its_caption_names() -> None:
+    emoji, scenes = Emoji("train"), Scenes("train", num_scenes=60)
+    for row in range(0, len(emoji), 40):
+        picture = emoji.picture(row, 64, np.random.default_rng(row))
+        *colors, background = (emoji.attribute_names[number] for number in picture.attributes)
+        assert background == f"{background_of(picture.pixels)} background"
+        assert named_background(picture.caption) in (None, background.removesuffix(" background"))
+        assert colors == [f"{color} thing" for color in emoji.words[row].colors[:1]]
+    num_named = 0
+    for row in range(60):
+        picture = scenes.picture(row, 32, np.random.default_rng(row))
+        own = [scenes.attribute_names[number] for number in picture.attributes]
+        named = [place.name for place in PLACES for way in place.said if any(said in picture.caption for said in way)]
+        num_named += bool(named)
+        assert own == [*dict.fromkeys(named)] or not named
+    assert num_named > 30
+
+
+def test_a_source_without_attributes_refuses_their_rule() -> None:
+    with pytest.raises(
+        ValueError, match=r"'squares' has no attributes, which label_rule=attributes needs: take another"
+    ):
+        batches("attributes")
 
 
 def brute_pairs(rule) -> int:

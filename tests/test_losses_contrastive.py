@@ -86,6 +86,19 @@ def test_label_sets_give_a_term_for_each_label_of_an_anchor(pairs):
     assert found.item() == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("with_label_sets", [False, True])
+def test_real_pictures_join_the_quadruple_as_further_images_of_their_rows(with_label_sets: bool) -> None:
+    t1, t2, f1, f2, r1, r2 = unit_rows(24, 6).split(4)
+    rows = torch.cat([t1, t2, f1, f2, r1, r2]).tolist()
+    if with_label_sets:
+        expected = by_label_sets(rows, [own or {-1} for view in SETS for own in view] * 3, lambda i, k: True, 0.2)
+        found = with_sets([t1, t2], [f1, f2, r1, r2], "all")
+    else:
+        expected = in_plain_python(rows, [0, 1, 0, 2] * 6, lambda i, k: True, 0.2)
+        found = quadruple([t1, t2], [f1, f2, r1, r2], torch.tensor([0, 1, 0, 2]), temperature=0.2)
+    assert found.item() == pytest.approx(expected, rel=1e-12)
+
+
 def with_sets(texts, images, pairs: Pairs, mine: slice = slice(None)) -> Tensor:
     sets = torch.tensor([[[label in own for label in range(4)] for own in view] for view in SETS])
     labels = torch.tensor(PAIR_LABELS)[mine]

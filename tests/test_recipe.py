@@ -80,6 +80,8 @@ def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
         "noise-shared": {"training.noise"},
         "batch": {"training.batch_size"},
         "rule": {"label_rule"},
+        "attributes": {"label_rule"},
+        "reals": {"training.contrast_reals"},
     }
     (paths,) = (paths for start, paths in expected.items() if difference.startswith(start))
     method, ablation = (json.loads(to_json(recipe(one))) for one in (base, name))

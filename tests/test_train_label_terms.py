@@ -18,7 +18,8 @@ from sclgan.runs import checkpoint
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.records import read_metrics
-from sclgan.train import pretraining, training
+from sclgan.train import gan_phase, pretraining, training
+from sclgan.train.gan_phase import GANPhase
 from sclgan.train.label_terms import label_terms
 
 
@@ -112,3 +113,40 @@ def test_cross_entropy_is_a_mean_over_views_and_codes_as_the_contrast_is(phase: 
     terms = label_terms(settings, {"cross_entropy": 1.0}, [codes, codes], [codes, codes], batch, encoders)
     expected = label_cross_entropy(encoders.label_classifier(codes), labels)
     torch.testing.assert_close(terms["cross_entropy"], expected)
+
+
+@pytest.mark.parametrize("rule", ["shared", "attributes"])
+def test_real_codes_join_the_contrast_of_the_gan_phase_alone(rule: str, tmp_path: Path) -> None:
+    """The term is the contrast of texts, fakes and reals, and the gradient reaches the generator as before."""
+    made = small(SCL, "training.contrast_reals=true", f"label_rule={rule}", "training.steps=1", "pretraining.steps=1")
+    training.train(made, tmp_path / "run")
+    encoders, tokenizer = load_encoders(tmp_path / "run", made)
+    seen: list[Any] = []
+
+    def noted(*given: Any, **more: Any) -> Any:
+        seen.append((given, more))
+        return label_terms(*given, **more)
+
+    gan = training.with_feature_discriminator(made.gan(encoders, image_size=made.image_size), made, encoders)
+    phase = GANPhase(gan, encoders, made.training, seed=0)
+    batches = PairedBatches(
+        made.source("train"), tokenizer, num_views=2, batch_size=4, image_size=64, seed=0, label_rule=made.label_rule
+    )
+    batch = batches[0].to(torch.device("cpu"))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(gan_phase, "label_terms", noted)
+        logs = phase.step(batch, 1)
+    ((_, _, texts, fakes, _, _), more) = seen[0]
+    augments = phase.augmentations(batch, 1)
+    reals = [encoders.encode_image(a(v.image)).image for a, v in zip(augments, batch.views, strict=True)]
+    torch.testing.assert_close(more["reals"], reals)
+    temperature = made.training.temperature
+    expected = quadruple(texts, [*fakes, *reals], batch.labels, temperature=temperature, label_sets=batch.label_sets)
+    torch.testing.assert_close(logs["g/contrast"], expected.detach())
+    without = quadruple(texts, fakes, batch.labels, temperature=temperature, label_sets=batch.label_sets)
+    assert not torch.allclose(expected, without)
+
+
+def test_cross_entropy_does_not_take_attributes(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'cross_entropy' of pretraining tells labels apart, not attributes"):
+        pretraining.pretrain(small("ssagan_emoji_ce", "label_rule=attributes"), tmp_path / "run")

@@ -16,7 +16,7 @@ from tiny import arguments
 FEW = ("source.num_scenes=60", "training.batch_size=6", "pretraining.batch_size=6")
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [*RULES, "attributes"])
 def test_the_method_trains_on_scenes_with_each_label_rule(rule, tmp_path):
     made = override(small("ssagan_scenes_scl", *FEW), [f"label_rule={rule}"])
     training.train(made, tmp_path)

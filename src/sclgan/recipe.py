@@ -134,6 +134,8 @@ class Training:
     """Temperature of the contrast."""
     pairs: Pairs = "all"
     """Which codes the contrast compares."""
+    contrast_reals: bool = False
+    """Whether the codes of the real pictures join the contrast, as further images of its labels."""
     noise: Literal["independent", "shared"] = "independent"
     """Whether the views of an anchor draw their own noise."""
     precision: Literal["float32", "bfloat16"] = "float32"

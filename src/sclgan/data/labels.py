@@ -13,9 +13,11 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-LabelRule = Literal["shared", "dominant", "exact", "weighted", "itself"]
+LabelRule = Literal["shared", "dominant", "exact", "weighted", "attributes", "itself"]
 RULES: tuple[LabelRule, ...] = ("shared", "dominant", "exact", "weighted")
-"""The rules that pair different rows."""
+"""The rules that pair different rows of any source."""
+
+_DRAWS_A_LABEL = ("shared", "weighted", "attributes")
 
 
 class Partners:
@@ -28,6 +30,7 @@ class Partners:
       partner by "shared", and keeps a label of its own.
     - "weighted": label and partner are drawn as by "shared", but the contrast has a term for every label of a row; see
       `sclgan.losses.contrastive.quadruple`.
+    - "attributes": as "weighted", with a term for every attribute of a picture as well (see `types.Attributed`).
     - "itself": every row is its own partner, with another caption and another crop: pairs that need no label.
 
     `labels[i]` are the labels of row i, the dominant one first. A row without labels, or without a partner, is paired
@@ -55,7 +58,7 @@ class Partners:
     @cached_property
     def shares(self) -> Float[np.ndarray, " g"]:
         """The expected share of the rows whose pair has each label (for "exact": each set), by its number."""
-        if self.rule not in ("shared", "weighted"):
+        if self.rule not in _DRAWS_A_LABEL:
             return np.bincount(self._groups[self._groups >= 0], minlength=1) / max(1, self.num_rows)
         frequency = self.num_rows_of[self._labels]
         weights = np.where(frequency > 1, 1.0 / np.maximum(frequency, 1), 0.0)
@@ -105,13 +108,13 @@ class Partners:
             return self._num_groups + anchor
         if self.rule == "exact":
             return self.group(anchor)
-        return self._drawn(anchor, rng) if self.rule in ("shared", "weighted") else int(own[0])
+        return self._drawn(anchor, rng) if self.rule in _DRAWS_A_LABEL else int(own[0])
 
     def partner(self, anchor: int, label: int, rng: np.random.Generator) -> int:
         """A uniform other row under the pair's label, which `label` gave; the anchor itself where there is none."""
         if len(self.labels_of(anchor)) == 0 or self.rule == "itself" or self.tell_apart == 0:
             return anchor
-        if self.rule in ("shared", "weighted"):
+        if self.rule in _DRAWS_A_LABEL:
             return self._other(self.rows_of(label), anchor, rng)
         members = self.members(self.group(anchor))
         if self.rule == "exact" and len(members) == 1:

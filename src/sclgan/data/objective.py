@@ -34,6 +34,8 @@ def objective_notes(
             f"{phase}.batch_size is 1: a single picture has no other caption to be told from, so there is nothing to "
             "learn; set it to 2 or more"
         )
+    if label_rule == "attributes" and "cross_entropy" in terms:
+        raise ValueError(f"'cross_entropy' of {phase} tells labels apart, not attributes: take label_rule=weighted")
     partners = Partners(source.labels, len(source.label_names), label_rule)
     contrasted = "contrast" in terms and num_views > 1 and label_rule != "itself"
     for term in ("contrast", "cross_entropy"):

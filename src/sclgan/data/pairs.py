@@ -5,6 +5,7 @@ How partners are drawn is not published in detail; this is our reconstruction (`
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch.utils.data import Dataset
 
 from sclgan.data.captions import thinned
 from sclgan.data.labels import LabelRule, Partners
-from sclgan.data.types import Batch, Captions, Picture, Source, View
+from sclgan.data.types import Attributed, Batch, Captions, Picture, Source, View
 from sclgan.distributed import own_rows
 from sclgan.random import Stream, numpy_generator
 
@@ -47,6 +48,7 @@ class PairedBatches(Dataset[Batch]):
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
         self.thin_to = thin_to
         self.partners = Partners(source.labels, len(source.label_names), label_rule)
+        self.num_attributes = num_attributes(source) if label_rule == "attributes" else 0
         self._epoch = -1
         self._order = np.zeros(0, dtype=np.int64)
 
@@ -70,22 +72,27 @@ class PairedBatches(Dataset[Batch]):
         own = self.rows(step)[own_rows(self.batch_size)]
         views = [Pictures(len(own), self.image_size) for _ in range(self.num_views)]
         rows_of_views: list[list[int]] = [[] for _ in range(self.num_views)]
+        attributes = np.zeros((self.num_views, len(own), self.num_attributes), bool)
         labels = []
-        for epoch, anchor in own:
+        for place, (epoch, anchor) in enumerate(own):
             rng = numpy_generator(Stream.PAIR, self.seed, epoch, anchor)
             label, row = -1, anchor
             for number in range(self.num_views):
                 if number:
                     row = self.partners.partner(anchor, label, rng)
-                views[number].append(self.picture(row, rng))
+                picture = self.picture(row, rng)
+                views[number].append(picture)
+                if self.num_attributes:
+                    attributes[number, place, list(picture.attributes)] = True
                 rows_of_views[number].append(row)
                 if not number:  # after the first picture, which then does not depend on the rule
                     label = self.partners.label(anchor, rng)
             labels.append(label)
         has_partner = [last != anchor for anchor, last in zip(rows_of_views[0], rows_of_views[-1], strict=True)]
         label_sets = None
-        if self.partners.rule == "weighted":
-            label_sets = torch.from_numpy(np.stack([self.partners.multi_hot(rows) for rows in rows_of_views]))
+        if self.partners.rule in ("weighted", "attributes"):
+            labels_of_rows = np.stack([self.partners.multi_hot(rows) for rows in rows_of_views])
+            label_sets = torch.from_numpy(np.concatenate([labels_of_rows, attributes], axis=2))
         return Batch(
             tuple(view.collated(self.tokenizer) for view in views),
             torch.tensor(labels),
@@ -98,7 +105,21 @@ class PairedBatches(Dataset[Batch]):
         picture = self.source.picture(row, self.image_size, rng)
         if self.thin_to is None:
             return picture
-        return Picture(picture.pixels, thinned(picture.caption, self.thin_to, rng))
+        return replace(picture, caption=thinned(picture.caption, self.thin_to, rng))
+
+
+def num_attributes(source: Source) -> int:
+    """How many attributes the pictures of a source can have.
+
+    Raises:
+        ValueError: they have none, so that the label rule "attributes" cannot be used.
+    """
+    if not isinstance(source, Attributed):
+        raise ValueError(
+            f"'{source.name}' has no attributes, which label_rule=attributes needs: take another label_rule, such as "
+            "weighted, which has a term for every label of a picture"
+        )
+    return len(source.attribute_names)
 
 
 def collate(pictures: Sequence[Picture], tokenizer: Callable[[Sequence[str]], Captions]) -> View:

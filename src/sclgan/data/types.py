@@ -12,10 +12,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawn or decoded picture and one caption that is true of it."""
+    """One drawn or decoded picture and one caption that is true of it.
+
+    `attributes` are those of an `Attributed` source that the picture has, as indices into `attribute_names`.
+    """
 
     pixels: UInt8[np.ndarray, "h w 3"]
     caption: str
+    attributes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,17 @@ class NamedClasses(Protocol):
     unseen_split: str
 
 
+@runtime_checkable
+class Attributed(Protocol):
+    """A source whose pictures have more in common than labels: `attribute_names`, such as "red" or "by the sea".
+
+    They belong to a picture, not to a row: a row that is composed anew may get another background. They make no pairs;
+    the label rule "attributes" gives each a term in the contrast.
+    """
+
+    attribute_names: Sequence[str]
+
+
 @dataclass(frozen=True)
 class Captions:
     """Tokenised captions, padded with 0 to one length."""
@@ -142,7 +157,7 @@ class Batch:
 
     `labels` is the label that the row's views share in this step; rows that have none get a label of their own.
     `has_partner` is False where a row is alone with its label and was paired with itself. `label_sets` are all labels
-    of each view's row, where the contrast weighs them (label rule "weighted").
+    of each view's row, and its attributes, where the contrast has a term for each ("weighted", "attributes").
     """
 
     views: tuple[View, ...]

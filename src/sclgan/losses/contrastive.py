@@ -59,13 +59,15 @@ def quadruple(
     P(i, y) are the other rows that have label y; a label without any adds 0 and counts. Rows without labels go by
     `labels`. Every anchor counts the same, however many labels it has; with one label per row the loss is `supcon`.
 
+    More images than texts, a multiple, are further codes of the same rows: (f1, f2, r1, r2) with texts (t1, t2).
+
     Raises:
         ValueError: `temperature` is not positive, or `pairs` has another value.
     """
     codes = torch.cat([*texts, *images])
     modality = torch.cat([labels.new_zeros(len(texts) * len(labels)), labels.new_ones(len(images) * len(labels))])
     # The texts of all views and then their images, as the codes are.
-    sets = None if label_sets is None else label_sets.flatten(0, 1).repeat(2, 1)
+    sets = None if label_sets is None else label_sets.flatten(0, 1).repeat(len(codes) // label_sets[..., 0].numel(), 1)
     return _contrast(codes, labels.repeat(len(texts) + len(images)), modality, temperature, pairs, sets)
 
 

@@ -64,6 +64,20 @@ def with_shared_noise() -> Recipe:
     return _named(replace(made, training=replace(made.training, noise="shared")), "noise-shared")
 
 
+def with_reals() -> Recipe:
+    """The codes of the real pictures in the GAN phase's contrast: (t1, f1, r1, t2, f2, r2) in place of the quadruple.
+
+    After arXiv 2312.10854 and XMC-GAN (Zhang et al. 2021), which contrast generated pictures with real ones.
+    """
+    made = _method()
+    return _named(replace(made, training=replace(made.training, contrast_reals=True)), "reals")
+
+
+def with_attributes(base: Recipe) -> Recipe:
+    """A term of the contrast for everything that captions name: the label, and the attributes of each picture."""
+    return _named(replace(with_contrast(base), label_rule="attributes"), "attributes")
+
+
 def with_batch(batch_size: int) -> Recipe:
     """Another number of anchors per step in the GAN phase, and so of rivals in the contrast."""
     made = _method()
@@ -92,6 +106,9 @@ _ALL: tuple[Callable[[], Recipe], ...] = (
     *(partial(with_weight, factor) for factor in (0.25, 4.0)),
     partial(with_projection, 128),
     with_shared_noise,
+    with_reals,
+    partial(with_attributes, emoji.ssagan_emoji()),
+    partial(with_attributes, scenes.ssagan_scenes()),
     *(partial(with_batch, size) for size in (16, 128)),
     *(partial(with_label_rule, rule) for rule in RULES if rule != "shared"),
 )

@@ -4,6 +4,7 @@ Liu et al. 2024: two parameter-sharing branches, contrast on the quadruple of te
 share parameters because they are one GAN, called once per view.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -77,11 +78,21 @@ class GANPhase:
                 )
             sentences = [text.sentence for text in texts]
             images = [as_float32(code.image) for code in codes if code is not None]
-            terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
+            reals = self.codes_of_reals(batch, augments) if recipe.contrast_reals and "contrast" in weights else []
+            terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders, reals=reals)
             values = descend(self.generator_optimizer, terms, weights, network="generator")
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
+
+    @torch.no_grad()
+    def codes_of_reals(self, batch: Batch, augments: Sequence[Augment]) -> list[Float[Tensor, "b d"]]:
+        """The frozen encoder's codes of every view's real pictures, augmented as the generated ones are."""
+        with self.autocast():
+            return [
+                as_float32(self.encoders.encode_image(augment(view.image)).image)
+                for view, augment in zip(batch.views, augments, strict=True)
+            ]
 
     def autocast(self) -> torch.autocast:
         """The precision of the networks."""

@@ -28,12 +28,14 @@ def label_terms(
     images: Sequence[Float[Tensor, "b d"]],
     batch: Batch,
     encoders: Encoders,
+    *,
+    reals: Sequence[Float[Tensor, "b d"]] = (),
 ) -> Terms:
     """Those of `LABEL_TERMS` that the weights name.
 
     `texts` and `images` are the codes of every view; the contrast is on what `encoders.projection` makes of them, where
-    there is one. In pre-training NT-Xent is on texts and cross entropy on both codes, in the GAN phase both are on the
-    generated images alone, which is what learns there.
+    there is one, and `reals` are codes of real pictures that join it. In pre-training NT-Xent is on texts and cross
+    entropy on both codes, in the GAN phase both are on the generated images alone, which is what learns there.
     """
     pretraining = isinstance(settings, Pretraining)
     terms: Terms = {}
@@ -41,7 +43,7 @@ def label_terms(
         head = encoders.projection or nn.Identity()
         terms["contrast"] = quadruple(
             [head(codes) for codes in texts],
-            [head(codes) for codes in images],
+            [head(codes) for codes in (*images, *reals)],
             batch.labels,
             temperature=settings.temperature,
             pairs=settings.pairs,

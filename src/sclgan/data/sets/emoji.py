@@ -172,12 +172,14 @@ class Emoji:
 
     `label_names` are this split's classes in Unicode's order: the same for "train" and "test". `superclasses[label]`
     is the label's group ("fruit"). Each row is one drawing; background, place, size and caption are drawn anew.
+    The attributes of a picture are its background and, where it has one, the main colour of its drawing.
     """
 
     name = "emoji"
     unseen_split = "unseen"
     composes = True
     plain_backgrounds = True
+    attribute_names = (*(f"{color} thing" for color in COLORS), *(f"{name} background" for name in BACKGROUNDS))
 
     def __init__(self, split: str) -> None:
         if split not in SPLITS:
@@ -233,7 +235,11 @@ class Emoji:
         )
         sprite = collection().sprite_image(concept, drawing)
         pixels = compose(sprite, BACKGROUNDS[background], size, place_draws if augment else None, flips=concept.flips)
-        return Picture(pixels, text)
+        return Picture(pixels, text, self._attributes(drawing, background))
+
+    def _attributes(self, drawing: Drawing, background: str) -> tuple[int, ...]:
+        names = [*(f"{color} thing" for color in drawing.colors[:1]), f"{background} background"]
+        return tuple(self.attribute_names.index(name) for name in names)
 
     def sample(self, index: int) -> Sample:
         """Row `index` on one of its backgrounds as a PNG of `SAMPLE_SIZE` pixels, with every caption true of it.

@@ -87,7 +87,7 @@ class Scenes:
 
     Scene `index` of a split is a function of (seed, split, index), so any number of them costs nothing. "test" uses
     the held-out drawing of every category, which "train" never shows. `labels[i]` are the categories in scene i, the
-    one that covers most of it first; `scene(i).place` is a further label.
+    one that covers most of it first. The attribute of a scene is its place.
 
     Left and right stand in captions, so scenes are not flipped or cropped: `augment` changes nothing.
     """
@@ -95,6 +95,7 @@ class Scenes:
     name = "scenes"
     composes = False  # a scene is one picture
     plain_backgrounds = False
+    attribute_names = tuple(place.name for place in PLACES)
 
     def __init__(self, split: str, *, num_scenes: int | None = None, seed: int = 0) -> None:
         if split not in SPLITS:
@@ -130,7 +131,8 @@ class Scenes:
         if not MIN_SIZE <= size <= MAX_SIZE:
             raise ValueError(f"size is {size}; scenes are composed at {MIN_SIZE} to {MAX_SIZE} pixels")
         scene = self.scene(index)
-        return Picture(scene.drawn(size), scene.captions[int(rng.random() * len(scene.captions))])
+        caption = scene.captions[int(rng.random() * len(scene.captions))]
+        return Picture(scene.drawn(size), caption, (PLACES.index(scene.place),))
 
     def captions(self) -> Iterator[str]:
         """Every caption of every scene."""
