@@ -63,6 +63,27 @@ _CLASSIFIER = partial(
 )
 
 _OFFLINE = (
+    _CLASSIFIER(
+        name="class_accuracy",
+        metric="class_accuracy",
+        purpose="is the thing recognised: does a linear classifier, fitted to real training pictures, see the "
+        "caption's label (of several the dominant one); chance 1 / number of labels",
+    ),
+    _CLASSIFIER(
+        name="class_accuracy_top5",
+        metric="class_accuracy_top5",
+        purpose="the same, the label among the five of highest score; chance 5 / number of labels",
+    ),
+    *_LITE2,
+    EvaluationProtocol(
+        name="background_accuracy",
+        metric="background_accuracy",
+        extractor=None,
+        resize="none",
+        split="held-out captions",
+        better="higher",
+        purpose="emoji source only: is the background the one that the caption names; chance 1/len(BACKGROUNDS)",
+    ),
     *_LITE0,
     EvaluationProtocol(
         name="is_lite0",
@@ -85,28 +106,8 @@ _OFFLINE = (
         better="higher",
         purpose="r_precision on fewer pictures; biased: by the run's own encoders, which also trained the generator",
     ),
-    EvaluationProtocol(
-        name="background_accuracy",
-        metric="background_accuracy",
-        extractor=None,
-        resize="none",
-        split="held-out captions",
-        better="higher",
-        purpose="emoji source only: is the background the one that the caption names; chance 1/len(BACKGROUNDS)",
-    ),
-    *_LITE2,
-    _CLASSIFIER(
-        name="class_accuracy",
-        metric="class_accuracy",
-        purpose="is the thing recognised: does a linear classifier, fitted to real training pictures, see the "
-        "caption's label (of several the dominant one); chance 1 / number of labels",
-    ),
-    _CLASSIFIER(
-        name="class_accuracy_top5",
-        metric="class_accuracy_top5",
-        purpose="the same, the label among the five of highest score; chance 5 / number of labels",
-    ),
 )
+"""Those judged by a network that trains nothing first."""
 
 PROTOCOLS: Mapping[str, EvaluationProtocol] = MappingProxyType(
     {protocol.name: protocol for protocol in LITERATURE + _OFFLINE}

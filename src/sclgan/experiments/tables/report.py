@@ -8,6 +8,7 @@ from typing import Any
 
 from sclgan.experiments.published import PUBLISHED, Published
 from sclgan.experiments.tables.definitions import ROW_OF, Group, Table
+from sclgan.experiments.tables.levelling import change_of_run
 from sclgan.experiments.tables.runs import TableRun
 from sclgan.experiments.tables.seeds import CONFIDENCE, interval, paired_test
 from sclgan.runs.records import read_metrics
@@ -125,6 +126,16 @@ class TableReport:
     def published(self) -> list[Published]:
         """The literature's numbers on these data."""
         return [one for one in PUBLISHED if self.table.name == "main" and one.data in self.columns]
+
+    @property
+    def levelling(self) -> Mapping[str, Mapping[int, float]]:
+        """By recipe and seed, what the Frechet distance changed by over the last third of the finished runs."""
+        found: dict[str, dict[int, float]] = {}
+        for run in self.runs:
+            change = change_of_run(run.folder, run.recipe) if run in self.runs_of(run.name) else None
+            if change is not None:
+                found.setdefault(run.name, {})[run.seed] = change
+        return found
 
     def runs_of(self, name: str) -> list[TableRun]:
         """The runs of a recipe that are graded, by seed."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from sclgan.experiments.compare import cost_of
 from sclgan.experiments.tables.definitions import ending_title, title
+from sclgan.experiments.tables.levelling import LEVEL
 from sclgan.experiments.tables.report import RECALL, SIGNIFICANT, Comparison, GroupResults, Score, TableReport
 from sclgan.experiments.tables.seeds import CONFIDENCE, FEWEST
 
@@ -71,6 +72,7 @@ def markdown(made: TableReport) -> str:
     for results in made.groups:
         if results.scores:
             lines += ["", f"## {results.group.title} on {results.group.data}, in detail", "", *_detail(made, results)]
+    lines += _levelling_table(made)
     lines += ["", "## Cost", "", *_cost_table(made)]
     if made.published():
         lines += [
@@ -144,6 +146,28 @@ def _detail(made: TableReport, results: GroupResults) -> list[str]:
                     cells += [change_text(score.comparisons.get(one)), p_text(score.comparisons.get(one))]
                 lines.append(f"| {' | '.join(cells)} |")
     return lines
+
+
+def _levelling_table(made: TableReport) -> list[str]:
+    """The section on levelling off; nothing where no run was evaluated in training."""
+    if not (levelling := made.levelling):
+        return []
+    lines = [
+        "",
+        "## Has it levelled off?",
+        "",
+        "| recipe | change over the last third, by seed | levelled off |",
+        "|---|---|---|",
+    ]
+    for name, of_seeds in levelling.items():
+        changes = ", ".join(f"{100 * change:+.1f} %" for change in of_seeds.values())
+        num_level = sum(abs(change) < LEVEL for change in of_seeds.values())
+        lines.append(f"| `{name}` | {changes} | {num_level} of {len(of_seeds)} |")
+    return [
+        *(*lines, ""),
+        "The first Frechet distance of the evaluations in training: a line of least squares through those of the last "
+        f"third of a run's pictures. Below {LEVEL:.0%} a run counts as levelled off.",
+    ]
 
 
 def _cost_table(made: TableReport) -> list[str]:
