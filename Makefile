@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check bench
+.PHONY: demo test check docs bench
 
 demo: .venv/installed  ## pre-train, train, evaluate and compare SSA-GAN with and without the method, small
 	$(BIN)/python -m sclgan.experiments.demo demo
@@ -10,13 +10,17 @@ demo: .venv/installed  ## pre-train, train, evaluate and compare SSA-GAN with an
 test: .venv/installed  ## the tests
 	$(BIN)/python -m pytest -q -n auto
 
-check: .venv/installed  ## lint, types, imports, spelling, tests
+check: .venv/installed  ## lint, types, imports, spelling, documentation, tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/codespell src tests docs scripts benchmarks README.md CONTRIBUTING.md CHANGELOG.md
+	$(MAKE) docs
 	$(MAKE) test
+
+docs: .venv/installed  ## the documentation as a site, in site/index.html
+	$(BIN)/zensical build --clean --strict
 
 bench: .venv/installed  ## training steps, loading, packs, evaluation
 	$(BIN)/python benchmarks/step.py
