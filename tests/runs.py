@@ -5,13 +5,18 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from sclgan.encoders.base import Encoders
+from sclgan.gans.base import TextToImageGAN
 from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
 from sclgan.runs import checkpoint
+from sclgan.runs.encoders import encoders_class, save_encoders
+from sclgan.runs.folder import claim
 from tiny import tiny, tiny_assignments
 
 SCL = "ssagan_emoji_scl"
+GANS = ("ssagan_emoji", "attngan_emoji", "dmgan_emoji", "galip_emoji")
 SIX_STEPS = ("pretraining.steps=6", "training.steps=6")
 
 
@@ -29,6 +34,25 @@ def small_fields(name: str = SCL, *assignments: str) -> list[str]:
     given |= {"pretraining.checkpoint_every": 1, "training.checkpoint_every": 1}
     given |= dict(assignment.split("=") for assignment in assignments)
     return [f"{path}={value}" for path, value in given.items()]
+
+
+def untrained(folder: Path, name: str, *assignments: str) -> tuple[Encoders, TextToImageGAN]:
+    """Makes `folder` a run of that recipe with random weights; returns its networks as training builds them."""
+    recipe = small(name, *assignments)
+    captions = ["a red apple on a white background", "a blue fish"]
+    tokenizer = encoders_class(recipe).tokenizer.of(captions, max_words=recipe.max_words)
+    torch.manual_seed(0)
+    encoders = recipe.encoders(tokenizer.num_tokens)
+    gan = recipe.gan(encoders, image_size=recipe.image_size)
+    with torch.no_grad():
+        for parameter in gan.generator.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)  # some begin as 0, so that texts have no influence
+    claim(folder, recipe)
+    save_encoders(folder, encoders, tokenizer)
+    saved = folder / "checkpoints" / "step_00000002"
+    saved.mkdir(parents=True)
+    checkpoint.save_weights(saved / "averaged_generator.safetensors", gan.generator)
+    return encoders, gan
 
 
 def newest_weights(run: Path) -> dict[str, torch.Tensor]:

@@ -5,31 +5,18 @@ from functools import partial
 import pytest
 import torch
 
-from runs import small
+from runs import GANS, untrained
 from sclgan.encoders.base import NoTrunk
-from sclgan.runs import checkpoint
-from sclgan.runs.encoders import encoders_class, save_encoders
-from sclgan.runs.folder import claim
 from sclgan.runs.opened import open_run
 
 APPLE = "a red apple on a white background"
-GANS = ("ssagan_emoji", "attngan_emoji", "dmgan_emoji", "galip_emoji")
 
 
 @pytest.fixture(scope="module", params=GANS)
 def made(request, tmp_path_factory):
     """A run folder of each GAN with random weights, and its networks as training builds them."""
-    recipe, folder = small(request.param), tmp_path_factory.mktemp(request.param)
-    tokenizer = encoders_class(recipe).tokenizer.of([APPLE, "a blue fish"], max_words=recipe.max_words)
-    torch.manual_seed(0)
-    encoders = recipe.encoders(tokenizer.num_tokens)
-    gan = recipe.gan(encoders, image_size=recipe.image_size)
-    claim(folder, recipe)
-    save_encoders(folder, encoders, tokenizer)
-    saved = folder / "checkpoints" / "step_00000002"
-    saved.mkdir(parents=True)
-    checkpoint.save_weights(saved / "averaged_generator.safetensors", gan.generator)
-    return folder, encoders, gan
+    folder = tmp_path_factory.mktemp(request.param)
+    return folder, *untrained(folder, request.param)
 
 
 def test_a_run_opened_to_draw_holds_the_weights_and_draws_the_pictures_of_training(made):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from sclgan.commands.arguments import Checkpoint, Workers
+from sclgan.commands.arguments import Checkpoint, RunFolder, Workers
 from sclgan.commands.printing import print_on_rank_0
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ Overrides = Annotated[
     arg(metavar="FIELD=VALUE", help="Fields to set in the recipe, by path, such as training.steps=100 gan.nf=16."),
 ]
 OutFolder = Annotated[Path, arg(metavar="DIR", help="Run folder to write; an interrupted run in it is continued.")]
-RunFolder = Annotated[
-    Positional[Path],
-    arg(metavar="RUN", help="Run folder of `sclgan train` or `import`, or name of a model in the package."),
-]
 Pack = Annotated[
     Path | None,
     arg(metavar="DIR", help="Pack to train on instead of the recipe's data, from `sclgan data pack` or `index`."),

@@ -136,22 +136,27 @@ class CLIP(Encoders):
         Raises:
             ValueError: a caption has no token, claims more than are given, or exceeds the context.
         """
-        clip, tokens, lengths = self.clip, captions.tokens, captions.lengths.cpu()
+        tokens, lengths = captions.tokens, captions.lengths.cpu()
         num_tokens = tokens.shape[1]
         if num_tokens > self.context_length:
             raise ValueError(f"captions have {num_tokens} tokens, the context is {self.context_length}: shorten them")
         if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= num_tokens:
             raise ValueError(f"captions must have 1 to {num_tokens} tokens, lengths are {lengths.tolist()}")
         longest = int(lengths.max())
-        x = clip.token_embedding(tokens[:, :longest]) + clip.positional_embedding[:longest]
+        codes = self.codes_of_all(tokens[:, :longest], captions.lengths.to(tokens.device))
+        beyond = (0, num_tokens - longest)
+        return TextCodes(codes.sentence, words=F.pad(codes.words, beyond), mask=F.pad(codes.mask, beyond))
+
+    def codes_of_all(self, tokens: Int[Tensor, "b t"], lengths: Int[Tensor, " b"]) -> TextCodes:
+        """The codes of `encode_text`, padding computed like the rest: no size and no branch depends on the captions."""
+        clip = self.clip
+        x = clip.token_embedding(tokens) + clip.positional_embedding[: tokens.shape[1]]
         for block in clip.transformer.resblocks:
             x = _after(block, x, causal=True)
         x = clip.ln_final(x)  # [b t d]
-        lengths = captions.lengths.to(x.device)
-        sentence = _projected(x[torch.arange(len(x), device=x.device), lengths - 1], clip.text_projection)
-        mask = torch.arange(num_tokens, device=x.device) < lengths[:, None]
-        words = F.pad(x.masked_fill(~mask[:, :longest, None], 0), (0, 0, 0, num_tokens - longest))
-        return TextCodes(sentence=sentence, words=words.transpose(1, 2), mask=mask)
+        sentence = _projected(x[torch.arange(x.shape[0], device=x.device), lengths - 1], clip.text_projection)
+        mask = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+        return TextCodes(sentence, words=x.masked_fill(~mask[:, :, None], 0).transpose(1, 2), mask=mask)
 
     def encode_image(self, image: Float[Tensor, "b 3 h w"], blocks: Sequence[int] = ()) -> CLIPImageCodes:
         """Codes of images in [-1, 1] of any size, with the features after the `blocks` (numbered from 0).
@@ -249,12 +254,12 @@ class CLIP(Encoders):
     def _embedded(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b t c"]:
         """The transformer's input: class token first, positions added, normalised."""
         visual = self.clip.visual
-        itself = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+        itself = visual.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
         out: Tensor = visual.ln_pre(torch.cat([itself, patches], dim=1) + visual.positional_embedding)
         return out
 
     def _as_map(self, patches: Float[Tensor, "b n c"]) -> Float[Tensor, "b c r s"]:
-        return patches.transpose(1, 2).view(len(patches), -1, self.grid_size, self.grid_size)
+        return patches.transpose(1, 2).view(patches.shape[0], -1, self.grid_size, self.grid_size)
 
     def _load(self, path: Path) -> None:
         states = read_states(path)

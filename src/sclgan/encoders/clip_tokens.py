@@ -52,10 +52,10 @@ class CLIPTokenizer:
     def read(self, caption: str) -> Reading:
         """The words that fit into the context. None is unknown: a word that is not a token is split into several."""
         words = words_of(caption) or caption.split()
-        tokens = _byte_pairs().encode(caption)
+        tokens = byte_pairs().encode(caption)
         if len(tokens) <= self.max_words:
             return Reading(tuple(words))
-        kept = words_of(_byte_pairs().decode(tokens[: self.max_words]))
+        kept = words_of(byte_pairs().decode(tokens[: self.max_words]))
         num_whole = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(words, kept, strict=False)))
         return Reading(tuple(words[:num_whole]), beyond=tuple(words[num_whole:]))
 
@@ -68,7 +68,7 @@ class CLIPTokenizer:
         for row, caption in enumerate(captions):
             if not caption.strip():
                 raise ValueError(f"caption {row + 1} of {len(captions)} is empty: {caption!r}; write one")
-        tokens = _byte_pairs()(list(captions), self.context_length)
+        tokens = byte_pairs()(list(captions), self.context_length)
         return Captions(tokens, (tokens == NUM_TOKENS - 1).int().argmax(dim=1) + 1)
 
     def save(self, path: Path) -> None:
@@ -92,5 +92,6 @@ class CLIPTokenizer:
 
 
 @cache
-def _byte_pairs() -> Any:
+def byte_pairs() -> Any:
+    """The tokenizer of open_clip, with its tables."""
     return open_clip().tokenizer.SimpleTokenizer()

@@ -141,8 +141,8 @@ def attend(
     pixels = features.permute(0, 2, 3, 1).flatten(1, 2)  # [b p c], a view of channels-last features
     seen = mask[:, None]  # [b 1 t]
     if order == "reference":
-        rows = torch.arange(len(pixels) * pixels.shape[1], device=mask.device) % len(pixels)
-        seen = mask[rows].view(len(pixels), -1, mask.shape[1])  # [b p t]
+        num_rows, num_pixels = pixels.shape[:2]  # not `len`, which exporters take for a constant
+        seen = mask.repeat(num_pixels, 1).view(num_rows, num_pixels, mask.shape[1])  # [b p t]
     attention = (pixels @ keys).masked_fill(~seen, -torch.inf).softmax(dim=2)  # [b p t]
     context = (attention @ values.transpose(1, 2)).transpose(1, 2)  # [b c p], of the memory order of `pixels`
     return torch.unflatten(context, 2, size), torch.unflatten(attention.transpose(1, 2), 2, size)
