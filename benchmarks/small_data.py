@@ -37,7 +37,8 @@ from sclgan.recipes.small_data import (
     with_lazy_penalty,
     with_matching,
 )
-from sclgan.runs.evaluations import machine, read_evaluations
+from sclgan.runs.evaluations import read_evaluations
+from sclgan.runs.machines import machine
 from sclgan.runs.opened import open_run
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain

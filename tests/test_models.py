@@ -65,7 +65,7 @@ def test_without_any_model_the_name_says_so(tmp_path, monkeypatch):
     ("file", "damage"),
     [
         *((file, how) for file in ("model.safetensors", "recipe.json", "vocabulary.json") for how in DAMAGE),
-        *(("model.json", how) for how in DAMAGE if how != "gone"),  # without it a folder is no model
+        *(("config.json", how) for how in DAMAGE if how != "gone"),  # without it a folder is no model
     ],
 )
 def test_a_damaged_model_says_what_is_damaged_and_to_reinstall(file, damage, shipped, tmp_path, monkeypatch):
@@ -77,7 +77,7 @@ def test_a_damaged_model_says_what_is_damaged_and_to_reinstall(file, damage, shi
     elif damage == "cut":
         path.write_bytes(content[: len(content) // 2])
     else:
-        content[content.index(b'"step') + 1 if file == "model.json" else len(content) // 2] ^= 1
+        content[content.index(b'"step') + 1 if file == "config.json" else len(content) // 2] ^= 1
         path.write_bytes(content)
     said = refused("sample", "emoji", APPLE, "--out", "a.png")
     assert f"the model 'emoji' of sclgan is damaged: {file}" in said
@@ -90,7 +90,9 @@ def test_a_model_elsewhere_is_built_again(shipped, tmp_path):
     shutil.copytree(shipped, folder)
     (folder / "model.safetensors").unlink()
     said = refused("sample", folder, APPLE, "--out", tmp_path / "a.png")
-    assert f"the model in {folder} is damaged: model.safetensors is missing: build it again" in said
+    assert (
+        f"the model in {folder} is damaged: model.safetensors is missing: fetch it, or publish its run, again" in said
+    )
 
 
 def test_evaluate_grades_a_model_and_leaves_the_package_as_it_is(shipped, tmp_path, monkeypatch):

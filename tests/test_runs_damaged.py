@@ -41,7 +41,7 @@ FILES: dict[str, tuple[dict[str, Any], tuple[Callable[[Path], object], ...]]] = 
         {"source": "emoji", "label_names": ["a"], "splits": {"train": {"rows": {"number": 1}}}},
         (lambda run: check_data(run, cast(Any, {"train": Nothing()})),),
     ),
-    "model.json": ({"step": 6, "sha256": {"model.safetensors": "0" * 64}}, (open_run,)),
+    "config.json": ({"library_name": "sclgan", "step": 6, "sha256": {"model.safetensors": "0" * 64}}, (open_run,)),
     "recipe.json": ({}, (saved_recipe, lambda run: claim(run, small(SCL, *SIX_STEPS)), open_run)),
 }
 

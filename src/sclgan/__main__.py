@@ -23,7 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         *(data.data, data.data_check, data.data_pairs, data.data_pack, data.data_index, data.data_verify),
         *(runs.pretrain, runs.train, runs.sample),
         *(results.evaluate, results.protocols, results.compare, results.table, results.figure),
-        *(publishing.export, runs.import_),
+        *(publishing.export, publishing.publish, runs.import_),
     )
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}
@@ -97,7 +97,8 @@ def one_command(arguments: Sequence[str]) -> list[str]:
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
-FLAGS = {"-h", "--help", "--attention", "--no-attention", "--accept-changed-data", "--no-accept-changed-data"}
+FLAGS = {"--attention", "--accept-changed-data", "--private"}
+FLAGS |= {"-h", "--help", *(flag.replace("--", "--no-") for flag in FLAGS)}
 """The options that take no value."""
 
 

@@ -11,5 +11,5 @@ Checkpoint = Annotated[
 Workers = Annotated[int, arg(metavar="N", help="Number of processes that prepare batches during training.")]
 RunFolder = Annotated[
     Positional[Path],
-    arg(metavar="RUN", help="Run folder of `sclgan train` or `import`, or name of a model in the package."),
+    arg(metavar="RUN", help="Run folder, or name of a model in the package or, as USER/NAME, on the Hugging Face Hub."),
 ]

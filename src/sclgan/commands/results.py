@@ -61,8 +61,8 @@ def evaluate(
         Path | None,
         arg(
             metavar="FILE",
-            help="File for the records, instead of evaluations.jsonl in the folder. Records of a model in the package "
-            "are written only here.",
+            help="File for the records, instead of evaluations.jsonl in the folder. Records of a model are written "
+            "only here.",
         ),
     ] = None,
     num_workers: Annotated[

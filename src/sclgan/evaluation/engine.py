@@ -20,7 +20,8 @@ from sclgan.evaluation.protocols import EvaluationProtocol
 from sclgan.evaluation.reals import NO_REALS, Reals
 from sclgan.evaluation.results import Result, results_of
 from sclgan.metrics.curve import BiasCurve, bias_curve
-from sclgan.runs.evaluations import append_evaluations, machine
+from sclgan.runs.evaluations import append_evaluations
+from sclgan.runs.machines import machine
 
 log = logging.getLogger(__name__)
 

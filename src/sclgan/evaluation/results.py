@@ -1,17 +1,12 @@
 """The results of an evaluation: a value, and everything that moves it (Parmar et al. 2022)."""
 
-import platform
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-import PIL
-import torch
-
-import sclgan
 from sclgan.evaluation.measured import Measured
 from sclgan.evaluation.reals import NO_REALS, Reals
+from sclgan.runs.machines import versions
 
 RUN_ENCODERS = "the run's own encoders"
 
@@ -97,7 +92,7 @@ def results_of(measured: Measured, reals: Reals, *, encoders_sha256: str | None 
                 weights_sha256=extractor.weights_sha256 if extractor else encoders_sha256 if uses_encoders else None,
                 seed=measured.seed,
                 seconds=seconds,
-                versions=_versions(),
+                versions=versions(),
             )
         )
     return results
@@ -117,13 +112,3 @@ def _check_reals(reals: Reals, measured: Measured) -> None:
         if protocol.name not in others.references:
             function = "measure_training" if protocol.num_fitted else "measure_reals"
             raise ValueError(f"real pictures were not measured for {protocol.name}: pass this protocol to {function}")
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "sclgan": sclgan.__version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "pillow": PIL.__version__,
-    }

@@ -81,8 +81,8 @@ def evaluate_run(
         return result.label + against + ("" if checkpoint == "last" else f" ({checkpoint})")
 
     about = {"recipe": run.recipe.name, "step": run.step, "checkpoint": checkpoint}
-    # Where packages are installed is not a place for records.
-    records = options.out or (None if models.comes_with_the_package(folder) else folder / EVALUATIONS)
+    # A model is whole, and may be where packages are installed or models cached: no place for records.
+    records = options.out or (None if models.is_model(folder) else folder / EVALUATIONS)
     subject = Subject(offer, pictures, reals, lambda: sha256_of(encoders_file(folder)), about, records, heading)
     return evaluate(subject, named, options, show=show)
 

@@ -1,8 +1,9 @@
-"""The models that come with the package, opened by name: trained runs, reduced to what drawing needs.
+"""Trained runs reduced to what drawing needs: the models of the package, those of a folder, those of the Hub.
 
 A model is a folder. `recipe.json` and the tokenizer's file are those of the run, `model.safetensors` holds its averaged
-generator and its encoders, `model.json` names the run and the SHA-256 of each file, and `README.md` is the model
-card. `scripts/build_model.py` makes it from a finished run. Nothing here imports torch.
+generator and its encoders, `config.json` names the run and the SHA-256 of each file, and `README.md` is the model
+card. `sclgan publish` makes it from a run, and `scripts/build_model.py` a smaller one for the package. Nothing here
+imports torch.
 """
 
 import json
@@ -12,10 +13,13 @@ from typing import Any
 
 from sclgan.data.names import nearest
 from sclgan.files import sha256_of
+from sclgan.models import hub
 
 log = logging.getLogger(__name__)
 
-WEIGHTS, ABOUT = "model.safetensors", "model.json"
+WEIGHTS, ABOUT = "model.safetensors", "config.json"
+LIBRARY = "sclgan"
+"""The `library_name` in the configurations of our models: other libraries have a config.json too."""
 
 
 def home() -> Path:
@@ -34,10 +38,12 @@ def is_model(folder: Path) -> bool:
 
 
 def find(run: str | Path) -> Path:
-    """The folder that RUN means: the folder of that path where there is one, or else the model of that name.
+    """The folder that RUN means: that of this path, or else the model of this name in the package or on the Hub.
 
     Raises:
-        FileNotFoundError: it is neither; the message gives the nearest name of a model, and all names.
+        FileNotFoundError: it is none of them; the message gives the nearest name of a model, and all names.
+        OSError: it has the form of a name of the Hub, and cannot be fetched from there.
+        ModuleNotFoundError: it has that form, and the extra "hub" is not installed.
     """
     path, known = Path(run), names()
     named = str(run) in known
@@ -53,7 +59,10 @@ def find(run: str | Path) -> Path:
         near = nearest(str(run), known)
         comes = f"and no model of sclgan has that name: did you mean '{near}'? They are {', '.join(known)}"
     what = "is a file, not a run folder" if path.exists() else "is not a run folder: there is no such folder"
-    raise FileNotFoundError(f"{run} {what}, {comes}")
+    missing = f"{run} {what}, {comes}"
+    if not hub.may_be_name(str(run)):
+        raise FileNotFoundError(missing)
+    return hub.fetched(str(run), missing)
 
 
 def find_run(run: str | Path) -> Path:
@@ -76,10 +85,14 @@ def about(folder: Path) -> dict[str, Any]:
     """
     try:
         content: dict[str, Any] = json.loads((folder / ABOUT).read_bytes())
+        if content.get("library_name") != LIBRARY:
+            raise ValueError(f"its library_name is {content.get('library_name')!r}, not {LIBRARY!r}")
         expected, step = content["sha256"], content["step"]
         if not isinstance(expected, dict) or WEIGHTS not in expected or type(step) is not int:
             raise ValueError("'sha256' must name the files, and 'step' be a whole number")
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        if any(Path(name).name != name for name in expected):
+            raise ValueError("'sha256' names files outside of the folder")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{_named(folder)} is damaged: {ABOUT} cannot be read ({error!r}): {_cure(folder)}") from error
     for name, digest in expected.items():
         if not (folder / name).is_file():
@@ -103,4 +116,4 @@ def _named(folder: Path) -> str:
 
 
 def _cure(folder: Path) -> str:
-    return "reinstall sclgan" if comes_with_the_package(folder) else "build it again with scripts/build_model.py"
+    return "reinstall sclgan" if comes_with_the_package(folder) else "fetch it, or publish its run, again"

@@ -2,14 +2,9 @@
 
 import json
 import logging
-import platform
-import re
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from sclgan import distributed
 from sclgan.runs.json_files import NAMES, described, is_kind, parsed_object
@@ -64,14 +59,6 @@ def append_evaluations(path: Path, records: Sequence[Mapping[str, Any]]) -> None
                 raise
     except OSError as error:
         raise OSError(f"the values above could not be written to {path} ({error}): make room, or give --out") from error
-
-
-def machine() -> str:
-    """The accelerator, or the processor and the number of threads used on it."""
-    if torch.cuda.is_available():
-        return f"{distributed.world_size()} x {torch.cuda.get_device_name()}"
-    models = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text()) if sys.platform == "linux" else []
-    return f"{models[0] if models else platform.processor()}, threads: {torch.get_num_threads()}"
 
 
 def _record(line: bytes, where: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sclgan.random import Stream, integer_seed
 from sclgan.runs import checkpoint
 from sclgan.runs.divergence import forget_divergence, note_divergence
 from sclgan.runs.folder import require_run
+from sclgan.runs.machines import record_machine
 from sclgan.runs.records import Metrics
 from sclgan.train.step import DivergedError, check_finite
 from sclgan.train.stopper import Stopper
@@ -78,6 +79,7 @@ def run(
     start, seconds = _restore(phase, folder / "checkpoints", steps)
     if start == steps > 0:
         return
+    record_machine(folder, start)
     began = time.monotonic() - seconds
     images_per_step = batches.batch_size * batches.num_views
     with (
