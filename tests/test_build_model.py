@@ -69,7 +69,7 @@ def test_the_card_has_the_numbers_of_the_records_and_of_the_files(evaluated, bui
     last = json.loads((evaluated / "metrics.jsonl").read_text().splitlines()[-1])
     assert f"| training of the GAN | {last['images']:,} pictures seen, " in card
     assert card.startswith('---\nlicense: "apache-2.0"\nlibrary_name: sclgan\npipeline_tag: text-to-image\n')
-    assert card.split("---\n")[1].endswith("datasets:\n- emoji\n")
+    assert "\ndatasets:\n- emoji\nmodel-index:\n" in card.split("---\n")[1]
     assert "supervised-contrastive-learning" in card
     assert card.count("CC-BY-4.0") >= 4  # the makers' table
 

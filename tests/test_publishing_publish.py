@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import re
+import runpy
 import shutil
 import sys
 from pathlib import Path
@@ -29,6 +31,7 @@ from sclgan.runs.folder import saved_recipe
 from sclgan.runs.machines import machines_of
 from sclgan.runs.opened import open_run
 
+PAGE = Path(__file__).parents[1] / "docs" / "export-and-publish.md"
 RESPONSE: Any = SimpleNamespace(headers={}, request=None)
 FILES = {"README.md", "config.json", "model.safetensors", "recipe.json", "samples.png", "vocabulary.json"}
 
@@ -57,6 +60,16 @@ def test_a_published_run_is_read_back_bit_for_bit(evaluated, published, tmp_path
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
     with Image.open(published / "samples.png") as samples:
         assert samples.size == (6 * 66 + 2, 8 * 66 + 2)
+
+
+@pytest.mark.skipif(not PAGE.is_file(), reason="the documents are not installed")
+def test_the_three_lines_of_the_page_draw(published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(published, "runs/scl")
+    code = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), flags=re.DOTALL | re.MULTILINE)[2]
+    Path("example.py").write_text(code)
+    (picture,) = runpy.run_path("example.py")["pictures"]
+    assert picture.tobytes() == sclgan.from_pretrained(published)("a red apple", seed=3)[0].tobytes()
 
 
 def test_the_card_is_read_by_the_hubs_library_and_has_the_numbers_of_the_records(evaluated, published):
@@ -88,10 +101,8 @@ def test_the_card_is_read_by_the_hubs_library_and_has_the_numbers_of_the_records
 def test_a_run_of_own_pictures_without_evaluation_says_what_is_not_known(trained, tmp_path):
     run, pictures = tmp_path / "run", own_pictures(tmp_path / "private" / "pictures")
     shutil.copytree(trained, run)
-    own = (run / "recipe.json").read_text().replace("emoji.Emoji", "own.source.Folder")
-    content = json.loads(own)
+    content = json.loads((run / "recipe.json").read_text())
     content["source"] = {"call": "sclgan.data.sets.own.source.Folder", "root": str(pictures)}
-    content["encoders"]["backbone"]["weights"] = str(tmp_path / "private" / "lite0.safetensors")
     (run / "recipe.json").write_text(json.dumps(content))
     (run / "machines.jsonl").unlink()
     publish(run, tmp_path / "out", captions=["a red apple", "`<b>* apple"])

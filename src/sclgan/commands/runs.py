@@ -29,6 +29,10 @@ Stream = Annotated[
     str | None,
     arg(metavar="URLS", help='Shards to train on as a stream, such as "https://server/{000..999}.tar".'),
 ]
+Track = Annotated[
+    Literal["wandb", "trackio"] | None,
+    arg(metavar="NAME", help="Experiment tracker (wandb or trackio) that the records go to as well."),
+]
 AcceptChangedData = Annotated[
     bool, arg(help="Continue a run although its captions, labels or pictures have changed since it began.")
 ]
@@ -71,6 +75,7 @@ def pretrain(
     stream: Stream = None,
     num_workers: Workers = 0,
     accept_changed_data: AcceptChangedData = False,
+    track: Track = None,
 ) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
 
@@ -79,7 +84,15 @@ def pretrain(
     from sclgan.train.pretraining import pretrain as run
 
     made = chosen(recipe, overrides, data)
-    run(made, out, stream=stream, num_workers=num_workers, accept_changed_data=accept_changed_data)
+    _require(track)
+    run(
+        made,
+        out,
+        stream=stream,
+        num_workers=num_workers,
+        accept_changed_data=accept_changed_data,
+        track=track,
+    )
     print_on_rank_0(f"encoders in {out}")
 
 
@@ -95,6 +108,7 @@ def train(
     stream: Stream = None,
     num_workers: Workers = 0,
     accept_changed_data: AcceptChangedData = False,
+    track: Track = None,
 ) -> None:
     """Train the GAN of a recipe (phase 2), after its encoders if none are given.
 
@@ -102,6 +116,7 @@ def train(
     """
     from sclgan.train.training import train as run
 
+    _require(track)
     run(
         chosen(recipe, overrides, data),
         out,
@@ -109,8 +124,17 @@ def train(
         stream=stream,
         num_workers=num_workers,
         accept_changed_data=accept_changed_data,
+        track=track,
     )
     print_on_rank_0(f"run in {out}")
+
+
+def _require(track: Literal["wandb", "trackio"] | None) -> None:
+    """Imports the tracker, before anything is trained."""
+    if track is not None:
+        from sclgan.runs.tracking import tracker_library
+
+        tracker_library(track)
 
 
 def chosen(name: str, overrides: Sequence[str], data: Path | None) -> "Recipe":

@@ -12,6 +12,7 @@ from torch import Tensor
 from sclgan import distributed
 from sclgan.files import write_atomically
 from sclgan.runs.json_files import is_kind, parsed_object
+from sclgan.runs.tracking import TrackerName, started
 
 log = logging.getLogger(__name__)
 
@@ -21,13 +22,14 @@ METRICS = "metrics.jsonl"
 class Metrics:
     """Writes `metrics.jsonl` and TensorBoard events into a run folder; only rank 0 writes.
 
-    Records after `step` are removed at the start: a resumed run repeats those steps and writes them again.
+    Records after `step` are removed at the start: a resumed run repeats those steps and writes them again. With `track`
+    they go to that tracker as well.
 
     Raises:
         ValueError: the records of before are damaged.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, track: TrackerName | None = None) -> None:
         from torch.utils.tensorboard import SummaryWriter  # half a second that no other command should pay
 
         self.path = folder / METRICS
@@ -37,6 +39,7 @@ class Metrics:
             kept = [record for record in read_metrics(folder) if record["step"] <= step]
             write_atomically(self.path, "".join(json.dumps(record) + "\n" for record in kept).encode())
             self._events = SummaryWriter(str(folder), purge_step=step + 1)
+            self._tracker = None if track is None else started(track, folder)
 
     def add(self, values: Mapping[str, Tensor]) -> None:
         """Adds values of one step to the averages that the next `averages` returns."""
@@ -62,11 +65,15 @@ class Metrics:
             file.write(json.dumps({"step": step, **rounded}) + "\n")
         for name, value in values.items():
             self._events.add_scalar(name, value, step)
+        if self._tracker is not None:
+            self._tracker.log(dict(values), step=step)
 
     def close(self) -> None:
         """Flushes the events."""
         if self._writes:
             self._events.close()
+            if self._tracker is not None:
+                self._tracker.finish()
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

@@ -23,6 +23,7 @@ from sclgan.runs.divergence import forget_divergence, note_divergence
 from sclgan.runs.folder import require_run
 from sclgan.runs.machines import record_machine
 from sclgan.runs.records import Metrics
+from sclgan.runs.tracking import TrackerName
 from sclgan.train.step import DivergedError, check_finite
 from sclgan.train.stopper import Stopper
 
@@ -65,6 +66,7 @@ def run(
     checkpoint_every: int,
     hooks: Sequence[Hook] = (),
     num_workers: int = 0,
+    track: TrackerName | None = None,
 ) -> None:
     """Trains until `steps`, from the newest checkpoint in `folder` where there is one; 0 steps are the start alone.
 
@@ -84,7 +86,7 @@ def run(
     images_per_step = batches.batch_size * batches.num_views
     with (
         _explaining(title, folder) as at,
-        closing(Metrics(folder, start or -1)) as metrics,
+        closing(Metrics(folder, start or -1, track)) as metrics,
         Stopper() as stopper,
         ProgressLine(title, total=steps, done=start, unit_images=images_per_step) as progress,
     ):

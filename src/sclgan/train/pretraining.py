@@ -12,6 +12,7 @@ from sclgan.runs.data_record import check_data
 from sclgan.runs.encoders import encoders_class, save_encoders
 from sclgan.runs.folder import claim, held
 from sclgan.runs.records import read_metrics
+from sclgan.runs.tracking import TrackerName
 from sclgan.train import loop
 from sclgan.train.batches import image_size_of, training_batches
 from sclgan.train.checks import check_objectives, check_recipe
@@ -29,12 +30,13 @@ def pretrain(
     num_workers: int = 0,
     accept_changed_data: bool = False,
     splits: Splits | None = None,
+    track: TrackerName | None = None,
 ) -> None:
     """Phase 1 into the folder `out`. `encoders.safetensors` is the epoch with the best retrieval so far.
 
     With `stream` the training pictures come from these shards instead, see `Streamed`; the recipe's source must be a
     pack, which gives the vocabulary, the labels and the held-out rows. `splits` are those of the recipe, if they are
-    open already.
+    open already. `track` is a tracker that the records go to as well.
 
     Raises:
         ValueError: the recipe, the data or the folder do not fit; see `claim`, `check_data`, `PairedBatches`.
@@ -73,6 +75,7 @@ def pretrain(
             steps=settings.steps,
             log_every=settings.log_every,
             checkpoint_every=settings.checkpoint_every,
+            track=track,
             hooks=[loop.Hook(batches.steps_per_epoch, score, at_start=True)],
             num_workers=num_workers,
         )

@@ -18,6 +18,7 @@ from sclgan.runs.divergence import PRETRAINING
 from sclgan.runs.encoders import encoders_class, load_encoders
 from sclgan.runs.folder import ENCODERS, claim, held
 from sclgan.runs.opened import Run
+from sclgan.runs.tracking import TrackerName
 from sclgan.train import loop
 from sclgan.train.batches import training_batches
 from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
@@ -36,11 +37,12 @@ def train(
     stream: str | None = None,
     num_workers: int = 0,
     accept_changed_data: bool = False,
+    track: TrackerName | None = None,
 ) -> None:
     """Phase 2 into the folder `out`, with the pre-trained encoders of the folder `encoders`.
 
     Without them phase 1 runs first, into `out`/pretraining. The encoders that were used are copied into `out`.
-    `stream` is as in `pretrain`.
+    `stream` and `track` are as in `pretrain`.
 
     Raises:
         ValueError: the recipe, the data, the encoders or the folder do not fit; see `claim` and `check_data`.
@@ -66,6 +68,7 @@ def train(
                 num_workers=num_workers,
                 accept_changed_data=accept_changed_data,
                 splits=splits,
+                track=track,
             )
         provide_encoders(recipe, out, encoders)
         pair, tokenizer = load_encoders(out, recipe)
@@ -88,6 +91,7 @@ def train(
                 *evaluations(Run(out, recipe, 0, pair, tokenizer, drawing), splits),
             ],
             num_workers=num_workers,
+            track=track,
         )
         distributed.barrier()
 
