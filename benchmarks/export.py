@@ -75,11 +75,11 @@ def measure(name: str) -> None:
         tokens, z = run.tokenizer([" ".join(words)] * rows), normal(rows, run.gan.z_dim, Stream.SAMPLE, 0)
         asked = {"tokens": tokens.tokens.numpy(), "lengths": tokens.lengths.numpy()}
 
-        def by_torch(tokens=tokens, z=z) -> object:  # type: ignore[no-untyped-def]
+        def by_torch(tokens=tokens, z=z) -> object:
             with torch.inference_mode():
                 return run.gan.generate(z, run.encoders.encode_text(tokens)).image
 
-        def by_onnxruntime(asked=asked, z=z) -> object:  # type: ignore[no-untyped-def]
+        def by_onnxruntime(asked=asked, z=z) -> object:
             codes: dict[str, np.ndarray] = dict(zip(CODES, text.run(None, asked), strict=True))
             codes["z"] = z.numpy()
             return generator.run(None, {one.name: codes[one.name] for one in generator.get_inputs()})

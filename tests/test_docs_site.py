@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CONFIG = ROOT / "zensical.toml"
 PAGES = sorted(DOCS.rglob("*.md"))
-ELSEWHERE = {"your-own-data.md"}  # its blocks need a folder: test_docs.py
+ELSEWHERE = {"your-own-data.md", "export-and-publish.md"}  # need folders: test_docs.py, test_publishing_*.py
 pytestmark = pytest.mark.skipif(not CONFIG.is_file(), reason="the documents are not installed")
 
 

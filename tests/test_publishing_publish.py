@@ -272,7 +272,7 @@ def test_a_name_of_the_hub_is_fetched_and_opened(published, tmp_path, monkeypatc
     assert [one.tobytes() for one in sclgan.from_pretrained("ann/apples")(APPLE, seed=3)] == expected
     done("sample", "ann/apples@v1.0", APPLE, "--out", "a.png")
     assert asked == [("ann/apples", None), ("ann/apples", "v1.0")]
-    done("evaluate", "ann/apples", "--protocol", "ground", "--num-images", 2)
+    done("evaluate", "ann/apples", "--protocol", "background_accuracy", "--num-images", 2)
     assert not list(Path("cache").rglob("evaluations.jsonl"))
     Path("ann").mkdir()  # a path here is never asked for there
     assert "there is no such folder" in refused("sample", "ann/apples", APPLE, "--out", "a.png")

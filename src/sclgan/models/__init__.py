@@ -78,7 +78,7 @@ def find_run(run: str | Path) -> Path:
 
 
 def about(folder: Path) -> dict[str, Any]:
-    """The content of a model's `model.json`, after its files were compared with their SHA-256.
+    """The content of a model's `config.json`, after its files were compared with their SHA-256.
 
     Raises:
         ValueError: a file is missing, or is not the one that was built.
