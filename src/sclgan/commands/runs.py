@@ -153,7 +153,9 @@ def sample(
     from sclgan.runs.opened import open_run
     from sclgan.runs.pictures import attention_picture, grid
 
-    picture_format(out)  # before anything is drawn
+    beside = out.with_name(f"{out.stem}_attention{out.suffix}")
+    for path in (out, beside) if attention else (out,):
+        picture_format(path)  # before anything is drawn
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
         for line in opened.tokenizer.read(caption).left_out(caption):
@@ -162,7 +164,6 @@ def sample(
     write_picture(grid(pictures.numpy(), num_images), out)
     print(out)
     if attention:
-        beside = out.with_name(f"{out.stem}_attention{out.suffix}")
         attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
         print(beside)
 

@@ -7,8 +7,9 @@ come from a bounded buffer; docs/large-data.md computes what that costs.
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import IO
 
 import numpy as np
 import torch
@@ -198,7 +199,7 @@ def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
     """Picture and texts of the samples of a shard; damaged samples are named and left out, and after a damaged header
     the rest of the shard."""
     try:
-        with closing(webdataset.gopen(url)) as file:
+        with _opened(url) as file:
             for group in groups(members_of_stream(file), unused):
                 for problem in group.problems:
                     _warn_left_out(f"{url}: {problem}")
@@ -214,6 +215,21 @@ def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
                 yield sample
     except (OSError, ValueError) as error:
         _warn_left_out(f"{url}: {error}")
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[IO[bytes]]:
+    """A shard to read. A command that writes it is ended if the rest is not read: it may never end by itself."""
+    file = webdataset.gopen(url)
+    try:
+        yield file
+    except BaseException:
+        if (command := getattr(file, "proc", None)) is not None:
+            command.terminate()
+        with suppress(OSError):  # says how the command ended
+            file.close()
+        raise
+    file.close()
 
 
 def _warn_left_out(what: object) -> None:
