@@ -154,7 +154,7 @@ def odd_command(run: Path) -> Trial:
             del arguments[place]
         else:
             arguments[place] = chance.choice(odd)
-        wrong = impolite(sclgan(*arguments))
+        wrong = impolite(sclgan(*arguments), quotes="\x1b[2J" in arguments)
         return f"{arguments}: {wrong}" if wrong else ""
 
     return trial

@@ -34,13 +34,16 @@ EXECUTED = "executed"
 ONE_STEP = ("pretraining.steps=1", "training.steps=1")
 
 
-def impolite(ended: Ended) -> str:
-    """What is wrong with how a command ended, or nothing."""
+def impolite(ended: Ended, *, quotes: bool = False) -> str:
+    """What is wrong with how a command ended, or nothing.
+
+    `quotes` allows a usage error to show an escape sequence: the user typed it.
+    """
     if "Traceback" in ended.err:
         return f"a traceback: {ended.err.strip().splitlines()[-1]}"
     if ended.code not in (0, 1, 2):
         return f"exit code {ended.code}"
-    if "\x1b" in ended.out + ended.err:
+    if "\x1b" in ended.out + ended.err and not (quotes and ended.code == 2):
         return "an escape sequence reached the terminal"
     if ended.code == 1 and not any(line.startswith("sclgan") for line in ended.err.splitlines()):
         return "it failed without a word"

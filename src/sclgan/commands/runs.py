@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from sclgan.commands.arguments import Checkpoint, Workers
-from sclgan.commands.printing import print_on_rank_0
+from sclgan.commands.printing import print_on_rank_0, show
 
 if TYPE_CHECKING:
     from sclgan.recipe import Recipe
@@ -162,10 +162,10 @@ def sample(
             print(line, file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     write_picture(grid(pictures.numpy(), num_images), out)
-    print(out)
+    show(out)
     if attention:
         attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
-        print(beside)
+        show(beside)
 
 
 def import_(
@@ -202,9 +202,9 @@ def import_(
     made = import_files(kind, files, captions=captions, out=out, recipe=recipe)
     if kind == "damsm":
         base = made.name.removesuffix("_official")
-        print(f"encoders in {out}; to train on them:")
-        print(
+        show(f"encoders in {out}; to train on them:")
+        show(
             f"sclgan train {base} encoders.save_backbone=true encoders.backbone.weights=none --encoders {out} --out DIR"
         )
     else:
-        print(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')
+        show(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')
