@@ -139,7 +139,7 @@ def odd_command(run: Path) -> Trial:
     def trial(chance: random.Random, folder: Path) -> str:
         commands: list[list[object]] = [
             ["sample", run, APPLE, "--out", folder / "a.png", "--num-images", 1, "--seed", 0],
-            ["evaluate", run, "--protocol", "ground", "--num-images", 4, "--seed", 0],
+            ["evaluate", run, "--protocol", "background_accuracy", "--num-images", 4, "--seed", 0],
             ["train", SCL, *FIELDS, "--out", folder / "run"],
             ["data", "emoji", "--out", folder / "b.png", "--rows", 1, "--columns", 1],
             ["data", "check", folder, "--image-size", 32],
@@ -218,7 +218,7 @@ def main() -> None:
             ("odd command line", given.commands, odd_command(folder / "run")),
             ("damaged file of a run", given.files, files.damaged(folder / "run", files.run_commands(FIELDS))),
             ("damaged file of a pack", given.files, files.damaged(pack, files.pack_commands)),
-            ("damaged picture or table", given.files, files.damaged(pictures, files.picture_commands)),
+            ("damaged picture or table", given.files, files.damaged(pictures, files.picture_commands(statistics))),
             ("damaged statistics", given.files, files.damaged(statistics, files.statistics_commands(pictures))),
             ("damaged published weights", given.files, files.damaged(published, files.published_commands)),
             ("kill", given.kills, killed(0, seconds, whole)),

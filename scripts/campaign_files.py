@@ -87,7 +87,7 @@ def run_commands(fields: Sequence[str]) -> Commands:
     def commands(run: Path, free: Path) -> list[Sequence[object]]:
         return [
             ("sample", run, APPLE, "--out", free / "a.png", "--num-images", 1),
-            ("evaluate", run, "--protocol", "ground", "--num-images", 4),
+            ("evaluate", run, "--protocol", "background_accuracy", "--num-images", 4),
             ("compare", run, "--out", free / "page"),
             ("train", SCL, *fields, "training.steps=7", "--out", run),
         ]
@@ -107,14 +107,19 @@ def pack_commands(pack: Path, free: Path) -> list[Sequence[object]]:
     ]
 
 
-def picture_commands(pictures: Path, free: Path) -> list[Sequence[object]]:
-    """Checks a folder of pictures, packs it and grades it."""
-    return [
-        ("data", "check", pictures, "--image-size", 32),
-        ("data", "pack", "folder", "--root", pictures, "--size", 32, "--damaged", "skip", "--out", free / "pack"),
-        ("data", "pairs", pictures, "--batch-size", 4),
-        ("evaluate", pictures, "--protocol", "ground", "--num-images", 4, "--out", free / "records.jsonl"),
-    ]
+def picture_commands(statistics: Path) -> Commands:
+    """Checks a folder of pictures, packs it and grades it against sound statistics."""
+
+    def commands(pictures: Path, free: Path) -> list[Sequence[object]]:
+        reals = ("--protocol", "fd_lite0", "--reals", statistics / "reals.npz")
+        return [
+            ("data", "check", pictures, "--image-size", 32),
+            ("data", "pack", "folder", "--root", pictures, "--size", 32, "--damaged", "skip", "--out", free / "pack"),
+            ("data", "pairs", pictures, "--batch-size", 4),
+            ("evaluate", pictures, *reals, "--out", free / "records.jsonl"),
+        ]
+
+    return commands
 
 
 def statistics_commands(pictures: Path) -> Commands:
