@@ -4,11 +4,10 @@
     python scripts/campaign.py --kills 11 --disks 7 --files 50 --commands 178 --journal faults.jsonl    # hours
 
 Prints a table, and writes it with `--out`. With `--journal`, each attempt is recorded, and the repeated command goes on
-where it was stopped. A kill or a full disk is right if the repeated command ends with the same
-bits as an undisturbed one. A damaged file or an odd command line is right if the command ends by itself, with exit code
-0, 1 or 2, without a traceback, and, where it fails, with one line that says why. It takes no
-more than some memory, executes nothing that a file holds, and no escape sequence reaches the terminal. The choices
-follow from `--seed`.
+where it was stopped. A kill or a full disk is right if the repeated command ends with the same bits as an undisturbed
+one. A damaged file or an odd command line is right if the command ends by itself, with exit code 0, 1 or 2, without a
+traceback, and, where it fails, with one line that says why; if it takes no more than some memory and executes nothing
+that a file holds; and if no escape sequence reaches the terminal. The choices follow from `--seed`.
 """
 
 import argparse
