@@ -63,7 +63,7 @@ def main() -> None:
 
             initialise()
         check_command(arguments)
-        if arguments[0] in READING:
+        if arguments[0] in READING and not {"-h", "--help"} & set(arguments):
             from sclgan.data.images import name_warnings
 
             name_warnings()
