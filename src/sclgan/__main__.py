@@ -74,6 +74,8 @@ def main() -> None:
         sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
+    except OverflowError as error:  # a range for every number would be a list of what no machine can do
+        fail(ValueError(f"a number is too large for this machine ({error}): give a smaller one"))
     except RuntimeError as error:
         known = explained(error)
         if known is None:
