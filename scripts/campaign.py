@@ -1,25 +1,27 @@
 """Kills, full disks, damaged files and odd command lines, tried on tiny runs: what must hold whatever happens.
 
     python scripts/campaign.py --out docs/faults.md            # some minutes on two cores
-    python scripts/campaign.py --kills 50 --files 300          # longer
+    python scripts/campaign.py --kills 11 --disks 7 --files 50 --commands 178 --journal faults.jsonl    # hours
 
-Prints a table, and writes it with `--out`. A kill or a full disk is right if the repeated command ends with the same
-bits as an undisturbed one. A damaged file or an odd command line is right if the command ends by itself, with exit code
-0, 1 or 2, without a traceback, and, where it fails, with one line that says why. The choices follow from `--seed`.
+Prints a table, and writes it with `--out`. With `--journal`, each attempt is recorded, and the repeated command goes on
+where it was stopped. A kill or a full disk is right if the repeated command ends with the same bits as an undisturbed
+one. A damaged file or an odd command line is right if the command ends by itself, with exit code 0, 1 or 2, without a
+traceback, and, where it fails, with one line that says why; if it takes no more than some memory and executes nothing
+that a file holds; and if no escape sequence reaches the terminal. The choices follow from `--seed`.
 """
 
 import argparse
 import contextlib
+import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported
@@ -28,17 +30,22 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+import campaign_files as files
+from campaign_files import Trial, impolite
+
+import photos_on_disk
 from command_line import APPLE, Ended, sclgan
 from runs import SCL, final_weights, small_fields
+from test_distributed import ranks_of
 
 FIELDS = small_fields(SCL, "pretraining.steps=6", "training.steps=6")
-Trial = Callable[[random.Random, Path], str]
-"""One attempt in an empty folder; returns what was wrong, or nothing."""
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def command(out: Path, *more: str) -> list[str]:
+def command(out: Path, *more: str, ranks: int = 1) -> list[str]:
     """The training whose disturbance is tried."""
-    return [sys.executable, "-m", "sclgan", "train", SCL, *FIELDS, "--out", str(out), *more]
+    launcher = TORCHRUN if ranks > 1 else ()
+    return [sys.executable, *launcher, "-m", "sclgan", "train", SCL, *FIELDS, "--out", str(out), *more]
 
 
 def differences(run: Path, whole: dict[str, torch.Tensor]) -> str:
@@ -50,9 +57,9 @@ def differences(run: Path, whole: dict[str, torch.Tensor]) -> str:
     return f"{len(different)} tensors differ, such as {different[0]}" if different else ""
 
 
-def repeated(out: Path, whole: dict[str, torch.Tensor], *more: str) -> str:
+def repeated(out: Path, whole: dict[str, torch.Tensor], *more: str, ranks: int = 1) -> str:
     """Repeats the command undisturbed; what is wrong with the run that it ends with."""
-    ended = subprocess.run(command(out, *more), capture_output=True, text=True, check=False)
+    ended = subprocess.run(command(out, *more, ranks=ranks), capture_output=True, text=True, check=False)
     if ended.returncode:
         return f"the repeated command failed: {ended.stderr.strip().splitlines()[-1:]}"
     return differences(out, whole)
@@ -73,6 +80,25 @@ def killed(workers: int, seconds: float, whole: dict[str, torch.Tensor]) -> Tria
     return trial
 
 
+def rank_killed(seconds: float, whole: dict[str, torch.Tensor]) -> Trial:
+    """Kills one of two ranks at a random moment, or both and their launcher."""
+
+    def trial(chance: random.Random, folder: Path) -> str:
+        with subprocess.Popen(
+            command(folder / "run", ranks=2), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as process:
+            time.sleep(chance.uniform(0.3, 1) * seconds)
+            ranks = ranks_of(process.pid)
+            alone = chance.choice([(), (0,), (1,)])
+            for one in [ranks[rank] for rank in alone if rank in ranks] or [process.pid, *ranks.values()]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(one, signal.SIGKILL)
+            process.communicate(timeout=120)  # the other rank ends by itself
+        return repeated(folder / "run", whole, ranks=2)
+
+    return trial
+
+
 def on_a_full_disk(whole: dict[str, torch.Tensor]) -> Trial:
     """No file grows beyond a random size, as on a full disk."""
 
@@ -85,45 +111,7 @@ def on_a_full_disk(whole: dict[str, torch.Tensor]) -> Trial:
             check=False,
             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest)),
         )
-        return _impolite(Ended(ended.returncode, ended.stdout, ended.stderr)) or repeated(folder / "run", whole)
-
-    return trial
-
-
-DAMAGES: dict[str, Callable[[bytes, random.Random], bytes]] = {
-    "empty": lambda content, _: b"",
-    "cut": lambda content, chance: content[: chance.randrange(max(1, len(content)))],
-    "a byte": lambda content, chance: _with_another_byte(content, chance),
-    "noise": lambda _, chance: chance.randbytes(chance.randrange(1, 5000)),
-    "a list": lambda *_: b"[[], {}, null]",
-    "deep": lambda *_: b"[" * 50_000,
-    "numbers": lambda *_: b'{"step": 1e999, "name": 5, "sha256": []}',
-    "escapes": lambda *_: b'{"name": "\\u001b[2J\\n0 errors", "step": "7"}',
-}
-
-
-def _with_another_byte(content: bytes, chance: random.Random) -> bytes:
-    place = chance.randrange(max(1, len(content)))
-    return content[:place] + bytes([chance.randrange(256)]) + content[place + 1 :]
-
-
-def damaged(run: Path) -> Trial:
-    """Damages one file of a finished run in one way, then draws, evaluates, compares and continues."""
-
-    def trial(chance: random.Random, folder: Path) -> str:
-        copy = Path(shutil.copytree(run, folder / "run"))
-        files = sorted(path for path in copy.rglob("*") if path.is_file() and not path.name.startswith("events"))
-        path, (name, damage) = chance.choice(files), chance.choice(sorted(DAMAGES.items()))
-        path.write_bytes(damage(path.read_bytes(), chance))
-        for arguments in (
-            ("sample", copy, APPLE, "--out", folder / "a.png", "--num-images", 1),
-            ("evaluate", copy, "--protocol", "background_accuracy", "--num-images", 4),
-            ("compare", copy, "--out", folder / "page"),
-            ("train", SCL, *FIELDS, "training.steps=7", "--out", copy),
-        ):
-            if wrong := _impolite(sclgan(*arguments)):
-                return f"{path.relative_to(copy)}, {name}: {arguments[0]}: {wrong}"
-        return ""
+        return impolite(Ended(ended.returncode, ended.stdout, ended.stderr)) or repeated(folder / "run", whole)
 
     return trial
 
@@ -165,37 +153,34 @@ def odd_command(run: Path) -> Trial:
             del arguments[place]
         else:
             arguments[place] = chance.choice(odd)
-        wrong = _impolite(sclgan(*arguments))
+        wrong = impolite(sclgan(*arguments), quotes="\x1b[2J" in arguments)
         return f"{arguments}: {wrong}" if wrong else ""
 
     return trial
 
 
-def _impolite(ended: Ended) -> str:
-    """What is wrong with how a command ended, or nothing."""
-    if "Traceback" in ended.err:
-        return f"a traceback: {ended.err.strip().splitlines()[-1]}"
-    if ended.code not in (0, 1, 2):
-        return f"exit code {ended.code}"
-    if "\x1b" in ended.out + ended.err:
-        return "an escape sequence reached the terminal"
-    if ended.code == 1 and not any(line.startswith("sclgan") for line in ended.err.splitlines()):
-        return "it failed without a word"
-    return ""
+class Journal:
+    """What was wrong with each attempt, or nothing, on the disk if a file is given; each is made once."""
 
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        lines = path.read_text().splitlines() if path and path.exists() else []
+        self._said: dict[str, str] = dict(map(json.loads, lines))
 
-def tried(trial: Trial, number: int, seed: int, title: str) -> list[str]:
-    """What was wrong, attempt by attempt; attempts that were right are left out."""
-    wrong = []
-    for attempt in range(number):
-        with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-            try:
-                said = trial(random.Random(f"{seed} {title} {attempt}"), Path(folder))
-            except Exception as error:
-                said = f"it raised {error!r}"
-        print(f"{title}: {attempt + 1}/{number} {said}", file=sys.stderr, flush=True)
-        wrong += [said] if said else []
-    return wrong
+    def made(self, name: str, trial: Trial) -> str:
+        """The outcome of an attempt, made now if it is not recorded; its random numbers follow from its name."""
+        if name not in self._said:
+            with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+                try:
+                    said = trial(random.Random(name), Path(folder))
+                except Exception as error:
+                    said = f"it raised {error!r}"
+            self._said[name] = said
+            if self._path:
+                with self._path.open("a") as file:
+                    file.write(json.dumps([name, said]) + "\n")
+            print(f"{name}: {said or 'right'}", file=sys.stderr, flush=True)
+        return self._said[name]
 
 
 def table(rows: Sequence[tuple[str, int, list[str]]], call: str) -> str:
@@ -209,32 +194,53 @@ def table(rows: Sequence[tuple[str, int, list[str]]], call: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=6, help="Kills with and as many without worker processes.")
+    parser.add_argument("--kills", type=int, default=4, help="Kills of each kind: none and two workers, two ranks.")
     parser.add_argument("--disks", type=int, default=6, help="Full disks.")
-    parser.add_argument("--files", type=int, default=40, help="Damaged files.")
+    parser.add_argument("--files", type=int, default=12, help="Damaged files of each kind.")
     parser.add_argument("--commands", type=int, default=60, help="Odd command lines.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--journal", type=Path, help="File that records each attempt (JSON lines), to go on with.")
     parser.add_argument("--out", type=Path, help="Markdown file to write.")
     given = parser.parse_args()
+    journal = Journal(given.journal and given.journal.absolute())
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["SCLGAN_CACHE"] = str(Path(folder) / "cache")
-        run, began = Path(folder) / "run", time.monotonic()
-        subprocess.run(command(run), check=True, capture_output=True)
-        seconds, whole = time.monotonic() - began, final_weights(run)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        os.environ["SCLGAN_CACHE"] = str(folder / "cache")
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        seconds, whole = whole_run(folder / "run")
+        seconds_of_two, whole_of_two = whole_run(folder / "two", ranks=2) if given.kills else (0.0, {})
+        pictures = photos_on_disk.own_pictures(folder / "pictures")
+        pack, published = files.write_pack(folder), files.write_published(folder / "published")
+        statistics = files.write_statistics(pictures, folder / "statistics")
         kinds: list[tuple[str, int, Trial]] = [
-            ("kill at a random moment", given.kills, killed(0, seconds, whole)),
+            ("odd command line", given.commands, odd_command(folder / "run")),
+            ("damaged file of a run", given.files, files.damaged(folder / "run", files.run_commands(FIELDS))),
+            ("damaged file of a pack", given.files, files.damaged(pack, files.pack_commands)),
+            ("damaged picture or table", given.files, files.damaged(pictures, files.picture_commands(statistics))),
+            ("damaged statistics", given.files, files.damaged(statistics, files.statistics_commands(pictures))),
+            ("damaged published weights", given.files, files.damaged(published, files.published_commands)),
+            ("kill", given.kills, killed(0, seconds, whole)),
             ("kill with two worker processes", given.kills, killed(2, seconds, whole)),
+            ("kill of one or both of two ranks", given.kills, rank_killed(seconds_of_two, whole_of_two)),
             ("full disk", given.disks, on_a_full_disk(whole)),
-            ("damaged file of a run, four commands", given.files, damaged(run)),
-            ("odd command line", given.commands, odd_command(run)),
         ]
-        rows = [(title, number, tried(trial, number, given.seed, title)) for title, number, trial in kinds]
+        rows = []
+        for title, number, trial in kinds:
+            said = [journal.made(f"{given.seed} {title} {attempt}", trial) for attempt in range(number)]
+            rows.append((title, number, [wrong for wrong in said if wrong]))
     numbers = f"--kills {given.kills} --disks {given.disks} --files {given.files} --commands {given.commands}"
     text = table(rows, f"python scripts/campaign.py {numbers} --seed {given.seed}")
     print(text)
     if given.out:
         given.out.write_text(text)
+
+
+def whole_run(out: Path, ranks: int = 1) -> tuple[float, dict[str, torch.Tensor]]:
+    """Seconds and weights of an undisturbed run."""
+    began = time.monotonic()
+    subprocess.run(command(out, ranks=ranks), check=True, capture_output=True)
+    return time.monotonic() - began, final_weights(out)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,12 @@ from command_line import done, refused, sclgan
 from sclgan.data.sets import emoji
 
 
+def test_a_number_that_no_machine_holds_is_refused_in_one_line(tmp_path):
+    line = refused("data", "emoji", "--rows", 1, "--columns", "9" * 40, "--out", tmp_path / "sheet.png")
+    assert "a number is too large for this machine" in line
+    assert not list(tmp_path.iterdir())
+
+
 def test_data_lists_the_sets_counts_a_split_and_draws_a_sheet(tmp_path):
     assert done("data").out.split()[:3] == ["emoji", "train", f"{len(emoji.Emoji('train'))},"]
     counted = done("data", "emoji", "--split", "test").out

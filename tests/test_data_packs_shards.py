@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sclgan.bounds import LIMIT
 from sclgan.data.packs.folder import index_folder, read_dataset
-from sclgan.data.packs.members import LIMIT
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
 from sclgan.data.packs.verify import verify
@@ -118,6 +118,10 @@ BAD: dict[str, dict[str, bytes | tarfile.TarInfo]] = {
     "its .json holds '[1]'; expected an object": {"1.jpg": picture(0), "1.json": b"[1]"},
     "its .txt is not text in UTF-8": {"1.jpg": picture(0), "1.txt": "a red kite at a café".encode("latin-1")},
     "its caption is '5'": {"1.jpg": picture(0), "1.json": b'{"caption": 5}'},
+    "its caption \"['a kite' 'one']\" looks like a list": {
+        "1.jpg": picture(0),
+        "1.json": b"{\"caption\": \"['a kite' 'one']\"}",
+    },
     "its labels are": {"1.jpg": picture(0), "1.json": b'{"caption": "one", "labels": [-1]}'},
     "its texts hold half a character": {"1.jpg": picture(0), "1.json": b'{"caption": "one \\ud800"}'},
     "at most 1,048,576 are read": {"1.jpg": picture(0), "1.txt": b"a" * (2**20 + 1)},
@@ -304,6 +308,23 @@ def test_an_absent_value_does_not_hide_the_one_beside_it(tmp_path):
     assert "0.tar: 4: it has no caption with a word" in left_out
     assert "0.tar: 2 captions without a word" in left_out
     assert sum("labels that say none" in line for line in left_out) == 1
+
+
+def test_text_that_is_a_list_is_that_list(tmp_path):
+    files: dict[str, bytes] = {}
+    for number, content in enumerate([
+        {"caption": "['a red kite', 'a kite']", "labels": "['kite', 'sky']"},
+        {"captions": '["a boat", "one boat, sailing"]', "label": "boat"},
+        {"text": "[]", "caption": "[a sign] on a wall", "label": '["sign"]'},
+    ]):  # fmt: skip
+        files |= {f"{number}.jpg": picture(number), f"{number}.json": json.dumps(content).encode()}
+    write(tmp_path / "0.tar", dict(files))
+    assert index_folder(tmp_path, name="lists") == []
+    packed = Packed("train", root=tmp_path)
+    captions = ["a red kite", "a kite", "a boat", "one boat, sailing", "[a sign] on a wall"]
+    assert list(packed.captions()) == captions
+    assert packed.label_names == ["boat", "kite", "sign", "sky"]
+    assert list(packed.labels) == [(1, 3), (0,), (2,)]
 
 
 def test_captions_of_a_text_file_are_its_lines_as_in_own_folders(tmp_path):

@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -15,8 +16,9 @@ from ranks import run_on_ranks
 from runs import small
 from sclgan.data.captions import Vocabulary
 from sclgan.data.packs import stream as streaming
+from sclgan.data.packs.buffer import Item, PairBuffer
 from sclgan.data.packs.read import Packed
-from sclgan.data.packs.stream import Item, PairBuffer, Streamed
+from sclgan.data.packs.stream import Streamed
 from sclgan.data.packs.write import pack
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.sets.emoji import Emoji
@@ -256,6 +258,24 @@ def test_a_member_that_claims_terabytes_ends_its_shard_at_once(root, tmp_path, c
         found = rows(stream, list(islice(stream.batches(0), 4)))
     assert {first for first, *_ in found} == set(range(10))
     assert f"0.tar: '000000004.jpg' claims {told}; at most 268,435,456 are read" in caplog.text
+
+
+def test_the_buffer_is_bounded_in_bytes():
+    sizes = np.random.default_rng(0).integers(1, 200, 400)
+    items = [Item(n, ("0.tar", n), bytes(size), ["a"], [n % 3]) for n, size in enumerate(sizes)]
+    items[50].image = bytes(10_000)  # more than the whole buffer
+    buffer, rng = PairBuffer(iter(items), 4096, 4000), np.random.default_rng(0)
+    seen, most = [], 0
+    with suppress(StopIteration):
+        while True:
+            anchor = buffer.anchor(rng)
+            seen.append(anchor.number)
+            partners = buffer.partners(anchor, 1, rng)[1]
+            assert partners[0].labels == anchor.labels
+            held = {id(item): item.num_bytes for label in buffer._of_label.values() for item in label}
+            most = max(most, sum(held.values()) - (10_001 if id(items[50]) in held else 0))
+    assert len(set(seen)) == len(seen) > 350
+    assert 3000 < most <= 4000 + 2 * 200
 
 
 def test_what_is_missing_is_said_at_the_start(root, monkeypatch):

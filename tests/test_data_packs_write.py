@@ -278,6 +278,20 @@ def test_an_own_folder_is_packed_without_its_damaged_pictures(tmp_path):
     assert list(Packed("train", root=tmp_path / "pack").keys) == ["0.jpg", "1.jpg", "4.jpg"]
 
 
+def test_a_picture_longer_than_a_jpeg_can_be_is_stored_lossless(tmp_path):
+    for number, width in enumerate((65_500, 65_501)):
+        Image.new("RGB", (width, 20), (90, 0, 40 * number)).save(tmp_path / f"{number}.tif")
+    rows = [
+        {"file_name": f"{number}.tif", "captions": ["a line"], "split": ("train", "test")[number]} for number in (0, 1)
+    ]
+    (tmp_path / "metadata.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert pack([Folder(split, root=tmp_path) for split in ("train", "test")], tmp_path / "pack", size=SIZE) == []
+    samples = {split: Packed(split, root=tmp_path / "pack").sample(0).image for split in ("train", "test")}
+    assert samples["train"].startswith(b"\xff\xd8")
+    with Image.open(io.BytesIO(samples["test"])) as image:
+        assert (image.format, image.size, image.getpixel((0, 0))) == ("PNG", (65_501, 20), (90, 0, 40))
+
+
 def test_processes_write_what_one_does(birds, packed_birds, tmp_path):
     sources = [Cub("train", root=birds), Cub("test", root=birds)]
     pack(sources, tmp_path / "cub", size=SIZE, samples_per_shard=3, num_workers=2)

@@ -59,7 +59,7 @@ ERRORS = {
         csv("file_name,text,text\nkite/1.jpg,a,b"),
         "metadata.csv:1: error: several columns are called text: keep one",
     ),
-    "no caption": (changed(captions=None), '4: error: there is no caption: add "text" or "captions"'),
+    "no caption": (changed(captions=None), '4: error: there is no caption: add "captions", such as {"file_n'),
     "two captions": (changed(text="a kite"), "4: error: text and captions are both given: keep one"),
     "caption of a wrong type": (changed(captions=3), "4: error: captions is 3: expected a sentence, or a list"),
     "captions of a wrong type": (changed(captions=["a", 3]), "4: error: captions is .*: expected a sentence"),

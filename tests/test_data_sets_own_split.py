@@ -7,18 +7,68 @@ import pytest
 from PIL import Image
 
 from photos_on_disk import photograph, table
+from sclgan.data.images import decode
+from sclgan.data.sets.own import shown
 from sclgan.data.sets.own.check import check
+from sclgan.data.sets.own.shown import copies
 from sclgan.data.sets.own.source import Folder
-from sclgan.data.sets.own.split import _SAMPLE, copies
 
 
-def test_copies_are_files_of_equal_bytes_and_not_of_equal_size(tmp_path):
-    long = bytes(3 * _SAMPLE)
-    contents = {"b": b"one", "a": b"one", "c": b"two", "d": long, "e": b"x" + long[1:], "f": long, "g": b""}
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
-    (tmp_path / "h").symlink_to(tmp_path / "b")
-    assert copies(tmp_path, [*contents, "h", "absent"]) == {"b": "a", "h": "a", "f": "d"}
+def test_copies_show_the_same_pixels_whatever_their_bytes(tmp_path, monkeypatch):
+    photograph(tmp_path / "b.jpg", 12, 10)
+    photograph(tmp_path / "other.jpg", 12, 10, seed=1)
+    photograph(tmp_path / "alone.jpg", 14, 10)
+    photograph(tmp_path / "turned.jpg", 10, 12, seed=2)
+    (tmp_path / "damaged.jpg").write_bytes((tmp_path / "b.jpg").read_bytes()[:300])
+    with Image.open(tmp_path / "b.jpg") as image:
+        image.load()
+        image.save(tmp_path / "c.png", compress_level=0)
+        image.save(tmp_path / "a.png", compress_level=9)
+    with Image.open(tmp_path / "turned.jpg") as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "upright.png")
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be shown turned by 90 degrees to the right
+        image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "exif.png", exif=exif)
+    content = (tmp_path / "b.jpg").read_bytes()
+    (tmp_path / "described.jpg").write_bytes(content[:2] + b"\xff\xfe\x00\x06kite" + content[2:])
+    (tmp_path / "linked.jpg").symlink_to(tmp_path / "b.jpg")
+    decoded: list[str] = []
+    monkeypatch.setattr(f"{shown.__name__}.decode", lambda path: (decoded.append(path.name), decode(path))[1])
+    names = [path.name for path in tmp_path.iterdir()] + ["absent.jpg"]
+    expected = dict.fromkeys(["b.jpg", "c.png", "described.jpg", "linked.jpg"], "a.png") | {"turned.jpg": "exif.png"}
+    for _ in range(2):
+        assert copies(tmp_path, names) == expected
+    assert "alone.jpg" not in decoded
+    assert decoded.count("b.jpg") == 1
+
+
+def test_jpegs_of_one_size_are_told_apart_without_decoding(tmp_path, monkeypatch):
+    for seed, name in enumerate("abc"):
+        photograph(tmp_path / f"{name}.jpg", 12, 10, seed=seed)
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "b_described.jpg").write_bytes(content[:2] + b"\xff\xfe\x00\x06kite" + content[2:])
+    with Image.open(tmp_path / "a.jpg") as image:
+        image.save(tmp_path / "b_again.jpg", quality=30)
+    monkeypatch.delattr(f"{shown.__name__}.decode")
+    assert copies(tmp_path, [path.name for path in tmp_path.iterdir()]) == {"b_described.jpg": "a.jpg"}
+
+
+def test_re_saved_pictures_are_on_one_side_and_named(tmp_path):
+    rows = []
+    for picture in range(20):
+        photograph(tmp_path / f"{picture}.jpg", 12, 12, seed=picture)
+        with Image.open(tmp_path / f"{picture}.jpg") as image:
+            for number in range(3):
+                image.save(tmp_path / f"{picture}_{number}.png", compress_level=3 * number)
+    rows = [{"file_name": path.name, "text": "a thing"} for path in tmp_path.iterdir()]
+    table(tmp_path / "metadata.jsonl", rows)
+    train, test = (
+        {Path(key).stem.partition("_")[0] for key in Folder(split, root=tmp_path).keys} for split in ("train", "test")
+    )
+    assert len(train | test) == 20
+    assert not train & test
+    (note,) = map(str, check(tmp_path, image_size=8, max_words=18).problems)
+    assert "60 pictures are copies of others, pixel for pixel, such as" in note
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -36,7 +86,7 @@ def test_all_copies_of_a_picture_are_on_one_side(seed, tmp_path):
     assert not train & test
     report = check(tmp_path, image_size=8, max_words=18)
     (note,) = map(str, report.problems)
-    assert note.startswith(".: note: 24 pictures are copies of others, byte for byte, such as '0_1.jpg' of '0_0.jpg'")
+    assert note.startswith(".: note: 24 pictures are copies of others, pixel for pixel, such as '0_1.jpg' of '0_0.jpg'")
 
 
 def test_a_held_out_picture_that_is_trained_on_is_named_in_whatever_format(tmp_path: Path):

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 import photos_on_disk
-from command_line import done
+from command_line import done, sclgan
 from runs import small_fields
+from sclgan.data.sets.own.rows import EXAMPLE
 from sclgan.data.sets.own.source import Folder
 
 PAGE = Path(__file__).parents[1] / "docs" / "your-own-data.md"
@@ -55,6 +56,17 @@ def test_the_lines_of_the_table_are_read(pictures):
     # Other readers, such as Hugging Face's, take the type of a column from its first line.
     types = [{field: type(value) for field, value in json.loads(line).items()} for line in shown.splitlines()]
     assert all(row == types[0] for row in types)
+
+
+def test_the_page_the_readme_and_the_errors_show_one_form_of_a_row(pictures):
+    def form(row: str) -> dict[str, str]:
+        return {field: type(value).__name__ for field, value in json.loads(row).items()}
+
+    (shown,) = blocks("json")
+    (in_readme,) = re.findall(r"`(\{[^`]*\})`", PAGE.parents[1].joinpath("README.md").read_text())
+    assert form(in_readme) == form(EXAMPLE) == form(shown.splitlines()[0])
+    (pictures / "metadata.jsonl").write_text("not JSON\n")
+    assert EXAMPLE in sclgan("data", "check", pictures).out
 
 
 def test_the_snippet_writes_a_table_that_is_read(pictures):

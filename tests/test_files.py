@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sclgan.files import check_own, remove_parts, replaced, write_atomically
+from sclgan.files import MARK, check_own, remove_parts, replaced, write_atomically
 
 
 def fail_half_way(path: Path, in_it: str = "") -> None:
@@ -39,12 +39,22 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path):
 
 def test_a_file_of_another_program_is_not_replaced(tmp_path):
     page = tmp_path / "index.html"
-    check_own(page, b"sclgan")
-    page.write_bytes(b"<h1>my home page</h1>")
-    with pytest.raises(ValueError, match=r"index\.html was not written by sclgan and would be overwritten"):
-        check_own(page, b"sclgan")
-    page.write_bytes(b"<code>sclgan evaluate</code>")
-    check_own(page, b"sclgan")
+    check_own(page)
+    page.write_bytes(b"")
+    check_own(page)
+    page.write_bytes(b"<h1>my home page, with sclgan</h1>")
+    with pytest.raises(ValueError, match=r"index\.html was not written by this command and would be overwritten"):
+        check_own(page)
+    check_own(page, b"my home page")
+    page.write_bytes(b"<h1>" + MARK)
+    check_own(page)
+
+
+def test_only_regular_files_are_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path, "a folder"), (tmp_path / "pipe", "not a regular file"), (Path("/dev/null"), "not a")):
+        with pytest.raises(ValueError, match=f"is {kind}"):
+            check_own(path)
 
 
 def test_parts_of_dead_processes_are_removed_and_those_of_living_ones_stay(tmp_path):

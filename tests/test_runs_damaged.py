@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from runs import SCL, SIX_STEPS, small
+from sclgan.data.captions import Vocabulary
+from sclgan.encoders.clip_tokens import CLIPTokenizer
 from sclgan.runs import checkpoint
 from sclgan.runs.data_record import check_data
 from sclgan.runs.divergence import changeable
@@ -44,6 +46,19 @@ FILES: dict[str, tuple[dict[str, Any], tuple[Callable[[Path], object], ...]]] = 
     "config.json": ({"library_name": "sclgan", "step": 6, "sha256": {"model.safetensors": "0" * 64}}, (open_run,)),
     "recipe.json": ({}, (saved_recipe, lambda run: claim(run, small(SCL, *SIX_STEPS)), open_run)),
 }
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "diverged.json", "vocabulary.json", "tokenizer.json"])
+def test_a_file_that_is_larger_than_any_of_its_kind_is_not_read(name, tmp_path):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        file.truncate(2**40)  # with holes: next to nothing on the disk
+    read: dict[str, Callable[[Path], object]] = {
+        "vocabulary.json": lambda run: Vocabulary.load(path),
+        "tokenizer.json": lambda run: CLIPTokenizer.load(path),
+    } | {file: readers[0] for file, (_, readers) in FILES.items()}
+    with pytest.raises(ValueError, match=rf"{name}.*it has 1,099,511,627,776 bytes; at most 67,108,864 are read"):
+        read[name](tmp_path)
 
 
 class Nothing:
@@ -113,7 +128,7 @@ def test_a_record_that_a_crash_cut_short_is_left_out_and_a_whole_one_without_its
     assert "the last line is cut short" in caplog.text
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "a": 2.0}\n{"step": 2, "a": NaN}')
     assert [record["step"] for record in read_metrics(tmp_path)] == [1, 2]
-    for line, expected in (('{"step": 1, "a"', "is not JSON"), ('{"step": 1, "a": "0.5"}', "'a' is not a number")):
+    for line, expected in (('{"step": 1, "a"', "it is not JSON"), ('{"step": 1, "a": "0.5"}', "'a' is not a number")):
         (tmp_path / "metrics.jsonl").write_text(f'{line}\n{{"step": 2, "a": 1}}\n')
         with pytest.raises(ValueError, match=rf"metrics\.jsonl:1:? {expected}"):
             read_metrics(tmp_path)

@@ -20,7 +20,7 @@ def test_a_torn_last_line_swallows_no_evaluation_and_is_named(tmp_path: Path, ca
     path.write_bytes(path.read_bytes()[:-20])
     append_evaluations(path, [record(3)])
     assert {label: found["value"] for label, found in read_evaluations(tmp_path).items()} == {"fd": 3}
-    assert f"{path}:2 is not JSON" in caplog.text
+    assert f"{path}:2: it is not JSON" in caplog.text
     assert "this line is not an evaluation and is left out" in caplog.text
 
 

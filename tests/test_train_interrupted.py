@@ -5,9 +5,11 @@ import logging
 import os
 import shutil
 import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,8 @@ from safetensors.torch import load_file, save_file
 
 import photos_on_disk
 from runs import SCL, SIX_STEPS, assert_identical, final_weights, small
+from sclgan.data.packs.read import Packed
+from sclgan.data.packs.write import pack
 from sclgan.data.sets.emoji import Emoji
 from sclgan.data.sets.own.source import Folder
 from sclgan.recipe import Recipe
@@ -25,12 +29,14 @@ from sclgan.runs import checkpoint
 from sclgan.runs.encoders import read_header
 from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import open_run
+from sclgan.train import loop
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import Score, pretrain
 from sclgan.train.sample_grid import SampleGrid
 from sclgan.train.step import DivergedError
 from sclgan.train.stopper import StoppedError
 from sclgan.train.training import train
+from test_data_packs_write import Few
 
 RATE = "training.generator_learning_rate"
 
@@ -66,6 +72,39 @@ def test_a_signal_in_the_last_step_of_pre_training_stops_before_the_gan(tmp_path
     assert not (run / "checkpoints").exists()
     train(made, run)
     assert checkpoint.steps(run / "checkpoints") == [1]
+
+
+def test_a_signal_while_a_batch_is_awaited_saves_the_steps_before_and_continues_with_the_same_bits(
+    trained, copied, monkeypatch
+):
+    shutil.rmtree(copied / "checkpoints")
+    loader = loop._loader
+
+    def stuck(*arguments: Any) -> Iterator[Any]:
+        yield from islice(loader(*arguments), 2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        threading.Event().wait()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_loader", stuck)
+        with pytest.raises(StoppedError, match="training ssagan_emoji_scl stopped after step 2 of 6; repeat the"):
+            train(small(SCL, *SIX_STEPS, "training.checkpoint_every=0"), copied)
+    assert checkpoint.steps(copied / "checkpoints") == [2]
+    train(small(SCL, *SIX_STEPS), copied)
+    assert_identical(final_weights(copied), final_weights(trained))
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_a_stream_that_blocks_does_not_hold_a_signal(num_workers, tmp_path, caplog):
+    pack([Few(Emoji("train"), 60), Few(Emoji("test"), 20)], tmp_path / "pack", size=64)
+    made = replace(small(SCL), source=partial(Packed, root=str(tmp_path / "pack")))
+    command = f"pipe:kill -TERM {os.getpid()}; echo $$ > {tmp_path / 'process'}; exec sleep 600"
+    with pytest.raises(StoppedError, match="pre-training ssagan_emoji_scl stopped after step 0 of 2"):
+        pretrain(made, tmp_path / "run", stream=command, num_workers=num_workers)
+    assert "the next batch is not waited for" in caplog.text
+    assert "left out" not in caplog.text
+    process = int((tmp_path / "process").read_text()) if num_workers == 0 else 0
+    assert not process or not Path(f"/proc/{process}").exists()  # the command is ended too
 
 
 # Divergence

@@ -29,6 +29,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}
 """The commands that several processes under torchrun can share."""
 
+READING = {"data", "data check", "data pack", "pretrain", "train", "evaluate", "table"}
+"""The commands that decode picture files."""
+
 INTRODUCTION = """\
 usage: sclgan COMMAND [ARGUMENTS]
 
@@ -60,6 +63,10 @@ def main() -> None:
 
             initialise()
         check_command(arguments)
+        if arguments[0] in READING and not {"-h", "--help"} & set(arguments):
+            from sclgan.data.images import name_warnings
+
+            name_warnings()
         tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="sclgan", args=arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader has seen enough, as in `sclgan recipes | head`
@@ -67,6 +74,8 @@ def main() -> None:
         sys.exit(128 + signal.SIGPIPE)
     except (ValueError, OSError, FloatingPointError, ModuleNotFoundError) as error:
         fail(error)
+    except OverflowError as error:  # a range for every number would be a list of what no machine can do
+        fail(ValueError(f"a number is too large for this machine ({error}): give a smaller one"))
     except RuntimeError as error:
         known = explained(error)
         if known is None:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -11,6 +12,9 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a disk, a quota or a file that cannot grow."""
+
+MARK = b"Made by sclgan"
+"""What pictures, figures and pages hold, so that they are known as the package's own when they are written again."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -87,14 +91,25 @@ def is_alive(process: int) -> bool:
     return True
 
 
-def check_own(path: Path, mark: bytes) -> None:
-    """Refuses a file that is about to be replaced, unless it holds the mark that this package writes into such files.
+def check_own(path: Path, mark: bytes = MARK) -> None:
+    """Refuses to replace a file, unless it is empty or holds the mark that the package writes into files of this kind.
+
+    Every command that writes a file which the user names, or which it names itself, calls this before its work.
 
     Raises:
-        ValueError: it is there, is not empty and does not hold the mark.
+        ValueError: the file does not hold the mark, or is a folder, a device or a pipe.
     """
-    if path.is_file() and path.stat().st_size and mark not in path.read_bytes():
-        raise ValueError(f"{path} was not written by sclgan and would be overwritten: move it, or give another --out")
+    if not path.exists():
+        return
+    if not path.is_file():
+        raise ValueError(f"{path} is {'a folder' if path.is_dir() else 'not a regular file'}: name a file to write")
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            if content.find(mark) >= 0:
+                return
+    raise ValueError(f"{path} was not written by this command and would be overwritten: move it, or name another file")
 
 
 def _remove(path: Path) -> None:

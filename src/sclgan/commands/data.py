@@ -6,7 +6,7 @@ from typing import Annotated, Literal, cast
 
 from tyro.conf import Positional, UseAppendAction, arg
 
-from sclgan.commands.printing import say
+from sclgan.commands.printing import say, show
 
 Damaged = Annotated[
     Literal["fail", "skip"],
@@ -41,11 +41,11 @@ def data(
         return
     rows_of = source(name, split)
     if out is None:
-        print(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
+        show(f"{name}, {split}: {len(rows_of)} pictures, {len(rows_of.label_names)} labels; --out FILE shows them")
         return
     picture_format(out)  # before anything is drawn
     write_picture(contact_sheet(rows_of, rows=rows, columns=columns, size=size, seed=seed), out)
-    print(out)
+    show(out)
 
 
 def data_check(
@@ -87,7 +87,7 @@ def data_pairs(
     from sclgan.data.sources import source
 
     rows = source(name, split)
-    print(f"{name}, {split}: {len(rows):,} pictures, {len(rows.label_names):,} labels; batches of {batch_size}")
+    show(f"{name}, {split}: {len(rows):,} pictures, {len(rows.label_names):,} labels; batches of {batch_size}")
     for report in label_reports(rows.labels, rows.label_names, batch_size=batch_size):
         print("\n".join(report.lines()))
 
@@ -127,7 +127,7 @@ def data_pack(
         num_workers=num_workers,
     )
     print_left_out(left_out)
-    print(f"packed in {out}: sclgan train RECIPE --data {out} --out RUN")
+    show(f"packed in {out}: sclgan train RECIPE --data {out} --out RUN")
 
 
 def data_index(
@@ -150,7 +150,7 @@ def data_index(
 
     name = name or folder.resolve().name
     print_left_out(index_folder(folder, name=name, test=test, damaged=damaged, num_workers=num_workers))
-    print(f"indexed {folder}: sclgan train RECIPE --data {folder} --out RUN")
+    show(f"indexed {folder}: sclgan train RECIPE --data {folder} --out RUN")
 
 
 def data_verify(
@@ -173,7 +173,7 @@ def data_verify(
         print(printable(problem))
     if problems:
         raise ValueError(f"{folder} is not as it was written: {problems} problem(s), listed above")
-    print(f"{folder} is as it was written")
+    show(f"{folder} is as it was written")
 
 
 def print_left_out(lines: Sequence[str]) -> None:

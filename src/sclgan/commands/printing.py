@@ -4,12 +4,19 @@ import os
 import sys
 
 
-def print_on_rank_0(text: str) -> None:
-    """Prints once, whatever the number of ranks."""
+def show(text: object) -> None:
+    """Prints one line of a result, with escapes for what a terminal would obey."""
+    from sclgan.data.printable import printable
+
+    print(printable(text))
+
+
+def print_on_rank_0(text: object) -> None:
+    """`show`, once, whatever the number of ranks."""
     from sclgan.distributed import rank
 
     if rank() == 0:
-        print(text)
+        show(text)
 
 
 def say(text: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, UseAppendAction, arg
 
 from sclgan.commands.arguments import Checkpoint, Workers
-from sclgan.commands.printing import print_on_rank_0
+from sclgan.commands.printing import print_on_rank_0, show
 
 if TYPE_CHECKING:
     from sclgan.evaluation.results import Result
@@ -71,7 +71,7 @@ def evaluate(
 ) -> None:
     """Measure a run or a folder of pictures against real pictures, by named protocols.
 
-    A folder has its captions in metadata.jsonl ("text"), or in KEY.txt beside KEY.png; its labels are folder names.
+    A folder has its captions in metadata.jsonl ("captions"), or in KEY.txt beside KEY.png; its labels are folder names.
 
     Example: sclgan evaluate runs/scl --protocol fd_lite0 --protocol kid_lite0
     """
@@ -130,7 +130,7 @@ def compare(
     """
     from sclgan.experiments.compare import compare_runs
 
-    print(compare_runs(runs, out, seed=seed))
+    show(compare_runs(runs, out, seed=seed))
 
 
 def table(
@@ -228,4 +228,4 @@ def figure(
         figures.embedding(runs, out, num_labels=labels, split=split, seed=seed)
     else:
         figures.loss(runs, out)
-    print(out)
+    show(out)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from sclgan.commands.arguments import Checkpoint, RunFolder, Workers
-from sclgan.commands.printing import print_on_rank_0
+from sclgan.commands.printing import print_on_rank_0, show
 
 if TYPE_CHECKING:
     from sclgan.recipe import Recipe
@@ -173,18 +173,19 @@ def sample(
     from sclgan.runs.opened import open_run
     from sclgan.runs.pictures import attention_picture, grid
 
-    picture_format(out)  # before anything is drawn
+    beside = out.with_name(f"{out.stem}_attention{out.suffix}")
+    for path in (out, beside) if attention else (out,):
+        picture_format(path)  # before anything is drawn
     opened = open_run(folder, checkpoint, images=False)
     for caption in captions:
         for line in opened.tokenizer.read(caption).left_out(caption):
             print(line, file=sys.stderr)
     pictures = opened.sample(captions, num_images=num_images, seed=seed)
     write_picture(grid(pictures.numpy(), num_images), out)
-    print(out)
+    show(out)
     if attention:
-        beside = out.with_name(f"{out.stem}_attention{out.suffix}")
         attention_picture(opened, captions, beside, num_images=num_images, seed=seed)
-        print(beside)
+        show(beside)
 
 
 def import_(
@@ -221,9 +222,9 @@ def import_(
     made = import_files(kind, files, captions=captions, out=out, recipe=recipe)
     if kind == "damsm":
         base = made.name.removesuffix("_official")
-        print(f"encoders in {out}; to train on them:")
-        print(
+        show(f"encoders in {out}; to train on them:")
+        show(
             f"sclgan train {base} encoders.save_backbone=true encoders.backbone.weights=none --encoders {out} --out DIR"
         )
     else:
-        print(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')
+        show(f'run in {out}: sclgan sample {out} "CAPTION" --out FILE')

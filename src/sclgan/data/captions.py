@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
+from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 
+from sclgan.bounds import read_json
 from sclgan.data.types import Captions
 from sclgan.distributed import rank
 from sclgan.files import write_atomically
@@ -219,12 +220,12 @@ class Vocabulary:
             ValueError: the file is not a vocabulary; the message names it.
         """
         try:
-            content: Any = json.loads(path.read_bytes())
+            content = read_json(path)
             words, max_words, letters = content["words"], content["max_words"], content.get("letters", "ascii")
             if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
                 raise ValueError("words is not a list of words")
             if type(max_words) is not int or max_words < 1:
                 raise ValueError(f"max_words is {max_words!r}")
             return cls(words, max_words=max_words, letters=letters)
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"{path} is not a vocabulary of sclgan ({error}): pre-train the encoders again") from error

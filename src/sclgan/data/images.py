@@ -5,15 +5,23 @@ more than `max_pixels()` pixels, which is checked before a pixel is decoded.
 """
 
 import io
+import logging
 import os
 import stat
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from PIL import Image, ImageCms
+
+from sclgan.data.printable import printable
+
+log = logging.getLogger(__name__)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "GIF", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI")
 """Pillow's names. It reads others too: EPS by running another program, TGA without a sign that a file is one."""
@@ -37,6 +45,7 @@ _TURNS = {
 }
 _GREY_16 = ("I;16", "I;16L", "I;16B", "I;16N")
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+_reading: ContextVar[str] = ContextVar("reading", default="")  # the file that is being decoded
 _SAME = 2  # levels of 255: profiles that move no colour by more are sRGB under another name
 
 
@@ -107,6 +116,35 @@ def max_pixels() -> int:
     return int(given)
 
 
+def name_warnings() -> None:
+    """From now on Pillow's warnings, which do not say which file they are about, are logged with its name, each once.
+
+    For a program, not a library: it changes Python's filter of warnings and how they are shown.
+    """
+    warnings.filterwarnings("always", module=r"PIL\.")
+    before = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if not (name := _reading.get()):
+            before(message, category, filename, lineno, file, line)
+        elif category is not Image.DecompressionBombWarning:  # sizes are checked here
+            _log_once(name, str(message))
+
+    warnings.showwarning = show
+
+
+@lru_cache(maxsize=2**16)
+def _log_once(name: str, message: str) -> None:
+    log.warning("%s: %s", printable(name), printable(" ".join(message.split())))
+
+
 @contextmanager
 def _opened(file: Path | bytes, name: str | None) -> Iterator[Image.Image]:
     """The picture with its header read and checked; errors of its decoder become a ValueError with its name."""
@@ -114,6 +152,7 @@ def _opened(file: Path | bytes, name: str | None) -> Iterator[Image.Image]:
     limit = max_pixels()
     if isinstance(file, Path):
         _check_regular(file, name)
+    before = _reading.set(name)
     if limit > (Image.MAX_IMAGE_PIXELS or limit):
         Image.MAX_IMAGE_PIXELS = limit  # the user asked for it
     try:
@@ -133,6 +172,8 @@ def _opened(file: Path | bytes, name: str | None) -> Iterator[Image.Image]:
         raise ValueError(
             f"{name} is truncated or not a picture ({error or type(error).__name__}): replace it, or leave it out"
         ) from error
+    finally:
+        _reading.reset(before)
 
 
 def _check_regular(path: Path, name: str) -> None:

@@ -17,3 +17,9 @@ def listed(names: Collection[object], most: int = 5) -> str:
     """The first names of a collection, quoted and printable, and how many more there are."""
     shown = ", ".join(map(repr, islice(names, most)))
     return shown if len(names) <= most else f"{shown} and {len(names) - most:,} more"
+
+
+def shortened(value: object) -> str:
+    """A value as Python writes it, in at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -11,6 +11,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sclgan.bounds import read_json
 from sclgan.data.captions import Reading, words_of
 from sclgan.data.types import Captions
 from sclgan.encoders.clip_library import open_clip
@@ -83,12 +84,12 @@ class CLIPTokenizer:
             ValueError: the file holds something else; the message names it.
         """
         try:
-            content = json.loads(path.read_bytes())
+            content = read_json(path)
             if content["tokens"] != "clip" or type(content["context_length"]) is not int:
                 raise ValueError(f"expected tokens 'clip' and a whole number context_length, found {content}")
             return cls(context_length=content["context_length"])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"{path} does not describe CLIP's tokens ({error!r}): pre-train again") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} does not describe CLIP's tokens ({error}): pre-train again") from error
 
 
 @cache

@@ -8,8 +8,18 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from sclgan.files import check_own, replaced, write_atomically
+from sclgan.files import MARK, check_own, replaced, write_atomically
 from sclgan.metrics.curve import BiasCurve
+
+
+def check_own_curves(path: Path) -> None:
+    """Refuses to replace a picture, or the JSON beside it, that `write_curves` did not write.
+
+    Raises:
+        ValueError: see `check_own`.
+    """
+    check_own(path)
+    check_own(path.with_suffix(".json"), b'"num_samples"')
 
 
 def write_curves(path: Path, curves: Mapping[str, BiasCurve]) -> None:
@@ -17,7 +27,6 @@ def write_curves(path: Path, curves: Mapping[str, BiasCurve]) -> None:
     from matplotlib.figure import Figure  # a second that no other command should pay
 
     numbers = {name: asdict(curve) for name, curve in curves.items()}
-    check_own(path.with_suffix(".json"), b'"num_samples"')  # nobody named this file
     write_atomically(path.with_suffix(".json"), json.dumps(numbers, indent=1).encode())
     figure = Figure(figsize=(4.5 * len(curves), 3.4), layout="constrained", dpi=150)
     for axes, (name, curve) in zip(figure.subplots(1, len(curves), squeeze=False)[0], curves.items(), strict=True):
@@ -31,4 +40,4 @@ def write_curves(path: Path, curves: Mapping[str, BiasCurve]) -> None:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     with replaced(path) as temporary:
-        figure.savefig(temporary, format="png")
+        figure.savefig(temporary, format="png", metadata={"Software": MARK.decode()})

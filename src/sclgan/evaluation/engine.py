@@ -13,14 +13,15 @@ from typing import Any
 from sclgan import distributed
 from sclgan.evaluation.applicable import Offer, applicable
 from sclgan.evaluation.batches import PictureBatch
-from sclgan.evaluation.curve_picture import write_curves
+from sclgan.evaluation.curve_picture import check_own_curves, write_curves
 from sclgan.evaluation.measured import Measured, measure, only_frechet
 from sclgan.evaluation.measures import Frechet
 from sclgan.evaluation.protocols import EvaluationProtocol
 from sclgan.evaluation.reals import NO_REALS, Reals
 from sclgan.evaluation.results import Result, results_of
 from sclgan.metrics.curve import BiasCurve, bias_curve
-from sclgan.runs.evaluations import append_evaluations
+from sclgan.metrics.gaussian import check_own_statistics
+from sclgan.runs.evaluations import append_evaluations, check_own_records
 from sclgan.runs.machines import machine
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,11 @@ def evaluate(
     Each result is shown before anything is written, so that a full disk loses no value.
 
     Raises:
-        ValueError: a named protocol does not fit, or the files that are wanted do not belong to the protocols.
+        ValueError: a named protocol does not fit, the files that are wanted do not belong to the protocols, or one of
+            them is there and this package did not write it.
         OSError: a file cannot be written.
     """
+    _check_own_files(options)
     chosen = _chosen(named, subject.offer, options)
     keep = options.curve is not None
     measured = measure(chosen, subject.pictures(chosen), seed=options.seed, keep_features=keep)
@@ -102,6 +105,15 @@ def evaluate(
         if options.curve is not None:
             write_curves(options.curve, curves)
     return results
+
+
+def _check_own_files(options: EvaluationOptions) -> None:
+    if options.save_statistics is not None:
+        check_own_statistics(options.save_statistics)
+    if options.curve is not None:
+        check_own_curves(options.curve)
+    if options.out is not None:
+        check_own_records(options.out)
 
 
 def _chosen(named: Sequence[EvaluationProtocol], offer: Offer, options: EvaluationOptions) -> list[EvaluationProtocol]:

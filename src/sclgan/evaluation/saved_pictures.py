@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from sclgan import distributed
-from sclgan.data.sets.own.table import NAMES
+from sclgan.data.sets.own.rows import NAMES
 from sclgan.evaluation.batches import PictureBatch
 
 
@@ -54,5 +54,5 @@ def _written(batch: PictureBatch, folder: Path) -> list[tuple[int, dict[str, Any
     for index, picture, caption, label in rows:
         name = f"{index:06d}.png"
         Image.fromarray(picture).save(folder / name)
-        lines.append((index, {"file_name": name, "text": caption, "label": label}))
+        lines.append((index, {"file_name": name, "captions": [caption], "label": label}))
     return lines

@@ -77,11 +77,13 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
     shown per view, so that runs with one and two views share an axis.
 
     Raises:
-        ValueError: no run, one named twice, or runs on different data or sizes.
+        ValueError: no run, one named twice, runs on different data or sizes, or a page that is not one of these.
         FileNotFoundError: a folder is not a trained run.
     """
     if not folders or len({folder.resolve() for folder in folders}) < len(folders):
         raise ValueError(f"compare takes different run folders, got {[str(folder) for folder in folders]}")
+    path = out / "index.html"
+    check_own(path)
     runs = [open_run(folder, images=False) for folder in folders]
     if (
         len({(json.dumps(plain["source"]), plain["image_size"]) for plain in (resolved(run.recipe) for run in runs)})
@@ -107,8 +109,6 @@ def compare_runs(folders: Sequence[Path], out: Path, *, seed: int = 0, opening: 
         credits=source.credits,
         seed=seed,
     )
-    path = out / "index.html"
-    check_own(path, b"sclgan")  # every page names the commands that made it
     write_atomically(path, page.encode())
     return path
 

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 
 import sclgan
+from sclgan.data.picture_writing import picture_format, write_picture
 from sclgan.experiments.compare import compare_runs, embedded
 from sclgan.experiments.showcase import CAPTIONS, sheet
 from sclgan.experiments.workers import Command, CommandError, CommandPool, FolderLock
-from sclgan.files import replaced
+from sclgan.files import check_own
 from sclgan.metrics.background import CHANCE
 from sclgan.runs.evaluations import read_evaluations
 
@@ -60,7 +61,10 @@ def run(out: Path, overrides: Sequence[str] = ()) -> Path:
 
     Raises:
         CommandError: a command of a row failed; its error is repeated.
+        ValueError: the folder holds a page or a picture of another program.
     """
+    check_own(out / "index.html")
+    picture_format(out / "model.png")
     side_by_side = 1 if torch.cuda.is_available() else min(len(ROWS), os.cpu_count() or 1)
     jobs = {name: _commands(name, out / name, overrides) for name in ROWS}
     with FolderLock(out) as lock:
@@ -73,8 +77,7 @@ def draw_with_the_model(out: Path) -> list[tuple[str, str]]:
     """Writes `out`/model.png, drawn by the model that comes with the package; returns captions and data URIs."""
     generator = sclgan.from_pretrained(MODEL)
     pictures = [np.asarray(picture) for picture in generator(list(CAPTIONS), num_images=1, seed=0)]
-    with replaced(out / "model.png") as path:
-        sheet(pictures, CAPTIONS).save(path, "PNG")
+    write_picture(sheet(pictures, CAPTIONS), out / "model.png")
     print(f"drawn by the model that comes with the package: {out / 'model.png'}", flush=True)
     return [(caption, embedded(pixels)) for caption, pixels in zip(CAPTIONS, pictures, strict=True)]
 

@@ -25,7 +25,7 @@ from sclgan.evaluation.run import SPLIT
 from sclgan.experiments.clusters import principal_components, silhouette
 from sclgan.experiments.compare import LOSSES, PRETRAINING, History, panels
 from sclgan.experiments.curves import COLORS, Curve, drawn
-from sclgan.files import replaced
+from sclgan.files import MARK, check_own, replaced
 from sclgan.random import Stream, numpy_generator
 from sclgan.runs.encoders import load_encoders
 from sclgan.runs.folder import saved_recipe
@@ -201,6 +201,7 @@ def loss(folders: Sequence[Path], out: Path) -> None:
 def _check(out: Path, folders: Sequence[Path]) -> None:
     if out.suffix.lower() not in FORMATS:
         raise ValueError(f"--out {out}: a figure is written as {', '.join(FORMATS)}; end the name with one of these")
+    check_own(out)
     if not folders:
         raise ValueError("a figure shows runs: name at least one folder")
 
@@ -215,6 +216,11 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def _save(figure: Figure, out: Path) -> None:
     kind = out.suffix.lower().removeprefix(".")
-    dated = {"png": {}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}[kind]
+    made_by = MARK.decode()
+    about = {
+        "png": {"Software": made_by},
+        "pdf": {"Creator": made_by, "CreationDate": None},
+        "svg": {"Creator": made_by, "Date": None},
+    }[kind]
     with mpl.rc_context({"svg.hashsalt": "sclgan", "svg.fonttype": "none"}), replaced(out) as temporary:
-        figure.savefig(temporary, format=kind, metadata=dated)
+        figure.savefig(temporary, format=kind, metadata=about)

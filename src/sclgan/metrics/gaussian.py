@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from sclgan.files import write_atomically
+from sclgan.files import check_own, write_atomically
 
 MOST_FEATURES = 8_192
 """The largest number of features that a file may have; its covariance then takes 512 MiB. Networks here have 2,048."""
 MOST_BYTES_OF_A_NOTE = 4_096
 NOTES = ("num_samples", "extractor", "weights_sha256")
+_MARK = b"extractor.npy"  # no other program writes this note
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,12 @@ class Gaussian:
     weights_sha256: str | None = None
 
     def save(self, path: Path) -> None:
-        """Writes an npz with `mu` and `sigma`, which pytorch-fid and clean-fid read, and with what else is known."""
+        """Writes an npz with `mu` and `sigma`, which pytorch-fid and clean-fid read, and with what else is known.
+
+        Raises:
+            ValueError: see `check_own_statistics`.
+        """
+        check_own_statistics(path)
         known = {name: np.array(value) for name in NOTES if (value := getattr(self, name)) is not None}
         buffer = io.BytesIO()
         np.savez(buffer, allow_pickle=False, mu=self.mu.numpy(), sigma=self.sigma.numpy(), **known)
@@ -66,6 +72,15 @@ class Gaussian:
         if not (mu.isfinite().all() and sigma.isfinite().all()):
             raise ValueError(f"{path} holds NaN or infinity: compute the statistics again")
         return Gaussian(mu, sigma, count, notes["extractor"], notes["weights_sha256"])
+
+
+def check_own_statistics(path: Path) -> None:
+    """Refuses to replace a file that is not one of this package's statistics.
+
+    Raises:
+        ValueError: see `check_own`.
+    """
+    check_own(path, _MARK)
 
 
 class _FileError(ValueError):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
+from sclgan.files import check_own
 from sclgan.runs.json_files import NAMES, described, is_kind, parsed_object
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,15 @@ def evaluation_records(folder: Path) -> list[dict[str, Any]]:
 def read_evaluations(folder: Path) -> dict[str, dict[str, Any]]:
     """The newest record of each protocol of a run folder, by the heading of its column."""
     return {record["label"]: record for record in evaluation_records(folder)}
+
+
+def check_own_records(path: Path) -> None:
+    """Refuses a file that holds something else than records of evaluations.
+
+    Raises:
+        ValueError: see `check_own`.
+    """
+    check_own(path, b'"num_samples"')
 
 
 def append_evaluations(path: Path, records: Sequence[Mapping[str, Any]]) -> None:

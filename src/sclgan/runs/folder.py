@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
+from sclgan.bounds import read_content
 from sclgan.files import write_atomically
 from sclgan.recipe import Recipe
 from sclgan.recipe_json import from_json, to_json
@@ -144,6 +145,6 @@ def saved_recipe(folder: Path) -> Recipe:
     if not path.exists():
         raise FileNotFoundError(f"{folder} is not a run folder: it has no {RECIPE}; `sclgan train` makes one")
     try:
-        return from_json(path.read_text(encoding="utf-8"))
+        return from_json(read_content(path).decode())
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}; restore it from a copy, or train the run again") from error

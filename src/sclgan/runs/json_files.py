@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sclgan.bounds import parsed, read_content
+
 NAMES = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
 
 
@@ -13,17 +15,22 @@ def read_object(path: Path, kinds: Mapping[str, type], *, advice: str) -> dict[s
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else; the message ends with `advice`.
+        ValueError: the file holds something else, or is larger than `bounds.read_content` reads; the message ends with
+            `advice`.
     """
-    return parsed_object(path.read_bytes(), kinds, where=str(path), advice=advice)
+    try:
+        content = read_content(path)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}: {advice}") from error
+    return parsed_object(content, kinds, where=str(path), advice=advice)
 
 
 def parsed_object(content: bytes, kinds: Mapping[str, type], *, where: str, advice: str) -> dict[str, Any]:
     """The same for the content of a file, or of a line of it; `where` names it in the error."""
     try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{where} is not JSON ({error}): {advice}") from error
+        found = parsed(content)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}: {advice}") from error
     if not isinstance(found, dict):
         raise ValueError(f"{where} holds {described(found)}, not an object: {advice}")
     for name, kind in kinds.items():

@@ -92,7 +92,9 @@ def run(
     ):
         if start == 0:
             _call([hook for hook in hooks if hook.at_start], 0, metrics)
-        for step, batch in zip(range(start + 1, steps + 1), _loader(batches, start, steps, num_workers), strict=False):
+        at.step = saved = start
+        given = stopper.interruptible(_loader(batches, start, steps, num_workers))
+        for step, batch in zip(range(start + 1, steps + 1), given, strict=False):
             at.step = step
             torch.manual_seed(integer_seed(Stream.DROPOUT, batches.seed, step, distributed.rank()))  # for dropout
             terms = phase.step(batch.to(distributed.device()), step)
@@ -111,8 +113,11 @@ def run(
             due_checkpoint = checkpoint_every and step % checkpoint_every == 0
             if due_checkpoint or step == steps or stopper.requested:
                 _save(phase, folder, step, time.monotonic() - began)
+                saved = step
             if stopper.requested:
                 break
+        if at.step > saved:  # a signal came while a batch was awaited
+            _save(phase, folder, at.step, time.monotonic() - began)
         stopper.stop_if_requested(title, at.step, steps)
     stopper.stop_if_requested(title, at.step, steps)  # a signal that came while the files were closed
 

@@ -18,8 +18,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from sclgan.bounds import read_json
 from sclgan.data.packs.index import FILES, Index, IndexWriter
-from sclgan.data.packs.json_files import read_json
 from sclgan.data.packs.notes import copy_notes, label_notes
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan

@@ -3,43 +3,23 @@
 Names, links and devices in a hostile file are harmless, and a header that claims a terabyte costs nothing.
 """
 
-import os
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from sclgan.bounds import max_file_bytes, too_large
 from sclgan.data.printable import printable
 
 TEXTS = ("json", "txt", "cls")
 PICTURES = ("jpg", "jpeg", "png", "webp")
 MAX_TEXT = 2**20  # bytes; far more than any caption
-LIMIT = "SCLGAN_MAX_FILE_BYTES"
-"""The environment variable that raises the limit for a file in a shard."""
-_MAX_FILE = 2**28  # bytes
 _BLOCK = 512  # bytes: a tar file consists of such blocks
 _LONG_HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
-
-
-def max_file_bytes() -> int:
-    """The largest file in a shard that is read, 256 MiB unless the environment variable `LIMIT` says otherwise.
-
-    Raises:
-        ValueError: the variable is not a whole number from 1 to 2^32 - 1, the largest that an index holds.
-    """
-    given = os.environ.get(LIMIT, str(_MAX_FILE))
-    if not (given.isascii() and given.isdecimal() and 0 < int(given) < 2**32):
-        raise ValueError(f"{LIMIT} is {given!r}: expected a number of bytes below 2^32, such as {_MAX_FILE}")
-    return int(given)
-
-
-def too_large(size: int, limit: int) -> str:
-    """Why a file of that size is not read."""
-    return f"{size:,} bytes; at most {limit:,} are read ({LIMIT} raises the limit)"
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sclgan.data.packs.members import MAX_TEXT, PICTURES, TEXTS, Member, max_file_bytes, members_of_file, too_large
+from sclgan.bounds import max_file_bytes, too_large
+from sclgan.data.packs.members import MAX_TEXT, PICTURES, TEXTS, Member, members_of_file
 from sclgan.data.packs.texts import Texts, read_texts
 from sclgan.data.printable import printable
 from sclgan.data.types import Sample

@@ -5,10 +5,9 @@ come from a bounded buffer; docs/large-data.md computes what that costs.
 """
 
 import logging
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import IO
 
 import numpy as np
 import torch
@@ -16,6 +15,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from sclgan.data.captions import TextReader, thinned
 from sclgan.data.labels import LabelRule
+from sclgan.data.packs.buffer import BYTES, Item, PairBuffer
 from sclgan.data.packs.decode import training_pixels
 from sclgan.data.packs.members import Member, members_of_stream
 from sclgan.data.packs.read import Packed
@@ -35,26 +35,14 @@ except ImportError:
 log = logging.getLogger(__name__)
 
 
-@dataclass(eq=False)
-class Item:
-    """A sample in the buffer. `origin` is its shard and its byte there, the same in every epoch; `places` are
-    its positions among the samples of each of its labels."""
-
-    number: int
-    origin: tuple[str, int]
-    image: bytes
-    captions: Sequence[str]
-    labels: Sequence[int]
-    places: dict[int, int] = field(default_factory=dict)
-
-
 class Streamed:
     """Batches of pairs like those of `PairedBatches`, from shards read one after the other in a random order.
 
-    Each worker of each rank reads its own share of the shards of an epoch and has a buffer of `buffer_size` samples, as
-    files. Anchors are drawn from the newer half of it, each sample once per epoch. The pair's label is drawn among the
-    anchor's labels that another sample in the buffer has, with weights 1 / how often they were seen; the partner is
-    uniform over those other samples. Without one the anchor is paired with itself.
+    Each worker of each rank reads its own share of the shards of an epoch and has a buffer of `buffer_size`
+    samples, as files, and of `buffer_bytes` where these are fewer. Anchors are drawn from the newer half of it,
+    each sample once per epoch. The pair's label is drawn among the anchor's labels that another sample in the
+    buffer has, with weights 1 / how often they were seen; the partner is uniform over those other samples. Without
+    one the anchor is paired with itself.
 
     `source` is a pack of the same data, or of a part of it: its labels number those of the stream, and an epoch has as
     many pictures as it has rows. The order is a function of the seed, the step where a run began, ranks and workers; a
@@ -82,6 +70,7 @@ class Streamed:
         label_rule: LabelRule = "shared",
         thin_to: int | None = None,
         buffer_size: int = 4096,
+        buffer_bytes: int = BYTES,
     ) -> None:
         if webdataset is None:
             raise ValueError("reading a stream needs the webdataset library: pip install 'sclgan[stream]'")
@@ -97,7 +86,8 @@ class Streamed:
         self.urls = webdataset.shardlists.expand_urls(urls)
         self.source, self.tokenizer = source, tokenizer
         self.num_views, self.batch_size, self.image_size, self.seed = num_views, batch_size, image_size, seed
-        self.label_rule, self.thin_to, self.buffer_size = label_rule, thin_to, buffer_size
+        self.label_rule, self.thin_to = label_rule, thin_to
+        self.buffer_size, self.buffer_bytes = buffer_size, buffer_bytes
 
     @property
     def steps_per_epoch(self) -> int:
@@ -119,14 +109,12 @@ class Streamed:
                 "take fewer workers, or smaller shards"
             )
         rng = numpy_generator(Stream.STREAM, self.seed, start, place)
-        buffer = PairBuffer(self._items(start, place, num_places), self.buffer_size)
+        buffer = PairBuffer(self._items(start, place, num_places), self.buffer_size, self.buffer_bytes)
         own = range(self.batch_size)[own_rows(self.batch_size)]
         while True:
             yield self._batch(len(own), buffer, rng, place, num_places)
 
-    def _batch(
-        self, num_rows: int, buffer: "PairBuffer", rng: np.random.Generator, place: int, num_places: int
-    ) -> Batch:
+    def _batch(self, num_rows: int, buffer: PairBuffer, rng: np.random.Generator, place: int, num_places: int) -> Batch:
         views = [Pictures(num_rows, self.image_size) for _ in range(self.num_views)]
         labels: list[int] = []
         has_partner: list[bool] = []
@@ -198,7 +186,7 @@ def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
     """Picture and texts of the samples of a shard; damaged samples are named and left out, and after a damaged header
     the rest of the shard."""
     try:
-        with closing(webdataset.gopen(url)) as file:
+        with _opened(url) as file:
             for group in groups(members_of_stream(file), unused):
                 for problem in group.problems:
                     _warn_left_out(f"{url}: {problem}")
@@ -216,73 +204,20 @@ def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
         _warn_left_out(f"{url}: {error}")
 
 
+@contextmanager
+def _opened(url: str) -> Iterator[IO[bytes]]:
+    """A shard to read. A command that writes it is ended if the rest is not read: it may never end by itself."""
+    file = webdataset.gopen(url)
+    try:
+        yield file
+    except BaseException:
+        if (command := getattr(file, "proc", None)) is not None:
+            command.terminate()
+        with suppress(OSError):  # says how the command ended
+            file.close()
+        raise
+    file.close()
+
+
 def _warn_left_out(what: object) -> None:
     log.warning("left out: %s", printable(" ".join(str(what).split())))
-
-
-class PairBuffer:
-    """A bounded number of samples of a stream: the newer half are anchors to come, the older half were anchors.
-
-    Both halves serve as partners. At the end of an epoch a sample of the next may enter before its copy has left; the
-    two are one picture and never partners.
-    """
-
-    def __init__(self, items: Iterator[Item], size: int) -> None:
-        self._items, self._half = items, size // 2
-        self._fresh: list[Item] = []
-        self._used: deque[Item] = deque()
-        self._of_label: dict[int, list[Item]] = {}
-        self._of_origin: dict[tuple[str, int], list[Item]] = {}
-        self._seen: Counter[int] = Counter()
-
-    def anchor(self, rng: np.random.Generator) -> Item:
-        """A sample that has not been an anchor yet, uniform over the newer half."""
-        while len(self._fresh) < self._half:
-            self._enter(next(self._items))
-        place = int(rng.integers(len(self._fresh)))
-        anchor, self._fresh[place] = self._fresh[place], self._fresh[-1]
-        self._fresh.pop()
-        self._used.append(anchor)
-        if len(self._used) > self._half:
-            self._leave(self._used.popleft())
-        return anchor
-
-    def partners(self, anchor: Item, num: int, rng: np.random.Generator) -> tuple[int | None, list[Item]]:
-        """The label of the anchor's pairs, None without labels, and its partners: the anchor itself if it is alone."""
-        if not anchor.labels:
-            return None, [anchor] * num
-        copies = self._of_origin[anchor.origin]
-        shared = [label for label in anchor.labels if len(self._of_label[label]) > len(copies)]
-        if not shared:
-            return anchor.labels[0], [anchor] * num
-        weights = np.array([1 / self._seen[label] for label in shared])
-        label = shared[int(rng.choice(len(shared), p=weights / weights.sum()))] if len(shared) > 1 else shared[0]
-        members = self._of_label[label]
-        own_places = sorted(copy.places[label] for copy in copies)
-        partners = []
-        for _ in range(num):
-            place = int(rng.integers(len(members) - len(copies)))
-            for own_place in own_places:
-                place += place >= own_place
-            partners.append(members[place])
-        return label, partners
-
-    def _enter(self, item: Item) -> None:
-        self._fresh.append(item)
-        self._of_origin.setdefault(item.origin, []).append(item)
-        for label in item.labels:
-            members = self._of_label.setdefault(label, [])
-            item.places[label] = len(members)
-            members.append(item)
-            self._seen[label] += 1
-
-    def _leave(self, item: Item) -> None:
-        copies = self._of_origin[item.origin]
-        copies.remove(item)
-        if not copies:
-            del self._of_origin[item.origin]
-        for label, place in item.places.items():
-            last = self._of_label[label].pop()
-            if last is not item:
-                self._of_label[label][place] = last
-                last.places[label] = place

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sclgan.data.sets.photographs import usable
+from sclgan.data.text_lists import listed_value, looks_like_list
 
 _NONE = ("", "nan", "none", "null")
 
@@ -31,15 +33,16 @@ def read_texts(name: str, files: Mapping[str, bytes]) -> Texts:
         captions    .json "captions", "caption", "text"; .txt, one per line
         labels      .json "labels", "label"; .cls
 
+    Text in the .json that is a list in JSON or in Python's notation, "['a kite', 'a red kite']", is that list.
     null, NaN, blank text and the words nan, none and null are not values.
 
     Raises:
         ValueError: no caption is left, or a file or field is invalid.
     """
     content = _json(files.get("json", b"{}"))
-    given_captions = [content.get("captions"), content.get("caption"), content.get("text")]
+    given_captions = [listed_value(content.get(name)) for name in ("captions", "caption", "text")]
     given_captions.append([line for line in (_text(files, "txt") or "").splitlines() if line.strip()])
-    given_labels = [content.get("labels"), content.get("label"), _text(files, "cls")]
+    given_labels = [*(listed_value(content.get(name)) for name in ("labels", "label")), _text(files, "cls")]
     left_out: Counter[str] = Counter()
     captions = _captions(given_captions, left_out)
     labels = _labels(given_labels, left_out)
@@ -71,6 +74,8 @@ def _text(files: Mapping[str, bytes], ending: str) -> str | None:
 
 def _captions(given: list[Any], left_out: Counter[str]) -> tuple[str, ...]:
     value = next((value for value in given if not _says_nothing(value)), None)
+    if isinstance(value, str) and looks_like_list(value):
+        raise ValueError(f'its caption {value[:40]!r} looks like a list and is none: write ["a kite", "a red kite"]')
     captions = [value] if isinstance(value, str) else [] if value is None else value
     if not isinstance(captions, list):
         raise ValueError(f"its caption is {str(captions)[:40]!r}; expected a text, or a list of texts")
@@ -95,10 +100,10 @@ def _labels(given: list[Any], left_out: Counter[str]) -> tuple[int | str, ...]:
 
 
 def as_label(value: Any) -> int | str:
-    """A label in its one form: "3", " 3" and 3.0 are the number 3; names are stripped, with composed characters."""
+    """A label in its one form: "3", " 3.0" and 3.0 are the number 3; names are stripped, with composed characters."""
     if not isinstance(value, str):
         return int(value)
-    name = unicodedata.normalize("NFC", value).strip()
+    name = re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFC", value).strip())
     return int(name) if name.isascii() and name.isdecimal() and str(int(name)) == name else name
 
 

@@ -15,9 +15,9 @@ from typing import Any, Protocol, runtime_checkable
 
 import PIL
 
+from sclgan.bounds import read_json
 from sclgan.data.images import is_shown_as_stored
 from sclgan.data.packs.folder import DATASET, PACKING, Damaged, check_own_index, read_dataset, write_folder
-from sclgan.data.packs.json_files import read_json
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
 from sclgan.data.sets.photographs import decoded, margin, resized
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 QUALITY = 90  # of JPEG; docs/large-data.md compares
 _CHROMA = "4:2:0"
+_LONGEST_JPEG = 65_500  # pixels per side
 
 NOTES = {
     "cub": "CUB-200-2011: for research and education only, the rights to the photographs are their photographers'; "
@@ -258,7 +259,7 @@ def _packed_picture(sample: Sample, plan: Plan) -> bytes:
     if not fits:
         image = resized(image, shorter)
     file = io.BytesIO()
-    if png:
+    if png or max(image.size) > _LONGEST_JPEG:
         image.save(file, "PNG")
     else:
         image.save(file, "JPEG", quality=plan.quality, subsampling=_CHROMA, optimize=True)

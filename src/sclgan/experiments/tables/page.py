@@ -22,6 +22,7 @@ from sclgan.experiments.tables.definitions import Table, ending_title, table, ti
 from sclgan.experiments.tables.report import GroupResults, TableReport, report
 from sclgan.experiments.tables.runs import missing_data, plan, run_missing, say
 from sclgan.experiments.tables.text import (
+    CSV_HEADS,
     OVERALL_NOTE,
     change_text,
     costs,
@@ -32,11 +33,13 @@ from sclgan.experiments.tables.text import (
     table_csv,
     value_text,
 )
-from sclgan.files import write_atomically
+from sclgan.files import check_own, write_atomically
 from sclgan.runs.folder import resolved
 from sclgan.runs.opened import open_run
 
 NUM_CAPTIONS, NUM_NOISES = 6, 3
+MADE_WITH = "Made with sclgan table"
+"""How the first note of every table begins."""
 
 
 def make_table(
@@ -62,11 +65,16 @@ def make_table(
     others.
 
     Raises:
-        ValueError: no such table, data set, GAN, row or field; a budget below one step; a run failed.
+        ValueError: no such table, data set, GAN, row or field; a budget below one step; a run failed; one of the files
+            is there and is not a table.
         FileNotFoundError: the files of a data set that is named are missing.
         KeyboardInterrupt: it was interrupted; calling again continues.
     """
     wanted = table(name, data=data, gans=gans, rows=rows)
+    path = out / f"{name}.html"
+    check_own(path)
+    check_own(out / f"{name}.md", MADE_WITH.encode())
+    check_own(out / f"{name}.csv", ",".join(CSV_HEADS).encode())
     runs = plan(wanted, out, num_seeds=num_seeds, budget=budget, assignments=assignments, num_images=num_images)
     absent = missing_data(runs)
     for left_out, reason in absent.items():
@@ -88,7 +96,6 @@ def make_table(
         failed = run_missing(runs, out, jobs=jobs, num_workers=num_workers, graded=write)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"table {name} stopped; repeat the command to continue") from None
-    path = out / f"{name}.html"
     if distributed.rank() == 0:
         made = report(wanted, runs, notes=notes, failed=failed)
         _write(made, out)
@@ -117,11 +124,11 @@ def _notes(
             f"Every row sees {budget:,} images while its GAN trains: rows with two views or twice the batch take half "
             "the steps of the plain row, and as many as each other. Pre-training takes its recipe's steps."
         )
-    command = ["sclgan", "table", wanted.name, "--seeds", str(num_seeds)]
+    command = [wanted.name, "--seeds", str(num_seeds)]
     command += ["--budget", str(budget)] if budget is not None else []
     command += [word for name, values in options.items() for value in values for word in (f"--{name}", value)]
     command += ["--num-images", str(num_images)] if num_images is not None else []
-    return [f"Made with {shlex.join(command)}.", length]
+    return [f"{MADE_WITH} {shlex.join(command)}.", length]
 
 
 @dataclass(frozen=True)

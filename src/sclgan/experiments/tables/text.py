@@ -11,6 +11,8 @@ from sclgan.experiments.tables.levelling import LEVEL
 from sclgan.experiments.tables.report import RECALL, SIGNIFICANT, Comparison, GroupResults, Score, TableReport
 from sclgan.experiments.tables.seeds import CONFIDENCE, FEWEST
 
+CSV_HEADS = ("data", "gan", "recipe", "protocol", "better", "real_pictures")
+"""The first columns of a table in CSV."""
 OVERALL_NOTE = "All GANs together: the geometric mean of the ratios less 1, with the test over seeds."
 
 
@@ -186,7 +188,7 @@ def _cost_table(made: TableReport) -> list[str]:
 def table_csv(made: TableReport) -> str:
     """A line per row and protocol."""
     than, seeds = made.table.compared_with, sorted({run.seed for run in made.runs})
-    heads = ["data", "gan", "recipe", "protocol", "better", "real_pictures", "mean", "low", "high"]
+    heads = [*CSV_HEADS, "mean", "low", "high"]
     heads += [
         f"{what}_{other.replace(' ', '_')}" for other in than.values() for what in ("change_against", "p_against")
     ]

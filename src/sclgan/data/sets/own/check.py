@@ -1,11 +1,8 @@
 """`sclgan data check`: every problem of a folder of pictures, line by line, and what it holds."""
 
-import hashlib
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -14,13 +11,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sclgan.data.captions import words_of
-from sclgan.data.images import decode
 from sclgan.data.printable import listed, printable
 from sclgan.data.sets.own.files import Contents, read
 from sclgan.data.sets.own.label_notes import from_folders, label_notes
+from sclgan.data.sets.own.shown import on_all_cores, shown
 from sclgan.data.sets.own.table import SPLITS, Entry, Problem
-
-_CHUNK = 256  # pictures that wait in memory for their turn
 
 
 @dataclass(frozen=True)
@@ -55,30 +50,19 @@ def check(root: Path, *, image_size: int, max_words: int) -> Report:
 
 def _pictures(root: Path, rows: Sequence[Entry], image_size: int, digests: dict[str, bytes]) -> Iterator[Problem]:
     """The problems of the pictures themselves, decoded on all cores; `digests` gets one of each picture's pixels."""
-
-    def examined(row: Entry) -> Problem | None:
-        try:
-            image = decode(root / row.name)
-        except (ValueError, OSError) as error:
-            return Problem(row.where, str(error))
-        digests[row.name] = hashlib.sha256(repr(image.size).encode() + image.tobytes()).digest()
-        if min(image.size) < image_size:
-            width, height = image.size
-            what = f"{row.name} has {width} x {height} pixels and is enlarged to {image_size}: use a larger copy"
-            return Problem(row.where, what, is_error=False)
-        return None
-
     quiet = not sys.stderr.isatty()
-    with (
-        Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress,
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-    ):
+    with Progress(console=Console(stderr=True), disable=quiet, transient=True) as progress:
         bar = progress.add_task("reading pictures", total=len(rows))
-        for start in range(0, len(rows), _CHUNK):
-            for problem in pool.map(examined, rows[start : start + _CHUNK]):
-                progress.advance(bar)
-                if problem is not None:
-                    yield problem
+        for row, seen in zip(rows, on_all_cores(shown, [root / row.name for row in rows]), strict=True):
+            progress.advance(bar)
+            if isinstance(seen, Exception):
+                yield Problem(row.where, str(seen))
+                continue
+            digests[row.name] = seen.digest
+            if min(seen.size) < image_size:
+                width, height = seen.size
+                what = f"{row.name} has {width} x {height} pixels and is enlarged to {image_size}: use a larger copy"
+                yield Problem(row.where, what, is_error=False)
 
 
 def _trained_on(rows: Sequence[Entry], digests: dict[str, bytes]) -> Iterator[Problem]:

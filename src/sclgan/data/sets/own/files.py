@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from sclgan.data.captions import words_of
 from sclgan.data.sets.own.listing import is_picture, list_folder, not_read
+from sclgan.data.sets.own.rows import EXAMPLE, NAMES
 from sclgan.data.sets.own.split import with_splits
-from sclgan.data.sets.own.table import EXAMPLE, NAMES, SPLITS, Entry, Problem, checked, read_table
+from sclgan.data.sets.own.table import SPLITS, Entry, Problem, checked, read_table
 
 OTHER_SPLITS = ("val", "valid", "validation", "dev", "eval")
 """Names that other tools give to a split; here they mean nothing."""

@@ -2,25 +2,22 @@
 
 import hashlib
 import os
-import stat
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from sclgan.data.sets.own.shown import copies
 from sclgan.data.sets.own.table import SPLITS, Entry, Problem
-from sclgan.files import sha256_of
 
 HELD_OUT = 0.1
 """Share of the pictures that is the test split, where nothing else says which."""
-_SAMPLE = 4096  # bytes in the middle of files of equal size that are compared before the whole files
 
 
 def with_splits(rows: list[Entry], root: Path, *, by_folder: bool) -> tuple[list[Entry], str, list[Problem]]:
     """The rows with their split, and how it was found.
 
     Where neither a column nor folders say it, a tenth is held out by a hash of the file name, so that a picture stays
-    on its side when others are added. Files of equal content are one picture, under the first of their names.
+    on its side when others are added. Files of the same pixels are one picture, under the first of their names.
     """
     if by_folder and not any(row.split for row in rows):  # one table for both folders
         first = [PurePosixPath(row.name).parts[0] for row in rows]
@@ -39,7 +36,7 @@ def with_splits(rows: list[Entry], root: Path, *, by_folder: bool) -> tuple[list
     notes = []
     if original:
         copy, first_name = next(iter(original.items()))
-        what = f"{len(original)} pictures are copies of others, byte for byte, such as {copy!r} of {first_name!r}"
+        what = f"{len(original)} pictures are copies of others, pixel for pixel, such as {copy!r} of {first_name!r}"
         notes = [Problem(".", f"{what}: copies are held out or trained on together", is_error=False)]
     return [replace(row, split=SPLITS[original.get(row.name, row.name) in held_out]) for row in rows], how, notes
 
@@ -53,41 +50,3 @@ def _held_out(names: Iterable[str]) -> set[str]:
     if len(held_out) == len(numbers) > 1:
         held_out.discard(max(numbers, key=lambda name: numbers[name]))
     return held_out
-
-
-def copies(root: Path, names: Sequence[str]) -> dict[str, str]:
-    """Name -> first name, in alphabetical order, of a file with the same bytes; files without a copy are left out.
-
-    Whole files are read only where size and a sample from the middle are equal.
-    """
-    groups = _groups((sorted(names),), lambda name: _size(root / name))
-    groups = _groups(groups, lambda name: _sample(root / name))
-    groups = _groups(groups, lambda name: sha256_of(root / name))
-    return {name: group[0] for group in groups for name in group[1:]}
-
-
-def _groups(groups: Iterable[Sequence[str]], key: Callable[[str], object]) -> list[list[str]]:
-    """The groups divided by a key; names alone with it, and those whose file cannot be read, are left out."""
-    found = []
-    for group in groups:
-        of_key: dict[object, list[str]] = defaultdict(list)
-        for name in group:
-            try:
-                of_key[key(name)].append(name)
-            except OSError:
-                continue  # whoever reads the picture says what is wrong with it
-        found += [names for names in of_key.values() if len(names) > 1]
-    return found
-
-
-def _size(path: Path) -> int:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is not a file")
-    return status.st_size
-
-
-def _sample(path: Path) -> bytes:
-    with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _SAMPLE) // 2)
-        return file.read(_SAMPLE)

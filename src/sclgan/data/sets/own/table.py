@@ -3,27 +3,21 @@
 They have a row per picture. A table is decoded, parsed and checked row by row; a problem is reported with its line.
 """
 
-import ast
-import csv
 import difflib
-import io
-import json
 import math
-import tokenize
+import re
 import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sclgan.data.captions import words_of
-from sclgan.data.printable import printable
+from sclgan.data.printable import printable, shortened
+from sclgan.data.sets.own.rows import EXAMPLE, FIELDS, Fields, written_rows
+from sclgan.data.text_lists import in_brackets, is_python_list, listed_value, looks_like_list
 
-NAMES = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
-FIELDS = ("file_name", "text", "captions", "label", "labels", "split")
 SPLITS = ("train", "test")
-EXAMPLE = '{"file_name": "1.png", "text": "a red bird", "label": "cardinal"}'
 
 
 @dataclass(frozen=True)
@@ -54,19 +48,14 @@ class Entry:
     written: tuple[str | int, ...] = ()
 
 
-Fields = dict[str, Any]
-
-
 def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry], list[Problem]]:
     """The sound rows of a table, and the problems of the others. Files are not looked for here."""
-    kind = path.suffix
-    reader = {".jsonl": _json_lines, ".csv": _csv_rows, ".parquet": _parquet_rows}[kind]
     entries: list[Entry] = []
     problems: list[Problem] = []
     unknown: dict[str, str] = {}
     empty: list[str] = []
     python_lists: list[str] = []
-    for where, row in reader(path):
+    for where, row in written_rows(path):
         if isinstance(row, str):
             problems.append(Problem(where, row))
             continue
@@ -75,9 +64,9 @@ def read_table(path: Path, *, captions_needed: bool = True) -> tuple[list[Entry]
             continue
         for name in row.keys() - set(FIELDS):
             unknown.setdefault(str(name), where)
-        if kind == ".csv":
+        if path.suffix == ".csv":
             row = _without_empty_cells(row)
-        if any(_is_python_list(row.get(name)) for name in ("text", "captions", "label", "labels")):
+        if any(is_python_list(row.get(name)) for name in ("text", "captions", "label", "labels")):
             python_lists.append(where)
         entry, said = checked(where, row, captions_needed=captions_needed)
         problems += said
@@ -117,7 +106,7 @@ def checked(where: str, row: Fields, *, captions_needed: bool = True) -> tuple[E
     written = _labels(row, wrong)
     labels = tuple(dict.fromkeys(map(as_label, written)))
     if len(labels) < len(written):
-        wrong(f"labels {_shown(list(written))} name one label twice: it counts once", is_error=False)
+        wrong(f"labels {shortened(list(written))} name one label twice: it counts once", is_error=False)
     split = row.get("split")
     if split is not None and split not in SPLITS:
         wrong(f'split is {split!r}: expected "train" or "test", which is what is held out')
@@ -144,79 +133,32 @@ def _name(name: Any, wrong: Callable[[str], None]) -> str:
 def _captions(row: Fields, wrong: Callable[..., None]) -> tuple[str, ...]:
     given = [name for name in ("text", "captions") if row.get(name) is not None]
     if len(given) != 1:
-        missing = f'there is no caption: add "text" or "captions", such as {EXAMPLE}'
+        missing = f'there is no caption: add "captions", such as {EXAMPLE}'
         wrong("text and captions are both given: keep one" if given else missing)
         return ()
-    value = _value(row[given[0]])
+    value = listed_value(row[given[0]])
     texts = [value] if isinstance(value, str) else value
-    if isinstance(value, str) and _looks_like_list(value):
-        wrong(f'{given[0]} is {_shown(value)}, which looks like a list: {_LIST} ["a bird", "a red bird"]')
+    if isinstance(value, str) and looks_like_list(value):
+        wrong(f'{given[0]} is {shortened(value)}, which looks like a list: {_LIST} ["a bird", "a red bird"]')
         return ()
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        wrong(f'{given[0]} is {_shown(value)}: expected a sentence, or a list of sentences ["a bird", "a red bird"]')
+        wrong(f'{given[0]} is {shortened(value)}: expected a sentence, or a list of sentences ["a bird", "a red bird"]')
         return ()
     kept = tuple(text.strip() for text in texts if words_of(text))
     if not kept:
         what = "is empty" if not any(text.strip() for text in texts) else "has no word"
-        wrong(f"{given[0]} {_shown(value)} {what}: write what the picture shows")
+        wrong(f"{given[0]} {shortened(value)} {what}: write what the picture shows")
     elif len(kept) < len(texts):
         wrong(f"{len(texts) - len(kept)} of {len(texts)} captions hold no word and are left out", is_error=False)
     for text in kept:
-        if len(text.splitlines()) > 1 or (_in_brackets(text) and "," in text):
-            wrong(f'{given[0]} {_shown(text)} is read as one caption: {_LIST} ["a bird", "a red bird"]', is_error=False)
+        if len(text.splitlines()) > 1 or (in_brackets(text) and "," in text):
+            wrong(
+                f'{given[0]} {shortened(text)} is read as one caption: {_LIST} ["a bird", "a red bird"]', is_error=False
+            )
     return kept
 
 
 _LIST = "several captions or labels are a list in JSON, such as"
-
-
-def _value(value: Any) -> Any:
-    """A cell as the value that it holds: text that is a list in JSON, or as Python writes one, is that list."""
-    if not isinstance(value, str) or not _in_brackets(value):
-        return value
-    found = _json_list(value)
-    found = _python_list(value) if found is None else found
-    return value if found is None else found
-
-
-def _json_list(text: str) -> list[Any] | None:
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return values if isinstance(values, list) else None
-
-
-def _python_list(text: str) -> list[Any] | None:
-    """A list in Python's notation; None where it is anything else.
-
-    Two strings without a comma between them, as NumPy prints arrays, are one string to Python: they are not a list.
-    """
-    try:
-        values = ast.literal_eval(text.strip())
-        tokens = tokenize.generate_tokens(io.StringIO(text.strip()).readline)
-        num_strings = sum(token.type == tokenize.STRING for token in tokens)
-    except (ValueError, SyntaxError, RecursionError, MemoryError, tokenize.TokenError):
-        return None
-    if not isinstance(values, list | tuple) or num_strings != sum(isinstance(value, str) for value in values):
-        return None
-    return list(values)
-
-
-def _is_python_list(value: Any) -> bool:
-    """Whether a cell is a list in Python's notation and not in JSON."""
-    is_text = isinstance(value, str) and _in_brackets(value)
-    return is_text and _json_list(value) is None and _python_list(value) is not None
-
-
-def _in_brackets(text: str) -> bool:
-    text = text.strip()
-    return text[:1] + text[-1:] in ("[]", "()", "{}")
-
-
-def _looks_like_list(text: str) -> bool:
-    """Whether text is in brackets that begin with a quotation mark."""
-    return _in_brackets(text) and text.strip()[1:].lstrip()[:1] in ("'", '"')
 
 
 def _is_filled(value: Any) -> bool:
@@ -235,7 +177,7 @@ def _labels(row: Fields, wrong: Callable[[str], None]) -> tuple[str | int, ...]:
         wrong("label and labels are both given: keep one")
     if len(given) != 1:
         return ()
-    value = _value(row[given[0]])
+    value = listed_value(row[given[0]])
     labels = value if given[0] == "labels" else [value]
     if isinstance(labels, list):
         labels = [int(one) if isinstance(one, float) and one.is_integer() else one for one in labels]
@@ -243,20 +185,22 @@ def _labels(row: Fields, wrong: Callable[[str], None]) -> tuple[str | int, ...]:
         expected = 'a name or a whole number, such as "cardinal"'
         if given[0] == "labels":
             expected = 'a list of names or of whole numbers, the most important first, such as ["cardinal", "tree"]'
-        wrong(f"{given[0]} is {_shown(value)}: expected {expected}")
+        wrong(f"{given[0]} is {shortened(value)}: expected {expected}")
         return ()
     return tuple(labels)
 
 
 def _is_label(value: Any) -> bool:
     if isinstance(value, str):
-        return bool(value.strip()) and not (_looks_like_list(value) or value.strip()[0] == "[")
+        return bool(value.strip()) and not (looks_like_list(value) or value.strip()[0] == "[")
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def as_label(written: str | int) -> str | int:
-    """The label that is meant: without space around it, in one Unicode form."""
-    return unicodedata.normalize("NFC", written).strip() if isinstance(written, str) else written
+    """The label that is meant: without space around it, in one Unicode form; the text 3.0 of a spreadsheet is 3."""
+    if not isinstance(written, str):
+        return written
+    return re.sub(r"^(\d+)\.0+$", r"\1", unicodedata.normalize("NFC", written).strip())
 
 
 def _unknown_field(where: str, name: str) -> Problem:
@@ -265,82 +209,3 @@ def _unknown_field(where: str, name: str) -> Problem:
     if nearest:
         return Problem(where, f"there is no field {name!r}: did you mean {nearest[0]!r}? Rename it in every row")
     return Problem(where, f"field {name!r} is not read, here and below; read are {', '.join(FIELDS)}", is_error=False)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _lines(path: Path) -> Iterator[tuple[str, str | None]]:
-    """(file:line, text), or None for a line that is not UTF-8. A byte-order mark is left out."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            content = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
-            try:
-                yield f"{path.name}:{number}", content.decode()
-            except UnicodeDecodeError:
-                yield f"{path.name}:{number}", None
-
-
-_NOT_UTF8 = "the line is not UTF-8 text: save the file with the encoding UTF-8"
-
-
-def _json_lines(path: Path) -> Iterator[tuple[str, Fields | str]]:
-    for where, line in _lines(path):
-        if line is None:
-            yield where, _NOT_UTF8
-        elif line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield where, f"the line is not JSON ({error}): expected one object per line, such as {EXAMPLE}"
-                continue
-            yield (
-                where,
-                row if isinstance(row, dict) else f"the line is not an object: expected one such as {EXAMPLE}",
-            )
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
-    lines = list(_lines(path))
-    if broken := [where for where, line in lines if line is None]:
-        yield from ((where, _NOT_UTF8) for where in broken)
-        return
-    rows = csv.reader(io.StringIO("".join(line or "" for _, line in lines), newline=""), strict=True)
-    try:
-        header = [name.strip() for name in next(rows, [])]
-        if "file_name" not in header:
-            hint = "separate cells by commas" if any(";" in name or "\t" in name for name in header) else "name it so"
-            found = _shown(",".join(header))
-            yield f"{path.name}:1", f"no column is called file_name in {found}: {hint}, such as file_name,text,label"
-            return
-        if doubled := [name for name, times in Counter(header).items() if times > 1 and name in FIELDS]:
-            yield f"{path.name}:1", f"several columns are called {doubled[0]}: keep one"
-            return
-        before = rows.line_num
-        for cells in rows:
-            where, before = f"{path.name}:{before + 1}", rows.line_num
-            if cells and len(cells) != len(header):
-                yield where, f'{len(cells)} cells, the header has {len(header)}: put text with commas into "quotes"'
-            elif cells:
-                yield where, dict(zip(header, cells, strict=True))
-    except csv.Error as error:
-        yield f"{path.name}:{rows.line_num}", f"the line is not CSV ({error}): export the table again"
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Fields | str]]:
-    try:
-        from pyarrow import ArrowException
-        from pyarrow.parquet import ParquetFile
-    except ImportError:
-        yield path.name, "reading parquet needs pyarrow: pip install 'sclgan[parquet]', or write metadata.jsonl instead"
-        return
-    number = 0
-    try:
-        for batch in ParquetFile(path).iter_batches():
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path.name}:{number}", row
-    except (ArrowException, OSError, ValueError) as error:
-        yield f"{path.name}:{number + 1}", f"the file is not parquet, or is damaged ({error}): write it again"
