@@ -73,7 +73,7 @@ def pretrain(
     out: OutFolder,
     data: Pack = None,
     stream: Stream = None,
-    num_workers: Workers = 0,
+    num_workers: Workers = None,
     accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Pre-train the text and image encoders of a recipe (phase 1).
@@ -97,7 +97,7 @@ def train(
     ] = None,
     data: Pack = None,
     stream: Stream = None,
-    num_workers: Workers = 0,
+    num_workers: Workers = None,
     accept_changed_data: AcceptChangedData = False,
 ) -> None:
     """Train the GAN of a recipe (phase 2), after its encoders if none are given.

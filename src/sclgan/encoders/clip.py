@@ -17,6 +17,7 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sclgan.accelerator import copied
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import open_clip
@@ -147,7 +148,7 @@ class CLIP(Encoders):
         for block in clip.transformer.resblocks:
             x = _after(block, x, causal=True)
         x = clip.ln_final(x)  # [b t d]
-        lengths = captions.lengths.to(x.device)
+        lengths = copied(lengths, x.device)
         sentence = _projected(x[torch.arange(len(x), device=x.device), lengths - 1], clip.text_projection)
         mask = torch.arange(num_tokens, device=x.device) < lengths[:, None]
         words = F.pad(x.masked_fill(~mask[:, :longest, None], 0), (0, 0, 0, num_tokens - longest))

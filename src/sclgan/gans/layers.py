@@ -106,7 +106,13 @@ PIECE = 2**18  # values: a megabyte
 
 
 def _pieces(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Views of the same samples and rows of every tensor; those of the first have at most about `PIECE` values."""
+    """Views of the same samples and rows of every tensor; those of the first have at most about `PIECE` values.
+
+    A GPU has no such cache, and would be called once for each piece: there the tensors are one piece.
+    """
+    if first.is_cuda:
+        yield (first, *others)
+        return
     _, channels, height, width = first.shape
     samples = max(1, PIECE // (channels * height * width))
     rows = max(1, PIECE // (channels * width)) if samples == 1 else height

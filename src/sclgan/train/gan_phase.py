@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan import distributed
+from sclgan.accelerator import arithmetic, copied
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
@@ -21,6 +22,7 @@ from sclgan.random import Stream, normal, uniform
 from sclgan.recipe import Training
 from sclgan.train.ema import AveragedModel, decay_of
 from sclgan.train.label_terms import LABEL_TERMS, label_terms
+from sclgan.train.objectives import Objectives
 from sclgan.train.schedule import weights_at
 from sclgan.train.step import descend, frozen
 
@@ -36,11 +38,18 @@ class GANPhase:
         self.discriminator_optimizer = torch.optim.Adam(
             gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas, fused=True
         )
+        self.objectives = Objectives()
         self.averaged = AveragedModel(gan.generator, decay_of(recipe))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One iteration: first D, then G on the same fakes. Returns every term that was due, summed over the views."""
+        recipe = self.recipe
+        with arithmetic(distributed.device(), tf32=recipe.tf32, cudnn_benchmark=recipe.cudnn_benchmark):
+            return self._step(batch, step)
+
+    def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         gan, recipe, views = self.gan, self.recipe, batch.views
+        self.objectives.step = step
         augments = self.augmentations(batch, step)
         with torch.no_grad():
             texts = [self.encoders.encode_text(view.captions) for view in views]
@@ -60,7 +69,9 @@ class GANPhase:
                         for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
-            values = descend(self.discriminator_optimizer, terms, weights, network="discriminator")
+            values = descend(
+                self.discriminator_optimizer, terms, weights, network="discriminator", objectives=self.objectives
+            )
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         weights = weights_at(step, recipe.generator_weights, recipe)
@@ -78,7 +89,7 @@ class GANPhase:
             sentences = [text.sentence for text in texts]
             images = [as_float32(code.image) for code in codes if code is not None]
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders)
-            values = descend(self.generator_optimizer, terms, weights, network="generator")
+            values = descend(self.generator_optimizer, terms, weights, network="generator", objectives=self.objectives)
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
@@ -93,22 +104,22 @@ class GANPhase:
             return [unchanged for _ in batch.views]
         num_rows = len(batch.labels) * distributed.world_size()
         mine = distributed.own_rows(num_rows)
-        return [
-            Augmentation(
-                self.recipe.augment, uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
-            )
+        drawn = [
+            uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
             for view in range(len(batch.views))
         ]
+        return [Augmentation(self.recipe.augment, copied(draws, batch.labels.device)) for draws in drawn]
 
     def noise(self, batch: Batch, step: int) -> list[Float[Tensor, "b z"]]:
         """Noise of this rank's rows for every view: rows of one global draw, the same for any number of ranks."""
         num_rows = len(batch.labels) * distributed.world_size()
         mine, device = distributed.own_rows(num_rows), batch.labels.device
         shared = self.recipe.noise == "shared"
-        return [
-            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine].to(device)
+        drawn = [
+            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine]
             for view in range(len(batch.views))
         ]
+        return [copied(z, device) for z in drawn]
 
     @property
     def modules(self) -> dict[str, nn.Module]:

@@ -34,7 +34,7 @@ def train(
     *,
     encoders: Path | None = None,
     stream: str | None = None,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     accept_changed_data: bool = False,
 ) -> None:
     """Phase 2 into the folder `out`, with the pre-trained encoders of the folder `encoders`.
