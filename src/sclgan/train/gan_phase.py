@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan import distributed
-from sclgan.accelerator import arithmetic, copied
+from sclgan.accelerator import copied
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
@@ -43,13 +43,7 @@ class GANPhase:
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One iteration: first D, then G on the same fakes. Returns every term that was due, summed over the views."""
-        recipe = self.recipe
-        with arithmetic(distributed.device(), tf32=recipe.tf32, cudnn_benchmark=recipe.cudnn_benchmark):
-            return self._step(batch, step)
-
-    def _step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         gan, recipe, views = self.gan, self.recipe, batch.views
-        self.objectives.step = step
         augments = self.augmentations(batch, step)
         with torch.no_grad():
             texts = [self.encoders.encode_text(view.captions) for view in views]

@@ -69,6 +69,8 @@ def run(
     checkpoint_every: int,
     hooks: Sequence[Hook] = (),
     num_workers: int | None = None,
+    tf32: bool = False,
+    cudnn_benchmark: bool = False,
 ) -> None:
     """Trains until `steps`, from the newest checkpoint in `folder` where there is one; 0 steps are the start alone.
 
@@ -76,7 +78,8 @@ def run(
     never interrupted, bit for bit on the CPU with the same number of ranks. The order of a stream begins anew.
 
     On a GPU, and with several ranks, losses are looked at when a record is due and before anything is written or drawn:
-    the steps until then are lost. `num_workers` is as in `accelerator.workers_for`.
+    the steps until then are lost. `num_workers` is as in `accelerator.workers_for`; `tf32` and `cudnn_benchmark` are as
+    in `accelerator.arithmetic`, in the steps alone.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; a checkpoint was written, and calling again continues.
@@ -103,7 +106,9 @@ def run(
         for step, batch in zip(range(start + 1, steps + 1), given, strict=False):
             at.step = step
             torch.manual_seed(integer_seed(Stream.DROPOUT, batches.seed, step, distributed.rank()))  # for dropout
-            terms = phase.step(batch, step)
+            phase.objectives.step = step
+            with arithmetic(device, tf32=tf32, cudnn_benchmark=cudnn_benchmark):
+                terms = phase.step(batch, step)
             metrics.add(terms)
             if batches.num_views > 1:
                 metrics.add({"pairs/with_partner": batch.has_partner.double().mean()})

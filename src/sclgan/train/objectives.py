@@ -37,7 +37,7 @@ class Objectives:
 
     def __init__(self) -> None:
         self.step = 0
-        """The step at hand, which the phase sets."""
+        """The step at hand, which the loop sets."""
         self._seen: list[_Seen] = []
 
     def add(self, network: str, loss: Float[Tensor, ""], terms: Mapping[str, Float[Tensor, ""]]) -> None:

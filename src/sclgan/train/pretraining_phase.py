@@ -34,7 +34,6 @@ class PretrainingPhase:
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
         """One iteration. Returns every term, summed over the views."""
         recipe, encoders = self.recipe, self.encoders
-        self.objectives.step = step
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(step)
         texts = [encoders.encode_text(view.captions) for view in batch.views]

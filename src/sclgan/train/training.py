@@ -21,6 +21,7 @@ from sclgan.runs.opened import Run
 from sclgan.train import loop
 from sclgan.train.batches import training_batches
 from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
+from sclgan.train.compiled import compile_networks
 from sclgan.train.evaluator import evaluations
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
@@ -88,6 +89,8 @@ def train(
                 *evaluations(Run(out, recipe, 0, pair, tokenizer, drawing), splits),
             ],
             num_workers=num_workers,
+            tf32=settings.tf32,
+            cudnn_benchmark=settings.cudnn_benchmark,
         )
         distributed.barrier()
 
@@ -113,6 +116,8 @@ def new_phase(recipe: Recipe, encoders: Encoders) -> tuple[GANPhase, TextToImage
     for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
     phase = GANPhase(judged, encoders, recipe.training, seed=recipe.seed)
+    if recipe.training.compile:  # after the averaged generator was copied
+        compile_networks(judged, encoders)
     drawing = copy.copy(gan)
     drawing.generator = phase.averaged.average.eval()
     return phase, drawing
