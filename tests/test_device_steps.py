@@ -2,64 +2,30 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 
 import pytest
 import torch
 
+from phases import Both, both_phases, few
 from pretended_gpu import PretendedGPU, pretended_gpu
-from runs import small
 from sclgan import distributed
-from sclgan.data.pairs import PairedBatches
-from sclgan.data.types import Batch, Source
-from sclgan.encoders.base import Tokenizer
+from sclgan.data.types import Batch
 from sclgan.gans import layers
 from sclgan.recipe import Recipe
-from sclgan.recipes import recipe as recipe_named
-from sclgan.runs.encoders import encoders_class
 from sclgan.train import gan_phase, loop
-from sclgan.train.batches import training_batches
 from sclgan.train.gan_phase import GANPhase
-from sclgan.train.pretraining import new_encoders
 from sclgan.train.pretraining_phase import PretrainingPhase
-from sclgan.train.training import new_phase
 
 GANS = ("attngan", "dmgan", "ssagan", "galip")
 
 
-@dataclass
-class Both:
-    """Both phases of a recipe on the device, with a batch for each."""
-
-    gpu: PretendedGPU
-    pretraining: PretrainingPhase
-    training: GANPhase
-    batches: tuple[PairedBatches, PairedBatches]
-
-
-@cache
-def opened(kind: type[Tokenizer], max_words: int) -> tuple[Source, Tokenizer]:
-    """The training split of all recipes here, and the tokenizer of its captions."""
-    source = recipe_named("ssagan_emoji").source("train")
-    return source, kind.of(source.captions(), max_words=max_words)
-
-
 @contextmanager
-def both_phases(recipe: Recipe, *, world_size: int = 1) -> Iterator[Both]:
-    """Within it the phases are on a pretended GPU."""
-    source, tokenizer = opened(encoders_class(recipe).tokenizer, recipe.max_words)
-    first, second = (
-        training_batches(recipe, source, tokenizer, phase, None) for phase in (recipe.pretraining, recipe.training)
-    )
-    assert isinstance(first, PairedBatches)
-    assert isinstance(second, PairedBatches)
+def on_a_pretended_gpu(recipe: Recipe, *, world_size: int = 1) -> Iterator[tuple[PretendedGPU, Both]]:
+    """Within it both phases are there."""
     with pretended_gpu(world_size=world_size) as gpu:
-        encoders = new_encoders(recipe, tokenizer, num_labels=len(source.label_names))
-        pretraining = PretrainingPhase(encoders, recipe.pretraining, steps_per_epoch=2)
-        training, _ = new_phase(recipe, encoders)
+        both = both_phases(recipe)
         gpu.waits.clear()
-        yield Both(gpu, pretraining, training, (first, second))
+        yield gpu, both
 
 
 def take_step(phase: PretrainingPhase | GANPhase, batch: Batch) -> None:
@@ -76,28 +42,18 @@ def recipes() -> Iterator[object]:
         yield pytest.param(f"ssagan_emoji_{variant}", 2, (), id=f"ssagan-{variant}")
 
 
-def few(name: str, *fields: str, world_size: int = 1) -> Recipe:
-    """The recipe with two pictures for each rank and, where D judges features, one map of them.
-
-    An operator of the pretended device takes as long for two pictures as for a hundred.
-    """
-    maps = () if "galip" in name else ("feature_discriminator.maps=3",)
-    sizes = [f"{phase}.batch_size={2 * world_size}" for phase in ("pretraining", "training")]
-    return small(name, *sizes, *maps, *fields)
-
-
 @pytest.mark.parametrize(("name", "world_size", "fields"), list(recipes()))
 def test_a_step_of_either_phase_is_on_the_device_and_the_host_waits_for_nothing(name, world_size, fields):
     recipe = few(name, *fields, world_size=world_size)
-    with both_phases(recipe, world_size=world_size) as both:
+    with on_a_pretended_gpu(recipe, world_size=world_size) as (gpu, both):
         for phase, batches in zip((both.pretraining, both.training), both.batches, strict=True):
-            both.gpu.operators.clear()
+            gpu.operators.clear()
             batch = batches[0]
             if phase is both.training:
-                both.pretraining.encoders.requires_grad_(False).eval()
+                both.freeze()
             take_step(phase, batch)
-            assert both.gpu.waits == []
-            assert {"_fused_adam_", "_fused_adamw_"} & both.gpu.operators
+            assert gpu.waits == []
+            assert {"_fused_adam_", "_fused_adamw_"} & gpu.operators
             parameters = [p for module in phase.modules.values() for p in module.parameters()]
             assert {p.device.type for p in parameters} == {"cuda"}
             assert {p.grad.device.type for p in parameters if p.grad is not None} == {"cuda"}
@@ -106,7 +62,7 @@ def test_a_step_of_either_phase_is_on_the_device_and_the_host_waits_for_nothing(
 @pytest.mark.parametrize("place", ["noise", "sentence"])
 def test_what_is_left_on_the_cpu_is_refused(place, monkeypatch):
     recipe = few("ssagan_emoji")
-    with both_phases(recipe) as both:
+    with on_a_pretended_gpu(recipe) as (_, both):
         if place == "noise":
             monkeypatch.setattr(gan_phase, "copied", lambda x, _: x)
         else:
@@ -129,10 +85,10 @@ def test_a_question_of_the_host_is_counted():
 
 def test_the_host_waits_at_records_alone(tmp_path, monkeypatch):
     recipe = few("ssagan_emoji")
-    with both_phases(recipe) as both:
-        both.pretraining.encoders.requires_grad_(False).eval()
+    with on_a_pretended_gpu(recipe) as (gpu, both):
+        both.freeze()
         before: list[int] = []
-        step, gpu = both.training.step, both.gpu
+        step = both.training.step
         monkeypatch.setattr(both.training, "step", lambda *given: (before.append(len(gpu.waits)), step(*given))[1])
         monkeypatch.setattr(loop, "_loader", lambda batches, *_: (batches[n] for n in range(3)))
         saved: list[int] = []
