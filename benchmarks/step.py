@@ -11,7 +11,6 @@ import sys
 import time
 
 import torch
-from sclgan.train.gan import GANPhase
 
 from sclgan import distributed
 from sclgan.data.captions import Vocabulary
@@ -20,6 +19,7 @@ from sclgan.experiments.demo import SMALL
 from sclgan.recipe import Recipe
 from sclgan.recipe_fields import override
 from sclgan.recipes import recipe
+from sclgan.train.gan_phase import GANPhase
 from sclgan.train.training import with_feature_discriminator
 
 NUM_TURNS = 20

@@ -25,6 +25,11 @@ class Both:
     training: GANPhase
     batches: tuple[PairedBatches, PairedBatches]
 
+    @property
+    def in_turn(self) -> list[tuple[PretrainingPhase | GANPhase, PairedBatches]]:
+        """Each phase with its batches."""
+        return [(self.pretraining, self.batches[0]), (self.training, self.batches[1])]
+
     def freeze(self) -> None:
         """Ends the first phase."""
         self.pretraining.encoders.requires_grad_(False).eval()

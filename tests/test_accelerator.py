@@ -1,6 +1,7 @@
 """How a GPU is fed and how it computes, as far as this can be known without one."""
 
 import os
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,8 @@ def test_workers_are_the_cores_that_a_process_has_but_one(cores, ranks, jobs, nu
 
 
 def precisions() -> list[str]:
-    return [torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision]
+    backends: list[Any] = [torch.backends.cuda.matmul, getattr(torch.backends.cudnn, "conv")]  # noqa: B009 - for mypy
+    return [backend.fp32_precision for backend in backends]
 
 
 def test_float32_is_exact_on_a_gpu_unless_tf32_is_asked_for():

@@ -1,5 +1,7 @@
 """Drawing and measuring on a pretended GPU: samples, grids, scores, evaluation in training, every feature network."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,7 +11,7 @@ from pretended_gpu import pretended_gpu
 from runs import small
 from sclgan.encoders.clip import CLIP
 from sclgan.features import networks
-from sclgan.features.registry import EXTRACTORS, Classifier, Matcher
+from sclgan.features.registry import EXTRACTORS, Classifier, Extractor, Matcher
 from sclgan.runs import checkpoint
 from sclgan.runs.encoders import encoders_class
 from sclgan.runs.opened import Run
@@ -44,7 +46,7 @@ def test_scores_grids_samples_and_evaluations(tmp_path):
         assert "convolution" in gpu.operators
 
 
-SMALL = {"code_size": 16, "num_text_blocks": 2, "num_text_heads": 2}
+SMALL: dict[str, Any] = {"code_size": 16, "num_text_blocks": 2, "num_text_heads": 2}
 SMALL |= {"image_size": 32, "patch_size": 8, "image_width": 24, "num_image_blocks": 2, "num_image_heads": 2}
 
 
@@ -61,6 +63,7 @@ def test_a_feature_network_reads_pictures_of_the_device_and_of_the_cpu(name, tmp
         put(monkeypatch, tmp_path, name, CLIP(weights=None, **SMALL).clip.state_dict())
     with pretended_gpu() as gpu:
         device = torch.device("cuda", 0)
+        extractor: Extractor
         if name.startswith("clip"):
             extractor = networks.CLIPExtractor(name, weights=name, sizes=SMALL, device=device)
         else:

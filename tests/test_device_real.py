@@ -34,7 +34,7 @@ def losses(name: str) -> list[dict[str, float]]:
     found = []
     with arithmetic(distributed.device()):
         both = both_phases(few(name, *(() if "galip" in name else ("encoders.dropout=0",))))
-        for phase, batches in zip((both.pretraining, both.training), both.batches, strict=True):
+        for phase, batches in both.in_turn:
             if phase is both.training:
                 both.freeze()
             values = phase.step(batches[0].to(distributed.device()), 1)

@@ -46,7 +46,7 @@ def recipes() -> Iterator[object]:
 def test_a_step_of_either_phase_is_on_the_device_and_the_host_waits_for_nothing(name, world_size, fields):
     recipe = few(name, *fields, world_size=world_size)
     with on_a_pretended_gpu(recipe, world_size=world_size) as (gpu, both):
-        for phase, batches in zip((both.pretraining, both.training), both.batches, strict=True):
+        for phase, batches in both.in_turn:
             gpu.operators.clear()
             batch = batches[0]
             if phase is both.training:

@@ -16,13 +16,15 @@ from torch import nn
 
 from sclgan.encoders.base import Encoders
 from sclgan.gans.base import TextToImageGAN
+from sclgan.gans.layers import normalised
 
 
 def compile_networks(gan: TextToImageGAN, encoders: Encoders) -> None:
     """Compiles them, each when it is first called."""
+    torch.compiler.disallow_in_graph(normalised)
     for network in (gan.generator, gan.discriminator):
         for part in called_by_themselves(network):
-            part.compile()  # type: ignore[no-untyped-call]
+            part.compile()
     for verb in ("encode_text", "encode_image"):
         setattr(encoders, verb, torch.compile(getattr(encoders, verb)))
 

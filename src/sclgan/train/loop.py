@@ -231,6 +231,7 @@ def _restore(phase: Phase, folder: Path, steps: int) -> tuple[int, float]:
 
 
 def _save(phase: Phase, folder: Path, step: int, seconds: float) -> None:
+    phase.objectives.check()  # a signal may have come since the last look
     check_finite(phase.modules)  # on every rank, so that all of them stop
     require_run(folder)
     if distributed.rank() == 0:
