@@ -27,7 +27,7 @@ GRADED = ("fd_lite0", "kid_lite0", "is_lite0", "precision_lite0", "recall_lite0"
 
 def test_scores_grids_samples_and_evaluations(tmp_path):
     graded = ("evaluate_every=1", "evaluate_images=12", f"evaluate_protocols={','.join(GRADED)}")
-    recipe = small("attngan_emoji", *(f"training.{field}" for field in graded))
+    recipe = small("galip_emoji", *(f"training.{field}" for field in graded))
     splits = Splits(recipe)
     tokenizer = encoders_class(recipe).tokenizer.of(splits["train"].captions(), max_words=recipe.max_words)
     with pretended_gpu() as gpu:

@@ -30,7 +30,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
         native = native or torch.compiler.is_compiling()
         if not self.training or (native and world_size() == 1):
             return super().forward(input)
-        return normalised(self, input)
+        return _normalised(self, input)
 
 
 class GlobalBatchNorm1d(nn.BatchNorm1d):
@@ -39,10 +39,10 @@ class GlobalBatchNorm1d(nn.BatchNorm1d):
     def forward(self, input: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         if not self.training or world_size() == 1:
             return super().forward(input)
-        return normalised(self, input[:, :, None, None])[:, :, 0, 0]
+        return _normalised(self, input[:, :, None, None])[:, :, 0, 0]
 
 
-def normalised(
+def _normalised(
     layer: GlobalBatchNorm1d | GlobalBatchNorm2d, input: Float[Tensor, "b c h w"]
 ) -> Float[Tensor, "b c h w"]:
     """The output in training; moves the running statistics as `nn.BatchNorm2d` does, with the unbiased variance."""

@@ -5,7 +5,7 @@ Compiled are the generator, D's passes without a second derivative and the froze
 - D on real pictures under a gradient penalty, `magp` of SSA-GAN and GALIP: `torch.compile` has no second derivatives.
   Both call D's parts there, and D itself, which is compiled, on fakes.
 - The LSTM of DAMSM's text encoder, which `torch.compile` leaves to cuDNN.
-- Batch normalisation over several ranks, whose collectives run between compiled pieces.
+- Anything with several ranks, whose batch normalisation talks to the others: `check_recipe` refuses that.
 - The averaged generator: grids and evaluations draw as an uncompiled run does.
 """
 
@@ -16,12 +16,10 @@ from torch import nn
 
 from sclgan.encoders.base import Encoders
 from sclgan.gans.base import TextToImageGAN
-from sclgan.gans.layers import normalised
 
 
 def compile_networks(gan: TextToImageGAN, encoders: Encoders) -> None:
     """Compiles them, each when it is first called."""
-    torch.compiler.disallow_in_graph(normalised)
     for network in (gan.generator, gan.discriminator):
         for part in called_by_themselves(network):
             part.compile()
