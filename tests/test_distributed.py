@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import training
 from sclgan.train.gan_phase import GANPhase
+from sclgan.train.objectives import DivergedError, Objectives
 from sclgan.train.pretraining_phase import PretrainingPhase
 from sclgan.train.training import with_feature_discriminator
 
@@ -157,6 +160,48 @@ def test_rows_that_do_not_divide_are_an_error_and_one_process_takes_all():
 )
 def test_a_lost_connection_is_told_from_a_bug(message, is_one):
     assert distributed.is_lost_connection(RuntimeError(message)) is is_one
+
+
+# A loss that is not finite
+
+
+def _objectives(losses_by_rank: list[list[float]]) -> tuple[str, int | None]:
+    objectives = Objectives()
+    for step, loss in enumerate(losses_by_rank[distributed.rank()], start=1):
+        objectives.step = step
+        objectives.add("generator", torch.tensor(loss), {"adv": torch.tensor(loss)})
+    try:
+        objectives.check()
+    except DivergedError as error:
+        return str(error), error.step
+    return "", None
+
+
+def test_ranks_refuse_together_the_first_loss_that_is_not_finite_and_name_its_rank():
+    nan, inf = float("nan"), float("inf")
+    said = run_on_ranks(_objectives, 2, [[1.0, 2.0, nan], [1.0, inf, nan]])
+    assert said == [("the loss of the generator is not finite on rank 1: adv = inf", 2)] * 2
+    assert run_on_ranks(_objectives, 2, [[1.0, 2.0], [1.0, 2.0]]) == [("", None)] * 2
+
+
+def _diverge(folder: Path, encoders: Path) -> str:
+    fields = ("training.steps=6", "training.log_every=4", "training.checkpoint_every=2", "training.temperature=1e-45")
+    made = small(SCL, *fields)
+    made = replace(made, training=replace(made.training, ramps={"contrast": (2, 0)}))
+    try:
+        training.train(made, folder, encoders=encoders)
+    except DivergedError as error:
+        return str(error)
+    return ""
+
+
+def test_two_ranks_that_diverge_stop_before_a_checkpoint_and_name_the_step(trained, tmp_path):
+    said = run_on_ranks(_diverge, 2, tmp_path / "run", trained)
+    assert len(set(said)) == 1
+    expected = r"step 3: the loss of the generator is not finite on rank 0: .*contrast = nan.*step_00000002"
+    assert re.search(expected, said[0])
+    assert checkpoint.steps(tmp_path / "run" / "checkpoints") == [2]
+    assert json.loads((tmp_path / "run" / "diverged.json").read_text())["step"] == 3
 
 
 # Both phases, in float64: what remains is arithmetic

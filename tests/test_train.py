@@ -19,7 +19,8 @@ from sclgan.runs import checkpoint
 from sclgan.runs.opened import open_run
 from sclgan.runs.records import read_metrics
 from sclgan.train import pretraining, sample_grid, training
-from sclgan.train.step import DivergedError, descend
+from sclgan.train.objectives import DivergedError, Objectives
+from sclgan.train.step import descend
 from sclgan.train.stopper import StoppedError
 
 
@@ -129,10 +130,12 @@ def test_descend_leaves_everything_as_it_was_where_a_term_is_not_finite():
     before = layer.weight.clone()
     optimizer = torch.optim.Adam(layer.parameters())
     with pytest.raises(DivergedError, match="loss of the encoders is not finite: a = nan"):
-        descend(optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0}, network="encoders")
+        descend(
+            optimizer, {"a": layer.weight.sum() * float("nan")}, {"a": 1.0}, network="encoders", objectives=Objectives()
+        )
     assert torch.equal(layer.weight, before)
     with pytest.raises(ValueError, match="without a weight: \\['a'\\]"):
-        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0}, network="encoders")
+        descend(optimizer, {"a": layer.weight.sum()}, {"b": 1.0}, network="encoders", objectives=Objectives())
 
 
 def test_another_recipe_does_not_continue_a_run(trained):

@@ -31,9 +31,9 @@ from sclgan.runs.folder import saved_recipe
 from sclgan.runs.opened import open_run
 from sclgan.train import loop
 from sclgan.train.gan_phase import GANPhase
+from sclgan.train.objectives import DivergedError
 from sclgan.train.pretraining import Score, pretrain
 from sclgan.train.sample_grid import SampleGrid
-from sclgan.train.step import DivergedError
 from sclgan.train.stopper import StoppedError
 from sclgan.train.training import train
 from test_data_packs_write import Few

@@ -14,7 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-_LOST = ("connection closed by peer", "connection reset by peer", "broken pipe", "timed out")  # in gloo's messages
+_LOST = (
+    *("connection closed by peer", "connection reset by peer", "broken pipe", "timed out"),  # in gloo's messages
+    *("remote process exiting prematurely", "remote process exited", "nccl communicator was aborted"),  # in NCCL's
+)
 
 TIMEOUT = timedelta(minutes=10)  # rank 0 evaluates while others wait; a rank that dies is noticed at once
 
@@ -23,8 +26,14 @@ def initialise() -> None:
     """Joins the process group that torchrun describes in the environment; without torchrun it does nothing."""
     if "RANK" in os.environ and not dist.is_initialized():
         if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-            dist.init_process_group("nccl", timeout=TIMEOUT)
+            own = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            if own.index >= torch.cuda.device_count():
+                raise ValueError(
+                    f"rank {os.environ['RANK']} is number {own.index} of this machine, which has "
+                    f"{torch.cuda.device_count()} GPUs: start no more processes than GPUs (torchrun --nproc-per-node)"
+                )
+            torch.cuda.set_device(own)  # before anything allocates: else all ranks begin on the first GPU
+            dist.init_process_group("nccl", timeout=TIMEOUT, device_id=own)
         else:
             dist.init_process_group("gloo", timeout=TIMEOUT)
 

@@ -140,6 +140,15 @@ class Training:
     """Whether the views of an anchor draw their own noise."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the networks' forward passes; weights, losses, gradient penalty and text encoder stay in float32."""
+    tf32: bool = False
+    """Whether a GPU multiplies float32 with the 10 bits of TF32 in the steps: faster, and no longer the reference
+    codes' numbers. Has no effect on a CPU."""
+    compile: bool = False
+    """Whether the networks are compiled by `torch.compile`, in a single process: minutes at the start, and on a CPU a
+    C++ compiler; see `sclgan.train.compiled`. Losses agree to rounding."""
+    cudnn_benchmark: bool = False
+    """Whether a GPU tries all algorithms for each convolution and keeps the fastest, which may differ from run to run:
+    the last bits of a run that is repeated or continued then differ. Has no effect on a CPU."""
     augment: tuple[Augmentation, ...] = ()
     """Random changes of every picture that D sees, real or generated: translation, cutout, colour; none by default.
     Leave colour out where captions name colours."""

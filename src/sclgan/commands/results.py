@@ -169,7 +169,7 @@ def table(
         int | None, arg(metavar="N", help="Number of pictures to measure. Without it, that of each protocol.")
     ] = None,
     jobs: Annotated[int | None, arg(metavar="N", help="Number of simultaneous runs. Without it, one per GPU.")] = None,
-    num_workers: Workers = 0,
+    num_workers: Workers = None,
 ) -> None:
     """Train the rows of a table of the paper over several seeds, and write the table.
 

@@ -73,7 +73,7 @@ def pretrain(
     out: OutFolder,
     data: Pack = None,
     stream: Stream = None,
-    num_workers: Workers = 0,
+    num_workers: Workers = None,
     accept_changed_data: AcceptChangedData = False,
     track: Track = None,
 ) -> None:
@@ -106,7 +106,7 @@ def train(
     ] = None,
     data: Pack = None,
     stream: Stream = None,
-    num_workers: Workers = 0,
+    num_workers: Workers = None,
     accept_changed_data: AcceptChangedData = False,
     track: Track = None,
 ) -> None:

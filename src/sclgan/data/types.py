@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from sclgan.accelerator import copied
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -118,13 +120,13 @@ class Attributed(Protocol):
 
 @dataclass(frozen=True)
 class Captions:
-    """Tokenised captions, padded with 0 to one length."""
+    """Tokenised captions, padded with 0 to one length. Lengths stay on the CPU, where packing asks for them."""
 
     tokens: Int[Tensor, "b t"]
     lengths: Int[Tensor, " b"]
 
     def to(self, device: torch.device) -> "Captions":
-        return Captions(self.tokens.to(device), self.lengths.to(device))
+        return Captions(copied(self.tokens, device), self.lengths)
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -145,7 +147,7 @@ class View:
     captions: Captions
 
     def to(self, device: torch.device) -> "View":
-        image = self.image.to(device)
+        image = copied(self.image, device)
         if image.dtype == torch.uint8:
             image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(127.5).sub_(1)
         return View(image, self.captions.to(device))
@@ -166,7 +168,16 @@ class Batch:
     label_sets: Bool[Tensor, "v b l"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
-        label_sets = None if self.label_sets is None else self.label_sets.to(device)
-        return Batch(
-            tuple(view.to(device) for view in self.views), self.labels.to(device), self.has_partner, label_sets
+        """The batch on the device, but for `has_partner` and the captions' lengths, which only the host reads."""
+        label_sets = None if self.label_sets is None else copied(self.label_sets, device)
+        views = tuple(view.to(device) for view in self.views)
+        return Batch(views, copied(self.labels, device), self.has_partner, label_sets)
+
+    def pin_memory(self) -> "Batch":
+        """The batch in memory that a GPU reads by itself; what a `DataLoader` calls."""
+        views = tuple(
+            View(view.image.pin_memory(), Captions(view.captions.tokens.pin_memory(), view.captions.lengths))
+            for view in self.views
         )
+        label_sets = None if self.label_sets is None else self.label_sets.pin_memory()
+        return Batch(views, self.labels.pin_memory(), self.has_partner, label_sets)

@@ -17,6 +17,7 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from sclgan.accelerator import copied
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import open_clip
@@ -143,7 +144,7 @@ class CLIP(Encoders):
         if len(lengths) and not 1 <= int(lengths.min()) <= int(lengths.max()) <= num_tokens:
             raise ValueError(f"captions must have 1 to {num_tokens} tokens, lengths are {lengths.tolist()}")
         longest = int(lengths.max())
-        codes = self.codes_of_all(tokens[:, :longest], captions.lengths.to(tokens.device))
+        codes = self.codes_of_all(tokens[:, :longest], copied(lengths, tokens.device))
         beyond = (0, num_tokens - longest)
         return TextCodes(codes.sentence, words=F.pad(codes.words, beyond), mask=F.pad(codes.mask, beyond))
 

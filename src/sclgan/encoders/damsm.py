@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from sclgan.accelerator import copied
 from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
 from sclgan.encoders.base import Backbone, Encoders, ImageCodes, MultiScaleBackbone, NoTrunk, TextCodes
@@ -127,10 +128,14 @@ class TextEncoder(nn.Module):
                 f"captions must have 1 to {num_tokens} words, rows {bad} have {lengths[bad].tolist()}: "
                 "leave out captions that hold no word of the vocabulary"
             )
-        packed = pack_padded_sequence(self.drop(self.encoder(tokens)), lengths, batch_first=True, enforce_sorted=False)
-        states, (last, _) = self.rnn(packed)
+        # Sorted here and not by torch, which would make the host wait for the device.
+        descending, order = lengths.sort(descending=True)
+        back = copied(order.argsort(), tokens.device)
+        embedded = self.drop(self.encoder(tokens)).index_select(0, copied(order, tokens.device))
+        states, (last, _) = self.rnn(pack_padded_sequence(embedded, descending, batch_first=True))
         words, _ = pad_packed_sequence(states, batch_first=True, total_length=num_tokens)  # [b t d]
-        mask = torch.arange(num_tokens, device=tokens.device) < captions.lengths.to(tokens.device)[:, None]
+        words, last = words.index_select(0, back), last.index_select(1, back)
+        mask = torch.arange(num_tokens, device=tokens.device) < copied(lengths, tokens.device)[:, None]
         return TextCodes(sentence=last.transpose(0, 1).flatten(1), words=words.transpose(1, 2), mask=mask)
 
 

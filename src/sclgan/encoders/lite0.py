@@ -159,7 +159,9 @@ class _FoldedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv2d(x, self.kernel, self.bias, self.stride, self.padding, groups=self.groups)
-        return _ReLU6.apply(x) if self.activation else x
+        if not self.activation:
+            return x
+        return F.relu6(x) if torch.compiler.is_compiling() else _ReLU6.apply(x)
 
 
 class _ReLU6(torch.autograd.Function):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
+from sclgan.accelerator import arithmetic
 from sclgan.evaluation.applicable import Offer, applicable
 from sclgan.evaluation.batches import PictureBatch
 from sclgan.evaluation.curve_picture import check_own_curves, write_curves
@@ -87,8 +88,9 @@ def evaluate(
     _check_own_files(options)
     chosen = _chosen(named, subject.offer, options)
     keep = options.curve is not None
-    measured = measure(chosen, subject.pictures(chosen), seed=options.seed, keep_features=keep)
-    reals = subject.reals(measured)
+    with arithmetic(distributed.device()):  # a protocol's networks are those of float32
+        measured = measure(chosen, subject.pictures(chosen), seed=options.seed, keep_features=keep)
+        reals = subject.reals(measured)
     compared = measured.without_comparisons() if reals is NO_REALS else measured
     curves = _curves(compared, reals)
     results = results_of(compared, reals, encoders_sha256=subject.encoders_sha256())

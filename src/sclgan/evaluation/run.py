@@ -134,7 +134,9 @@ def generated(run: Run, source: Source, num_samples: int, *, seed: int, codes: b
         captions = [picture.caption for picture in pictures]
         text = run.encode(captions)
         fake = run.generate(text, torch.cat([normal(1, run.gan.z_dim, Stream.GRADED_NOISE, seed, i) for i in numbers]))
-        if num_wrong := int((~fake.image.isfinite()).flatten(1).any(dim=1).sum()):
+        finite = fake.image.isfinite().flatten(1).all(dim=1)
+        if not finite.all():
+            num_wrong = int((~finite).sum())
             raise FloatingPointError(
                 f"{run.folder}: the generator of step {run.step} draws NaN or infinity in {num_wrong} of "
                 f"{len(numbers)} pictures: the training diverged; evaluate an earlier "

@@ -13,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
+from sclgan.accelerator import copied
 from sclgan.encoders.lite0 import Lite
 from sclgan.features.inception_tf import Inception, Poolings
 from sclgan.features.resize import pillow, tf1_bilinear
@@ -185,4 +186,4 @@ def _in_chunks(
 
 
 def _columns(numbers: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(numbers, device=like.device)[:, None, None]
+    return copied(torch.tensor(numbers), like.device)[:, None, None]

@@ -27,6 +27,7 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         # torch's kernel for channels-last tensors on a CPU is exact enough for half precision alone, see `_Normalise`.
         native = input.is_cuda or input.is_contiguous() or input.dtype in (torch.bfloat16, torch.float16)
+        native = native or torch.compiler.is_compiling()
         if not self.training or (native and world_size() == 1):
             return super().forward(input)
         return _normalised(self, input)
@@ -106,7 +107,13 @@ PIECE = 2**18  # values: a megabyte
 
 
 def _pieces(first: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    """Views of the same samples and rows of every tensor; those of the first have at most about `PIECE` values."""
+    """Views of the same samples and rows of every tensor; those of the first have at most about `PIECE` values.
+
+    A GPU has no such cache, and would be called once for each piece: there the tensors are one piece.
+    """
+    if first.is_cuda:
+        yield (first, *others)
+        return
     _, channels, height, width = first.shape
     samples = max(1, PIECE // (channels * height * width))
     rows = max(1, PIECE // (channels * width)) if samples == 1 else height
@@ -217,7 +224,7 @@ class GLU(nn.Module):
     """
 
     def forward(self, x: Float[Tensor, "b two_c *s"]) -> Float[Tensor, "b c *s"]:
-        out: Tensor = _GLU.apply(x)
+        out: Tensor = F.glu(x, dim=1) if torch.compiler.is_compiling() else _GLU.apply(x)
         return out
 
 
@@ -255,7 +262,8 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        out: Tensor = _LeakyReLU.apply(x, self.slope)
+        compiling = torch.compiler.is_compiling()  # which has no second derivative anyway
+        out: Tensor = F.leaky_relu(x, self.slope) if compiling else _LeakyReLU.apply(x, self.slope)
         return out
 
 

@@ -89,8 +89,8 @@ def cross_entropies(
     if labels is not None:
         all_labels = gather_rows(labels)
         same = labels[:, None] == all_labels[None, :]  # [b n]
-        same[torch.arange(len(same), device=same.device), target] = False
-        logits = logits.masked_fill(same, -torch.inf)
+        itself = target[:, None] == torch.arange(logits.shape[1], device=logits.device)
+        logits = logits.masked_fill(same & ~itself, -torch.inf)
     columns = gather_rows(logits)[:, own].T  # [b n], own texts against every rank's images
     return F.cross_entropy(logits, target), F.cross_entropy(columns, target)
 

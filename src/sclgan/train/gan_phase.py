@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan import distributed
+from sclgan.accelerator import copied
 from sclgan.data.types import Batch
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
@@ -22,6 +23,7 @@ from sclgan.random import Stream, normal, uniform
 from sclgan.recipe import Training
 from sclgan.train.ema import AveragedModel, decay_of
 from sclgan.train.label_terms import LABEL_TERMS, label_terms
+from sclgan.train.objectives import Objectives
 from sclgan.train.schedule import weights_at
 from sclgan.train.step import descend, frozen
 
@@ -37,6 +39,7 @@ class GANPhase:
         self.discriminator_optimizer = torch.optim.Adam(
             gan.discriminator.parameters(), recipe.discriminator_learning_rate, recipe.betas, fused=True
         )
+        self.objectives = Objectives()
         self.averaged = AveragedModel(gan.generator, decay_of(recipe))
 
     def step(self, batch: Batch, step: int) -> dict[str, Tensor]:
@@ -61,7 +64,9 @@ class GANPhase:
                         for view, fake, text, augment in zip(views, fakes, texts, augments, strict=True)
                     ]
                 )
-            values = descend(self.discriminator_optimizer, terms, weights, network="discriminator")
+            values = descend(
+                self.discriminator_optimizer, terms, weights, network="discriminator", objectives=self.objectives
+            )
             logs |= {f"d/{name}": value for name, value in values.items()}
 
         weights = weights_at(step, recipe.generator_weights, recipe)
@@ -80,7 +85,7 @@ class GANPhase:
             images = [as_float32(code.image) for code in codes if code is not None]
             reals = self.codes_of_reals(batch, augments) if recipe.contrast_reals and "contrast" in weights else []
             terms |= label_terms(recipe, weights, sentences, images, batch, self.encoders, reals=reals)
-            values = descend(self.generator_optimizer, terms, weights, network="generator")
+            values = descend(self.generator_optimizer, terms, weights, network="generator", objectives=self.objectives)
             logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs
@@ -104,22 +109,22 @@ class GANPhase:
             return [unchanged for _ in batch.views]
         num_rows = len(batch.labels) * distributed.world_size()
         mine = distributed.own_rows(num_rows)
-        return [
-            Augmentation(
-                self.recipe.augment, uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
-            )
+        drawn = [
+            uniform(num_rows, NUM_DRAWS, Stream.AUGMENTATION, self.seed, step, view)[mine]
             for view in range(len(batch.views))
         ]
+        return [Augmentation(self.recipe.augment, copied(draws, batch.labels.device)) for draws in drawn]
 
     def noise(self, batch: Batch, step: int) -> list[Float[Tensor, "b z"]]:
         """Noise of this rank's rows for every view: rows of one global draw, the same for any number of ranks."""
         num_rows = len(batch.labels) * distributed.world_size()
         mine, device = distributed.own_rows(num_rows), batch.labels.device
         shared = self.recipe.noise == "shared"
-        return [
-            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine].to(device)
+        drawn = [
+            normal(num_rows, self.gan.z_dim, Stream.NOISE, self.seed, step, 0 if shared else view)[mine]
             for view in range(len(batch.views))
         ]
+        return [copied(z, device) for z in drawn]
 
     @property
     def modules(self) -> dict[str, nn.Module]:

@@ -27,7 +27,7 @@ def pretrain(
     out: Path,
     *,
     stream: str | None = None,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     accept_changed_data: bool = False,
     splits: Splits | None = None,
     track: TrackerName | None = None,

@@ -14,6 +14,7 @@ from sclgan.encoders.base import Encoders
 from sclgan.losses.terms import sum_over_views
 from sclgan.recipe import Pretraining
 from sclgan.train.label_terms import label_terms
+from sclgan.train.objectives import Objectives
 from sclgan.train.step import descend
 
 
@@ -22,6 +23,7 @@ class PretrainingPhase:
 
     def __init__(self, encoders: Encoders, recipe: Pretraining, *, steps_per_epoch: int) -> None:
         self.encoders, self.recipe, self.steps_per_epoch = encoders, recipe, steps_per_epoch
+        self.objectives = Objectives()
         self.optimizer = torch.optim.AdamW(
             parameter_groups(encoders.trainable_parameters(), recipe.weight_decay),
             recipe.learning_rate,
@@ -43,7 +45,7 @@ class PretrainingPhase:
         terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders)
         norm = recipe.clip_text_gradient
         clip = None if norm is None else (encoders.text_parameters(), norm)
-        return descend(self.optimizer, terms, recipe.weights, network="encoders", clip=clip)
+        return descend(self.optimizer, terms, recipe.weights, network="encoders", objectives=self.objectives, clip=clip)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step's epoch, decayed once an epoch, down to the smallest; in the warm-up a part of it."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sclgan import distributed
+from sclgan.accelerator import copied
 from sclgan.data.pairs import collate
 from sclgan.data.types import NamedClasses, Source
 from sclgan.encoders.base import Encoders, Tokenizer
@@ -46,7 +47,7 @@ def zero_shot(
     if not isinstance(source, NamedClasses) or any(tokenizer.read(name).unknown for name in source.class_captions):
         return {}
     images, _, rows = _codes(encoders, source, tokenizer, image_size=image_size, seed=seed)
-    labels = torch.tensor([source.labels[row][0] for row in rows], device=images.device)
+    labels = copied(torch.tensor([source.labels[row][0] for row in rows]), images.device)
     accuracy = zero_shot_accuracy(AT, images, _class_codes(encoders, source.class_captions, tokenizer), labels)
     chance = {f"chance_top{k}": min(1.0, k / len(source.class_captions)) for k in AT}
     return {f"top{k}": value for k, value in accuracy.items()} | chance

@@ -9,10 +9,7 @@ from torch import Tensor, nn
 
 from sclgan.distributed import average_gradients
 from sclgan.losses.terms import total
-
-
-class DivergedError(FloatingPointError):
-    """A loss or a weight is NaN or infinite."""
+from sclgan.train.objectives import DivergedError, Objectives
 
 
 def descend(
@@ -21,21 +18,20 @@ def descend(
     weights: Mapping[str, float],
     *,
     network: str,
+    objectives: Objectives,
     clip: tuple[Sequence[nn.Parameter], float] | None = None,
 ) -> dict[str, Tensor]:
     """One optimizer step on the weighted terms, with gradients averaged over ranks; returns the terms, detached.
 
-    `network` is whose loss it is, for the error; `clip` is a group of parameters and the largest norm that its gradient
-    may have.
+    `network` is whose loss it is, for the error; `objectives` watches over it. `clip` is a group of parameters and the
+    largest norm that its gradient may have.
 
     Raises:
-        DivergedError: a term is NaN or infinite; nothing was changed.
+        DivergedError: a term is NaN or infinite, and this is a single process on a CPU; nothing was changed.
         ValueError: terms and weights do not name the same things.
     """
     loss = total(terms, weights)
-    if not torch.isfinite(loss):
-        values = ", ".join(f"{name} = {float(value.detach()):g}" for name, value in terms.items())
-        raise DivergedError(f"the loss of the {network} is not finite: {values}")
+    objectives.add(network, loss, terms)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(p for group in optimizer.param_groups for p in group["params"])

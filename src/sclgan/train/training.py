@@ -22,6 +22,7 @@ from sclgan.runs.tracking import TrackerName
 from sclgan.train import loop
 from sclgan.train.batches import training_batches
 from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
+from sclgan.train.compiled import compile_networks
 from sclgan.train.evaluator import evaluations
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
@@ -35,7 +36,7 @@ def train(
     *,
     encoders: Path | None = None,
     stream: str | None = None,
-    num_workers: int = 0,
+    num_workers: int | None = None,
     accept_changed_data: bool = False,
     track: TrackerName | None = None,
 ) -> None:
@@ -92,6 +93,8 @@ def train(
             ],
             num_workers=num_workers,
             track=track,
+            tf32=settings.tf32,
+            cudnn_benchmark=settings.cudnn_benchmark,
         )
         distributed.barrier()
 
@@ -117,6 +120,8 @@ def new_phase(recipe: Recipe, encoders: Encoders) -> tuple[GANPhase, TextToImage
     for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
     phase = GANPhase(judged, encoders, recipe.training, seed=recipe.seed)
+    if recipe.training.compile:  # after the averaged generator was copied
+        compile_networks(judged, encoders)
     drawing = copy.copy(gan)
     drawing.generator = phase.averaged.average.eval()
     return phase, drawing

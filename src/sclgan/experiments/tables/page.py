@@ -54,7 +54,7 @@ def make_table(
     assignments: Sequence[str] = (),
     num_images: int | None = None,
     jobs: int | None = None,
-    num_workers: int = 0,
+    num_workers: int | None = None,
 ) -> Path:
     """Makes and grades the runs that a table lacks, and writes it into `out`; returns the page.
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
+from sclgan.accelerator import workers_for
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import SPLIT, evaluate_run
 from sclgan.experiments.tables.definitions import Table, assignments_for, check, resolve
@@ -134,7 +135,7 @@ class Job:
 
 
 def run_missing(
-    runs: Sequence[TableRun], out: Path, *, jobs: int | None, num_workers: int, graded: Callable[[], None]
+    runs: Sequence[TableRun], out: Path, *, jobs: int | None, num_workers: int | None, graded: Callable[[], None]
 ) -> dict[str, str]:
     """Makes the missing runs and returns the titles of those that failed, with their errors.
 
@@ -149,6 +150,8 @@ def run_missing(
     num_jobs = (1 if together else max(len(devices()), 1)) if jobs is None else jobs
     if num_jobs < 1 or (together and num_jobs > 1):
         raise ValueError(f"--jobs {jobs}: at least 1, and under torchrun, where all ranks train one run, no more")
+    if num_jobs > 1:
+        num_workers = workers_for(distributed.device(), num_workers, num_jobs=num_jobs)
     failed: dict[str, str] = {}
     with FolderLock(out) if distributed.rank() == 0 else nullcontext() as lock:
         workers = CommandPool(num_jobs, held=lock.descriptor) if lock is not None and num_jobs > 1 else None
@@ -170,16 +173,21 @@ def _agreed(runs: list[TableRun]) -> list[TableRun]:
     return found
 
 
-def _pretraining(run: TableRun, num_workers: int) -> Job:
-    command = ["pretrain", run.name, *run.fields, "--out", str(run.encoders), "--num-workers", str(num_workers)]
+def _workers(number: int | None) -> Command:
+    """The option of a command that says how many processes prepare batches, unless the command decides."""
+    return [] if number is None else ["--num-workers", str(number)]
+
+
+def _pretraining(run: TableRun, num_workers: int | None) -> Job:
+    command = ["pretrain", run.name, *run.fields, "--out", str(run.encoders), *_workers(num_workers)]
     call = partial(pretrain, run.recipe, run.encoders, num_workers=num_workers)
     return Job(f"encoders of {run.title}", ((command, call),))
 
 
-def _training(run: TableRun, num_workers: int) -> Job:
+def _training(run: TableRun, num_workers: int | None) -> Job:
     command = ["train", run.name, *run.fields, "--out", str(run.folder), "--encoders", str(run.encoders)]
     call = partial(train, run.recipe, run.folder, encoders=run.encoders, num_workers=num_workers)
-    training = ([*command, "--num-workers", str(num_workers)], call)
+    training = ([*command, *_workers(num_workers)], call)
     number = [] if run.num_images is None else ["--num-images", str(run.num_images)]
     grading = (
         ["evaluate", str(run.folder), *number],
