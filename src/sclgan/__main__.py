@@ -97,7 +97,10 @@ def one_command(arguments: Sequence[str]) -> list[str]:
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
-FLAGS = {"-h", "--help", "--attention", "--no-attention", "--accept-changed-data", "--no-accept-changed-data"}
+FLAGS = {
+    *("-h", "--help", "--attention", "--no-attention", "--cost", "--no-cost"),
+    *("--accept-changed-data", "--no-accept-changed-data"),
+}
 """The options that take no value."""
 
 
