@@ -131,8 +131,8 @@ class Training:
     """Parts of the batch that go through the networks one after the other, so that a step needs their memory alone;
     exact where no network holds batch statistics, see `sclgan.train.gan_parts`."""
     penalty_parts: AtLeast1 = 1
-    """The same for D's steps with a gradient penalty alone, which need the most memory; exact. A multiple of
-    `accumulate`."""
+    """Parts of each of these parts, or of the batch, for D's steps with a gradient penalty, which need the most
+    memory; as exact."""
     generator_learning_rate: Rate = 1e-4
     discriminator_learning_rate: Rate = 4e-4
     betas: tuple[Beta, Beta] = (0.0, 0.9)

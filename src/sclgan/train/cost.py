@@ -17,6 +17,7 @@ from sclgan.recipe import Pretraining, Recipe, Training
 from sclgan.recipe_fields import override
 from sclgan.runs.encoders import encoders_class
 from sclgan.train.batches import image_size_of
+from sclgan.train.gan_parts import gan_phase
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretended import pretend, pretending, shapes_alone
 from sclgan.train.pretraining_phase import PretrainingPhase
@@ -212,7 +213,7 @@ def _phase(recipe: Recipe, settings: Settings, encoders: Encoders, gan: TextToIm
     assert gan is not None
     gan.generator.train()
     gan.discriminator.train()
-    return GANPhase(gan, encoders.requires_grad_(False).eval(), settings, seed=recipe.seed)
+    return gan_phase(gan, encoders.requires_grad_(False).eval(), settings, seed=recipe.seed)
 
 
 def _with_states(phase: Phase) -> list[nn.Parameter]:

@@ -22,11 +22,12 @@ def descend(
     *,
     network: str,
     clip: tuple[Sequence[nn.Parameter], float] | None = None,
+    accumulated: bool = False,
 ) -> dict[str, Tensor]:
     """One optimizer step on the weighted terms, with gradients averaged over ranks; returns the terms, detached.
 
     `network` is whose loss it is, for the error; `clip` is a group of parameters and the largest norm that its gradient
-    may have.
+    may have. With `accumulated` the gradients are there already.
 
     Raises:
         DivergedError: a term is NaN or infinite; nothing was changed.
@@ -36,8 +37,9 @@ def descend(
     if not torch.isfinite(loss):
         values = ", ".join(f"{name} = {float(value.detach()):g}" for name, value in terms.items())
         raise DivergedError(f"the loss of the {network} is not finite: {values}")
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    if not accumulated:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(p for group in optimizer.param_groups for p in group["params"])
     if clip is not None:
         nn.utils.clip_grad_norm_(*clip)
