@@ -36,7 +36,6 @@ from sclgan.train.pretended import pretend, pretending, shapes_alone
 
 NAMES = ("attngan_cub", "dmgan_cub", "ssagan_cub", "galip_cub")
 SIZES = cost.DataSizes(cost.STAND_IN_WORDS, cost.STAND_IN_LABELS)
-LARGE = 2**20  # bytes from which on a sum is of gradients, and not of statistics
 
 
 @dataclass
@@ -70,8 +69,8 @@ def pretended_ranks(ranks: int) -> Iterator[Sent]:
         yield sent
 
 
-def counted(name: str, rows: int, ranks: int) -> tuple[Sent, int]:
-    """What one of `ranks` sends in a step with `rows` rows of its own, and the operations of that step."""
+def counted(name: str, rows: int, ranks: int) -> tuple[Sent, list[int], int]:
+    """What one of `ranks` sends in a step with `rows` rows of its own; bytes of G's and D's gradients; operations."""
     made = override(recipe(name), [f"training.batch_size={rows}"])
     with shapes_alone():
         encoders = cost.build_encoders(made, SIZES).requires_grad_(False).eval()
@@ -84,18 +83,19 @@ def counted(name: str, rows: int, ranks: int) -> tuple[Sent, int]:
         batch = cost.synthetic_batch(made, made.training, SIZES)
         tally.reset()
         phase.step(batch, 1)
-    return sent, tally.operations
+    sizes = [sum(p.nbytes for p in network.parameters()) for network in (gan.generator, gan.discriminator)]
+    return sent, sizes, tally.operations
 
 
 def print_table(rows: int, bandwidths: dict[int, float], latency: float, speed: float) -> None:
     """The table for these numbers of GPUs, in the form of the documentation."""
-    print("| GAN | GPUs | gradients | statistics | gathers | messages | sent by a GPU | on the wire | arithmetic |")
+    print("| GAN | GPUs | gradients | other sums | gathers | messages | sent by a GPU | on the wire | arithmetic |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in NAMES:
         for ranks, bandwidth in bandwidths.items():
-            sent, operations = counted(name, rows, ranks)
-            gradients = [size for size in sent.sums if size >= LARGE]
-            small = [size for size in sent.sums if size < LARGE]
+            sent, sizes, operations = counted(name, rows, ranks)
+            gradients = [size for size in sent.sums if size in sizes]
+            small = [size for size in sent.sums if size not in sizes]
             messages = len(sent.sums) + len(sent.gathers)
             wire = sent.over_ring(ranks) / bandwidth + messages * latency * math.log2(ranks)
             gan = recipe(name).about.split(" ")[0]
