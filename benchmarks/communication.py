@@ -155,7 +155,7 @@ def print_shares(processes: Sequence[int], steps: int) -> None:
         results = context.Queue()
         with tempfile.TemporaryDirectory() as folder:
             given = (ranks, str(Path(folder) / "store"), steps, results)
-            running = mp.start_processes(_rank, args=given, nprocs=ranks, join=False, start_method="spawn")
+            running = mp.spawn(_rank, args=given, nprocs=ranks, join=False)
             seconds, share = results.get()
             while not running.join():
                 pass

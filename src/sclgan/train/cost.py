@@ -180,7 +180,7 @@ def synthetic_batch(recipe: Recipe, settings: Settings, sizes: DataSizes) -> Bat
     captions = Captions(torch.ones(rows, recipe.max_words, dtype=torch.long), torch.tensor([recipe.max_words] * rows))
     views = [View(torch.rand(rows, 3, side, side) * 2 - 1, captions) for _ in range(settings.num_views)]
     label_sets = None
-    if recipe.label_rule == "weighted":
+    if recipe.label_rule in ("weighted", "attributes"):
         label_sets = torch.zeros(settings.num_views, rows, sizes.num_labels, dtype=torch.bool)
         label_sets[:, :, 0] = True
     labels = torch.arange(rows) % sizes.num_labels

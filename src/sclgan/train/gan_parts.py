@@ -175,7 +175,9 @@ class GANPhaseInParts(GANPhase):
                     ]
                 )
         sentences, images = [view.text.sentence for view in views], [as_float32(code.image) for code in codes]
-        terms |= label_terms(self.recipe, weights, sentences, images, batch, self.encoders)
+        joins = self.recipe.contrast_reals and "contrast" in weights
+        reals = [self._codes_of_real(view) for view in views] if joins else []
+        terms |= label_terms(self.recipe, weights, sentences, images, batch, self.encoders, reals=reals)
         leaves = [leaf for code in codes for leaf in (code.image, code.regions)]
         gradients = torch.autograd.grad(total(terms, weights), leaves, allow_unused=True)
         return {name: value.detach() for name, value in terms.items()}, list(
@@ -193,6 +195,16 @@ class GANPhaseInParts(GANPhase):
             parts.append((codes.image, codes.regions))
         image, regions = (torch.cat(some).requires_grad_() for some in zip(*parts, strict=True))
         return ImageCodes(image=image, regions=regions)
+
+    @torch.no_grad()
+    def _codes_of_real(self, view: Rows) -> Float[Tensor, "b d"]:
+        """As `codes_of_reals` of the whole batch."""
+        parts = []
+        for part in view.split(self.recipe.accumulate):
+            with self.autocast():
+                codes = self.encoders.encode_image(part.augment(part.real))
+            parts.append(as_float32(codes.image))
+        return torch.cat(parts)
 
 
 def notes(gan: TextToImageGAN, recipe: Training) -> list[str]:
