@@ -16,13 +16,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from sclgan import distributed
 from sclgan.data.types import Batch, Captions, View
@@ -151,11 +152,11 @@ def print_shares(processes: Sequence[int], steps: int) -> None:
     """Seconds per step and the share of rank 0's time in collectives, waiting for the other ranks included."""
     print(f"ssagan_emoji_scl {' '.join(FIELDS)}, one thread for each process, {os.cpu_count()} cores")
     for ranks in processes:
-        context = mp.get_context("spawn")
+        context = get_context("spawn")
         results = context.Queue()
         with tempfile.TemporaryDirectory() as folder:
             given = (ranks, str(Path(folder) / "store"), steps, results)
-            running = mp.spawn(_rank, args=given, nprocs=ranks, join=False)
+            running = spawn(_rank, args=given, nprocs=ranks, join=False)
             seconds, share = results.get()
             while not running.join():
                 pass
