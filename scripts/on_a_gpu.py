@@ -43,8 +43,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.part:
         name, *given = arguments.part
-        parts: dict[str, Callable[..., object]] = {"time": step_time, "collectives": collectives, "about": about}
-        print(json.dumps(parts[name](*given)))
+        named: dict[str, Callable[..., object]] = {"time": step_time, "collectives": collectives, "about": about}
+        print(json.dumps(named[name](*given)))
         return
     deadline = time.monotonic() + 60 * arguments.minutes
     if arguments.wheels is not None:

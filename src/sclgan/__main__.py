@@ -106,7 +106,7 @@ def one_command(arguments: Sequence[str]) -> list[str]:
     return [two, *arguments[2:]] if two in COMMANDS else list(arguments)
 
 
-FLAGS = {"--attention", "--accept-changed-data", "--private"}
+FLAGS = {"--attention", "--accept-changed-data", "--cost", "--private"}
 FLAGS |= {"-h", "--help", *(flag.replace("--", "--no-") for flag in FLAGS)}
 """The options that take no value."""
 

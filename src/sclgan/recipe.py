@@ -127,6 +127,12 @@ class Training:
     """Pairs of one label per step and anchor; 2 is the method."""
     batch_size: BatchSize = 24
     """Anchors per step, over all ranks."""
+    accumulate: AtLeast1 = 1
+    """Parts of the batch that go through the networks one after the other, so that a step needs their memory alone;
+    exact where no network holds batch statistics, see `sclgan.train.gan_parts`."""
+    penalty_parts: AtLeast1 = 1
+    """Parts of each of these parts, or of the batch, for D's steps with a gradient penalty, which need the most
+    memory; as exact."""
     generator_learning_rate: Rate = 1e-4
     discriminator_learning_rate: Rate = 4e-4
     betas: tuple[Beta, Beta] = (0.0, 0.9)

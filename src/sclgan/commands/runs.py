@@ -48,7 +48,14 @@ def recipes() -> None:
     print(table())
 
 
-def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
+def describe(
+    recipe: RecipeName,
+    overrides: Overrides = (),
+    *,
+    cost: Annotated[
+        bool, arg(help="Show instead what it costs: parameters, operations, memory, and hours on this machine.")
+    ] = False,
+) -> None:
     """Show every field of a recipe as JSON, and the files that it needs.
 
     The files are listed on stderr, so that programs can read the JSON from stdout.
@@ -61,6 +68,11 @@ def describe(recipe: RecipeName, overrides: Overrides = ()) -> None:
     from sclgan.recipes import recipe as named
 
     made = override(named(recipe), overrides)
+    if cost:
+        from sclgan.commands.cost import show_cost
+
+        show_cost(made)
+        return
     print(to_json(made))
     for file in needed_files(made):
         print(f"needs {file}", file=sys.stderr)

@@ -58,6 +58,9 @@ class TextCodes:
     words: Float[Tensor, "b d t"]
     mask: Bool[Tensor, "b t"]
 
+    def __getitem__(self, rows: slice) -> "TextCodes":
+        return TextCodes(self.sentence[rows], self.words[rows], self.mask[rows])
+
     def repeat_interleave(self, times: int) -> "TextCodes":
         """Each row repeated `times` times in succession."""
         rows = (part.repeat_interleave(times, dim=0) for part in (self.sentence, self.words, self.mask))

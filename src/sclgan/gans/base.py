@@ -1,7 +1,7 @@
 """The protocol of a text-to-image GAN, as the training loop sees it: four verbs."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, runtime_checkable
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.gans.augmentation import Augment, unchanged
+from sclgan.losses.adversarial import NextSentences
 from sclgan.losses.terms import Terms
 
 
@@ -21,6 +22,10 @@ class Fake:
     maps: tuple[Float[Tensor, "b _n _h _w"], ...] = ()
     maps_of_words: bool = False
     """Whether a map has a channel per word, as attention has; a mask has one."""
+
+    def __getitem__(self, rows: slice) -> "Fake":
+        """Some of the images, without maps and not encoded yet."""
+        return replace(self, images=tuple(image[rows] for image in self.images), maps=())
 
     @property
     def image(self) -> Float[Tensor, "b 3 _h _w"]:
@@ -72,6 +77,10 @@ class TextToImageGAN(Protocol):
     generator_term_names: frozenset[str]
     terms_without_codes: frozenset[str]
     """Terms of the generator that do not read the codes of its images, so that these need not be computed."""
+    terms_relating_rows: frozenset[str]
+    """Terms of the generator that compare the codes of its images across rows, and read nothing else of the images."""
+    penalty_terms: frozenset[str]
+    """Terms of the discriminator that differentiate a gradient."""
 
     @property
     def discriminator(self) -> nn.Module: ...
@@ -89,10 +98,12 @@ class TextToImageGAN(Protocol):
         text: TextCodes,
         only: Collection[str],
         augment: Augment = unchanged,
+        following: NextSentences | None = None,
     ) -> Terms:
         """The terms of D named in `only`; `fake` is not differentiated.
 
         `augment` is applied to `real` here, so that a penalty can be on the raw picture; `fake` comes augmented.
+        `following` must be given where the rows are a part of this rank's: mismatched pairs reach into other parts.
         """
         ...
 

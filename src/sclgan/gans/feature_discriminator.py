@@ -105,6 +105,7 @@ class WithFeatureDiscriminator:
         self.discriminator_term_names = gan.discriminator_term_names | DISCRIMINATOR_TERMS
         self.generator_term_names = gan.generator_term_names | GENERATOR_TERMS
         self.terms_without_codes = gan.terms_without_codes
+        self.terms_relating_rows, self.penalty_terms = gan.terms_relating_rows, gan.penalty_terms
 
     def generate(self, z: Float[Tensor, "b z"], text: TextCodes) -> EncodedFake:
         """The GAN's images, to be encoded when they are first judged."""
@@ -124,22 +125,23 @@ class WithFeatureDiscriminator:
         text: TextCodes,
         only: Collection[str],
         augment: Augment = unchanged,
+        following: adversarial.NextSentences | None = None,
     ) -> Terms:
         """The terms of both discriminators named in `only`."""
         wanted = set(only) & DISCRIMINATOR_TERMS
         others = set(only) - DISCRIMINATOR_TERMS
-        terms = self.gan.discriminator_terms(real, fake, text, others, augment) if others else {}
+        terms = self.gan.discriminator_terms(real, fake, text, others, augment, following) if others else {}
         sentence = text.sentence.detach()
         if wanted & {"features_real", "features_mismatched"}:
             with torch.no_grad():
                 maps = self.encoders.encode_image(augment(real)).maps
-            wrong = adversarial.mismatched_sentences(sentence)
+            wrong, num_parts = adversarial.mismatched(sentence, following)
             matching, mismatched = self.features(maps, sentence, wrong)
         if "features_real" in wanted:
             terms["features_real"] = per_picture(lambda x: F.relu(1 - x), matching).mean()
         if "features_mismatched" in wanted:
             values = per_picture(lambda x: F.relu(1 + x), mismatched)
-            terms["features_mismatched"] = adversarial.mean_over_mismatched(values, len(real))
+            terms["features_mismatched"] = adversarial.mean_over_mismatched(values, len(real), num_parts)
         if "features_fake" in wanted:
             (logits,) = self.features([x.detach() for x in self.embed(fake).maps], sentence)
             terms["features_fake"] = per_picture(lambda x: F.relu(1 + x), logits).mean()

@@ -40,6 +40,8 @@ class GALIP:
     discriminator_term_names = frozenset({"real", "mismatched", "fake", "magp"})
     generator_term_names = frozenset({"adv", "similarity"})
     terms_without_codes = frozenset[str]()
+    terms_relating_rows = frozenset[str]()
+    penalty_terms = frozenset({"magp"})
 
     def __init__(
         self,
@@ -108,6 +110,7 @@ class GALIP:
         text: TextCodes,
         only: Collection[str],
         augment: Augment = unchanged,
+        following: adversarial.NextSentences | None = None,
     ) -> Terms:
         """The terms of D named in `only`: hinge losses of the three kinds of pairs, and MA-GP.
 
@@ -133,7 +136,7 @@ class GALIP:
             if "real" in wanted:
                 terms["real"] = adversarial.hinge_real(logits)
             if "mismatched" in wanted:
-                wrong = adversarial.next_sentences(text.sentence.detach())
+                wrong = adversarial.next_sentences(text.sentence.detach()) if following is None else following.in_ring
                 terms["mismatched"] = adversarial.hinge_fake(D.logits(features, wrong))
             if "magp" in wanted:
                 terms["magp"] = adversarial.matching_aware_gradient_penalty(logits, layers, sentence)

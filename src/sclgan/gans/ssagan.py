@@ -38,6 +38,8 @@ class SSAGAN:
     discriminator_term_names = frozenset({"real", "mismatched", "fake", "magp"})
     generator_term_names = frozenset({"adv", "words", "sentence"})
     terms_without_codes = frozenset({"adv"})
+    terms_relating_rows = frozenset({"words", "sentence"})
+    penalty_terms = frozenset({"magp"})
 
     def __init__(
         self,
@@ -73,6 +75,7 @@ class SSAGAN:
         text: TextCodes,
         only: Collection[str],
         augment: Augment = unchanged,
+        following: adversarial.NextSentences | None = None,
     ) -> Terms:
         """The terms of D named in `only`: hinge losses of the three kinds of pairs, and MA-GP on raw `real`.
 
@@ -81,10 +84,16 @@ class SSAGAN:
         """
         refuse_unknown(only, self.discriminator_term_names)
         with full_precision() if "magp" in only else nullcontext():
-            return self._discriminator_terms(real, fake, text, set(only), augment)
+            return self._discriminator_terms(real, fake, text, set(only), augment, following)
 
     def _discriminator_terms(
-        self, real: Float[Tensor, "b 3 h w"], fake: Fake, text: TextCodes, wanted: set[str], augment: Augment
+        self,
+        real: Float[Tensor, "b 3 h w"],
+        fake: Fake,
+        text: TextCodes,
+        wanted: set[str],
+        augment: Augment,
+        following: adversarial.NextSentences | None,
     ) -> Terms:
         D, sentence = self.discriminator, text.sentence.detach()
         terms: Terms = {}
@@ -97,8 +106,9 @@ class SSAGAN:
         if "real" in wanted:
             terms["real"] = adversarial.hinge_real(logits)
         if "mismatched" in wanted:
-            wrong = adversarial.mismatched_sentences(text.sentence.detach())
-            terms["mismatched"] = adversarial.hinge_mismatched(D.logits(features[: len(wrong)], wrong), len(real))
+            wrong, num_parts = adversarial.mismatched(text.sentence.detach(), following)
+            logits_of_wrong = D.logits(features[: len(wrong)], wrong)
+            terms["mismatched"] = adversarial.hinge_mismatched(logits_of_wrong, len(real), num_parts)
         if "fake" in wanted:
             terms["fake"] = adversarial.hinge_fake(D(fake.image.detach(), text.sentence.detach()))
         if "magp" in wanted:

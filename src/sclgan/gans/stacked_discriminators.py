@@ -97,6 +97,7 @@ def discriminator_terms(
     fake: Fake,
     sentence: Float[Tensor, "b d"],
     only: Collection[str],
+    following: adversarial.NextSentences | None = None,
 ) -> Terms:
     """The terms of D named in `only`: BCE of the kinds of images and pairs, each summed over the stages.
 
@@ -109,7 +110,7 @@ def discriminator_terms(
     """
     refuse_unknown(only, DISCRIMINATOR_TERMS)
     sentence = sentence.detach()
-    wrong = adversarial.mismatched_sentences(sentence) if "mismatched" in only else None
+    wrong = adversarial.mismatched(sentence, following) if "mismatched" in only else None
     reals = [real]
     for _ in fake.images[1:]:
         reals.insert(0, F.avg_pool2d(reals[0], 2))
@@ -125,7 +126,7 @@ def _stage_terms(
     real: Float[Tensor, "b 3 h w"],
     fake: Float[Tensor, "b 3 h w"],
     sentence: Float[Tensor, "b d"],
-    wrong: Float[Tensor, "m d"] | None,
+    wrong: tuple[Float[Tensor, "m d"], int] | None,
     only: set[str],
 ) -> Terms:
     """Real, generated and mismatched go through D one after the other: its state moves with every pass, in order."""
@@ -139,8 +140,9 @@ def _stage_terms(
     if "fake_cond" in only:
         terms["fake_cond"] = adversarial.bce_fake(D.pair_logits(fake_features, sentence))
     if wrong is not None:
-        logits = D.pair_logits(real_features[: len(wrong)], wrong)
-        terms["mismatched"] = adversarial.bce_mismatched(logits, len(real))
+        sentences, num_parts = wrong
+        logits = D.pair_logits(real_features[: len(sentences)], sentences)
+        terms["mismatched"] = adversarial.bce_mismatched(logits, len(real), num_parts)
     if "real_uncond" in only:
         terms["real_uncond"] = adversarial.bce_real(D.image_logits(real_features))
     if "fake_uncond" in only:

@@ -20,7 +20,7 @@ from sclgan.gans import stacked_discriminators
 from sclgan.gans.augmentation import Augment, unchanged
 from sclgan.gans.base import Fake, embedded
 from sclgan.gans.stacked import Generator, MaskOrder
-from sclgan.losses.adversarial import kl_to_standard_normal
+from sclgan.losses.adversarial import NextSentences, kl_to_standard_normal
 from sclgan.losses.terms import Terms
 
 
@@ -45,6 +45,8 @@ class StackedGAN(abc.ABC):
     discriminator_term_names = stacked_discriminators.DISCRIMINATOR_TERMS
     generator_term_names = frozenset({"adv", "kl", "words", "sentence"})
     terms_without_codes = frozenset({"adv", "kl"})
+    terms_relating_rows = frozenset({"words", "sentence"})
+    penalty_terms = frozenset[str]()
 
     def __init__(
         self,
@@ -117,9 +119,12 @@ class StackedGAN(abc.ABC):
         text: TextCodes,
         only: Collection[str],
         augment: Augment = unchanged,
+        following: NextSentences | None = None,
     ) -> Terms:
         """The terms of D named in `only`; see `stacked_discriminators.discriminator_terms`."""
-        return stacked_discriminators.discriminator_terms(self.discriminator, augment(real), fake, text.sentence, only)
+        return stacked_discriminators.discriminator_terms(
+            self.discriminator, augment(real), fake, text.sentence, only, following
+        )
 
     def generator_terms(
         self,

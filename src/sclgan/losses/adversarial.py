@@ -4,12 +4,14 @@ Hinge and penalty: Tao et al. 2022, "DF-GAN: A Simple and Effective Baseline for
 section 3. BCE and KL: Zhang et al. 2017, "StackGAN" (ICCV), section 3, as AttnGAN and DM-GAN use them.
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from sclgan.distributed import gather_rows, own_rows, world_size
+from sclgan.distributed import gather_rows, own_rows, rank, world_size
 from sclgan.losses.precision import in_float32
 
 
@@ -26,9 +28,9 @@ def hinge_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 
 @in_float32
-def hinge_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
-    """`hinge_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
-    return mean_over_mismatched(F.relu(1 + logits), num_rows)
+def hinge_mismatched(logits: Float[Tensor, " m"], num_rows: int, num_parts: int = 1) -> Float[Tensor, ""]:
+    """`hinge_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank, or of a part."""
+    return mean_over_mismatched(F.relu(1 + logits), num_rows, num_parts)
 
 
 @in_float32
@@ -54,9 +56,9 @@ def bce_fake(logits: Float[Tensor, " b"]) -> Float[Tensor, ""]:
 
 
 @in_float32
-def bce_mismatched(logits: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
-    """`bce_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank."""
-    return mean_over_mismatched(F.softplus(logits), num_rows)
+def bce_mismatched(logits: Float[Tensor, " m"], num_rows: int, num_parts: int = 1) -> Float[Tensor, ""]:
+    """`bce_fake` of the pairs that `mismatched_sentences` made of `num_rows` rows of this rank, or of a part."""
+    return mean_over_mismatched(F.softplus(logits), num_rows, num_parts)
 
 
 @in_float32
@@ -100,12 +102,50 @@ def next_sentences(sentence: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
     return everyone.roll(-1, dims=0)[own_rows(len(everyone))]
 
 
-def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int) -> Float[Tensor, ""]:
+@dataclass(frozen=True)
+class NextSentences:
+    """For each row of a part of this rank's batch the sentence of the next row of the global batch, in a ring."""
+
+    in_ring: Float[Tensor, "b d"]
+    holds_last: bool
+    """Whether the last row is that of the global batch, the next of which is the first."""
+    num_parts: int = 1
+    """Parts of this rank's batch."""
+
+    @property
+    def in_line(self) -> Float[Tensor, "m d"]:
+        """As `mismatched_sentences`: without one for the last row of the global batch."""
+        return self.in_ring[:-1] if self.holds_last else self.in_ring
+
+    def split(self, num_parts: int) -> list["NextSentences"]:
+        """Those of parts of equally many rows."""
+        parts = self.in_ring.chunk(num_parts)
+        last = len(parts) - 1
+        return [NextSentences(part, self.holds_last and i == last, num_parts) for i, part in enumerate(parts)]
+
+
+def next_of_all(sentence: Float[Tensor, "b d"]) -> NextSentences:
+    """The next sentences of all rows of this rank.
+
+    Raises:
+        ValueError: the global batch is a single row, as in `mismatched_sentences`.
+    """
+    return NextSentences(next_sentences(sentence), rank() == world_size() - 1)
+
+
+def mismatched(sentence: Float[Tensor, "b d"], following: NextSentences | None) -> tuple[Float[Tensor, "m d"], int]:
+    """The `mismatched_sentences` of all rows or, where `following` is given, of a part; and the number of parts."""
+    return (mismatched_sentences(sentence), 1) if following is None else (following.in_line, following.num_parts)
+
+
+def mean_over_mismatched(values: Float[Tensor, " m"], num_rows: int, num_parts: int = 1) -> Float[Tensor, ""]:
     """This rank's share of the mean over all mismatched pairs, `num_rows` being the rows of this rank.
 
-    The average over ranks is `sum over all pairs / (ranks x num_rows - 1)`, though the last rank has one pair less.
+    The average over ranks is `sum over all pairs / (ranks x num_rows - 1)`, though the last rank has one pair less. If
+    the rows are one of `num_parts` parts of this rank's, the average is over the parts too.
     """
-    return values.sum() * (world_size() / (world_size() * num_rows - 1))
+    shares = world_size() * num_parts
+    return values.sum() * (shares / (shares * num_rows - 1))
 
 
 def matching_aware_gradient_penalty(

@@ -53,11 +53,24 @@ def _check_phase(name: str, phase: Pretraining | Training) -> None:
         if phase.num_views < 2:
             raise ValueError(f"{name}: '{term}' compares two views: set num_views=2, or leave it out")
     distributed.own_rows(phase.batch_size)  # refuses what does not divide among the ranks
+    if isinstance(phase, Training):
+        _check_parts(phase)
+
+
+def _check_parts(settings: Training) -> None:
+    rows, num_parts = settings.batch_size // distributed.world_size(), settings.accumulate * settings.penalty_parts
+    if num_parts > 1 and (rows % num_parts or rows == num_parts):
+        raise ValueError(
+            f"training.accumulate={settings.accumulate} and penalty_parts={settings.penalty_parts} do not divide the "
+            f"{rows} rows of a rank into parts of equally many rows, 2 or more: choose divisors of the batch size"
+        )
 
 
 def _check_terms(recipe: Recipe) -> None:
     """The objectives must name exactly the terms that the GAN computes."""
     gan: type[TextToImageGAN] = class_of(recipe.gan)
+    if recipe.training.penalty_parts > 1 and not gan.penalty_terms:
+        raise ValueError(f"training.penalty_parts: {gan.__name__} has no gradient penalty; leave it at 1")
     of_discriminator, of_generator = gan.discriminator_term_names, gan.generator_term_names
     if recipe.feature_discriminator is not None:
         of_discriminator |= feature_discriminator.DISCRIMINATOR_TERMS

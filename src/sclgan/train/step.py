@@ -20,11 +20,12 @@ def descend(
     network: str,
     objectives: Objectives,
     clip: tuple[Sequence[nn.Parameter], float] | None = None,
+    accumulated: bool = False,
 ) -> dict[str, Tensor]:
     """One optimizer step on the weighted terms, with gradients averaged over ranks; returns the terms, detached.
 
     `network` is whose loss it is, for the error; `objectives` watches over it. `clip` is a group of parameters and the
-    largest norm that its gradient may have.
+    largest norm that its gradient may have. With `accumulated` the gradients are there already.
 
     Raises:
         DivergedError: a term is NaN or infinite, and this is a single process on a CPU; nothing was changed.
@@ -32,8 +33,9 @@ def descend(
     """
     loss = total(terms, weights)
     objectives.add(network, loss, terms)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
+    if not accumulated:
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
     average_gradients(p for group in optimizer.param_groups for p in group["params"])
     if clip is not None:
         nn.utils.clip_grad_norm_(*clip)

@@ -1,6 +1,7 @@
 """Phase 2 as a run: trains a recipe's GAN into a folder, resumable; pre-trains its encoders where none are given."""
 
 import copy
+import logging
 import shutil
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from sclgan.runs.encoders import encoders_class, load_encoders
 from sclgan.runs.folder import ENCODERS, claim, held
 from sclgan.runs.opened import Run
 from sclgan.runs.tracking import TrackerName
-from sclgan.train import loop
+from sclgan.train import gan_parts, loop
 from sclgan.train.batches import training_batches
 from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
 from sclgan.train.compiled import compile_networks
@@ -28,6 +29,8 @@ from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
 from sclgan.train.sample_grid import SampleGrid
 from sclgan.train.splits import Splits
+
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -119,7 +122,9 @@ def new_phase(recipe: Recipe, encoders: Encoders) -> tuple[GANPhase, TextToImage
     judged = with_feature_discriminator(gan, recipe, encoders)
     for network in (judged.generator, judged.discriminator):
         network.to(distributed.device()).train()
-    phase = GANPhase(judged, encoders, recipe.training, seed=recipe.seed)
+    phase = gan_parts.gan_phase(judged, encoders, recipe.training, seed=recipe.seed)
+    for note in gan_parts.notes(judged, recipe.training) if distributed.rank() == 0 else ():
+        log.warning("%s", note)
     if recipe.training.compile:  # after the averaged generator was copied
         compile_networks(judged, encoders)
     drawing = copy.copy(gan)
