@@ -431,11 +431,11 @@ def test_attention_picture(kind, damsm, folder, tmp_path, out):
         assert picture.height > 3 * 160
     fake = next(run.draw(CAPTIONS[:1], num_images=1, seed=0))
     image = to_8_bits(fake.image)[0].permute(1, 2, 0).numpy()
-    shown = tiles(image, CAPTIONS[0].split(), [stage[0] for stage in fake.maps])
+    shown = tiles(image, CAPTIONS[0].split(), [stage[0] for stage in fake.maps], of_words=fake.maps_of_words)
     if kind == "ssagan":
         assert [tile.label for tile in shown] == [f"mask {size} x {size}" for size in (4, 8, 16, 32)]
     else:
         assert [tile.label.split()[0] for tile in shown] == CAPTIONS[0].split()
     assert all(tile.pixels.shape == image.shape for tile in shown)
     with pytest.raises(ValueError, match="no attention and no masks"):
-        tiles(image, ["a"], [])
+        tiles(image, ["a"], [], of_words=False)

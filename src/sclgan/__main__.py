@@ -12,7 +12,7 @@ from typing import NoReturn
 import tyro
 
 from sclgan import __version__
-from sclgan.commands import data, publishing, results, runs
+from sclgan.commands import data, publishing, results, runs, serving
 from sclgan.commands.printing import say
 from sclgan.data.names import nearest
 
@@ -23,7 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
         *(data.data, data.data_check, data.data_pairs, data.data_pack, data.data_index, data.data_verify),
         *(runs.pretrain, runs.train, runs.sample),
         *(results.evaluate, results.protocols, results.compare, results.table, results.figure),
-        *(publishing.export, publishing.publish, runs.import_),
+        *(serving.serve, publishing.export, publishing.publish, runs.import_),
     )
 }
 DISTRIBUTED = {"pretrain", "train", "evaluate", "table"}

@@ -19,6 +19,8 @@ class Fake:
 
     images: tuple[Float[Tensor, "b 3 _h _w"], ...]
     maps: tuple[Float[Tensor, "b _n _h _w"], ...] = ()
+    maps_of_words: bool = False
+    """Whether a map has a channel per word, as attention has; a mask has one."""
 
     @property
     def image(self) -> Float[Tensor, "b 3 _h _w"]:

@@ -111,7 +111,7 @@ class WithFeatureDiscriminator:
         fake = self.gan.generate(z, text)
         if isinstance(fake, EncodedFake):
             return fake
-        return EncodedFake(images=fake.images, maps=fake.maps, encode=self.encoders.encode_image)
+        return EncodedFake(**vars(fake), encode=self.encoders.encode_image)
 
     def embed(self, fake: Fake) -> ImageCodes:
         """The frozen encoder's codes of the last image; gradients flow into the image."""

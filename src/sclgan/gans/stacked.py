@@ -61,7 +61,7 @@ class Generator(nn.Module):
             h, attention = self.get_submodule(f"h_net{stage}")(h, text.words, text.mask)
             images.append(self.get_submodule(f"img_net{stage}")(h))
             maps.append(attention)
-        return Fake(images=tuple(images), maps=tuple(maps))
+        return Fake(images=tuple(images), maps=tuple(maps), maps_of_words=True)
 
 
 class ConditioningAugmentation(nn.Module):

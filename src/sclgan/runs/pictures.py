@@ -62,13 +62,18 @@ def attention_picture(run: Run, captions: Sequence[str], path: Path, *, num_imag
             caption = captions[(start + row) // num_images]
             image = to_8_bits(fake.image[row : row + 1])[0].permute(1, 2, 0).cpu().numpy()
             maps = [maps_of_stage[row].float().cpu() for maps_of_stage in fake.maps]
-            rows.append((caption, [Tile(image, "picture"), *tiles(image, run.tokenizer.read(caption).words, maps)]))
+            words = run.tokenizer.read(caption).words
+            rows.append((caption, [Tile(image, "picture"), *tiles(image, words, maps, of_words=fake.maps_of_words)]))
         start += len(fake.image)
     write_picture(page(rows), path)
 
 
 def tiles(
-    image: UInt8[np.ndarray, "h w 3"], words: Sequence[str], maps: Sequence[Float[Tensor, "_n _h _w"]]
+    image: UInt8[np.ndarray, "h w 3"],
+    words: Sequence[str],
+    maps: Sequence[Float[Tensor, "_n _h _w"]],
+    *,
+    of_words: bool,
 ) -> list[Tile]:
     """A tile for each word where the maps are attention, and for each stage where they are single masks.
 
@@ -77,7 +82,7 @@ def tiles(
     """
     if not maps:
         raise ValueError("this GAN has no attention and no masks to show: leave out --attention")
-    if all(len(stage) == 1 for stage in maps) and len(maps) > 1:
+    if not of_words:
         return [Tile(lit(image, stage[0], full=1.0), f"mask {stage.shape[1]} x {stage.shape[2]}") for stage in maps]
     return [
         Tile(lit(image, attention, full=float(attention.max())), f"{word}  {float(attention.max()):.0%}")
