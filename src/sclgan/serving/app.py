@@ -40,6 +40,12 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
     503: {"model": schemas.Problem, "description": "Too many requests wait; Retry-After says when to ask again."},
     504: {"model": schemas.Problem, "description": "The answer took too long."},
 }
+NO_JSON = "The body is not JSON."
+OF_THE_LIBRARIES = {
+    "Not Found": (404, "Nothing is at this address; /openapi.json lists what is."),
+    "Method Not Allowed": (405, "This address does not take that method; /openapi.json lists those that it takes."),
+    "There was an error parsing the body": (422, NO_JSON),
+}
 HUNG_UP = 499  # never sent: nobody is there to read it
 
 
@@ -94,7 +100,8 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
             try:
                 run.run.tokenizer([caption])
             except ValueError as error:
-                raise HTTPException(422, str(error)) from error
+                sentence = str(error).removeprefix("caption 1 of 1 ")
+                raise HTTPException(422, f"The caption {sentence}") from error
 
     def few(num_images: int) -> None:
         if num_images > limits.num_images:
@@ -215,12 +222,18 @@ async def _invalid(_: Request, error: Exception) -> Response:
     """A sentence about the first field that is wrong; what was given is not repeated."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
+    place = ".".join(printable(part)[:50] for part in first["loc"][1:])
     if first["type"] == "json_invalid":
-        return JSONResponse({"detail": "The body is not JSON."}, 422)
-    place = ".".join(printable(part)[:50] for part in first["loc"][1:]) or "the body"
-    return JSONResponse({"detail": f"{place}: {first['msg']}."}, 422)
+        sentence = NO_JSON
+    elif not place:
+        sentence = "The body must be a JSON object, with Content-Type: application/json."
+    else:
+        sentence = f"{place}: {first['msg']}."
+    return JSONResponse({"detail": sentence}, 422)
 
 
 async def _refused(_: Request, error: Exception) -> Response:
+    """The sentence of an HTTPException; of those that the libraries raise, one of ours."""
     assert isinstance(error, StarletteHTTPException)
-    return JSONResponse({"detail": printable(error.detail)}, error.status_code, error.headers)
+    status, sentence = OF_THE_LIBRARIES.get(error.detail, (error.status_code, error.detail))
+    return JSONResponse({"detail": printable(sentence)}, status, error.headers)

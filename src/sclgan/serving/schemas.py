@@ -2,14 +2,25 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from sclgan.serving.drawing import Maps
 from sclgan.serving.limits import LARGEST_SEED
 from sclgan.serving.words import Kind
 
+
+def _text(value: str) -> str:
+    """Refuses what JSON can say and UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("text", "Half a surrogate pair is no character") from None
+    return value
+
+
 RunName = Annotated[str, Field(max_length=200, description="Name of a run, from `GET /api/server`.")]
-Caption = Annotated[str, Field(description="A sentence; its most characters are in `GET /api/server`.")]
+Caption = Annotated[str, AfterValidator(_text), Field(description="A sentence; `GET /api/server` says how long.")]
 Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED, description="Seed of the noise, as in `sclgan sample`.")]
 NumImages = Annotated[int, Field(ge=1, description="Number of pictures; the most are in `GET /api/server`.")]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]

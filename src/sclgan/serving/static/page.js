@@ -29,6 +29,8 @@ async function start() {
       element(one).hidden = one !== name;
       element(`show-${one}`).setAttribute("aria-pressed", one === name);
     }
+    element("gallery").hidden = name !== "draw";
+    element("mixed").hidden = name !== "between";
     const [one, other] = chosen();
     element("noise-note").hidden = !other || one.noise_size === other.noise_size;
   };
