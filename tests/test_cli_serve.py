@@ -2,20 +2,21 @@
 
 import importlib.util
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from command_line import APPLE, refused
-
 pytest.importorskip("fastapi")
 
+import uvicorn
+
+from command_line import APPLE, refused
 from sclgan.serving import server
 
 
@@ -26,13 +27,9 @@ def taken():
         yield other.getsockname()[1]
 
 
-def test_a_server_says_where_it_is_answers_and_ends_without_a_traceback(shipped):
-    script = (
-        "import sys; from pathlib import Path; from sclgan import models; models.home = lambda: Path(sys.argv.pop(1));"
-        "from sclgan.__main__ import main; main()"
-    )
-    command = [sys.executable, "-c", script, str(shipped.parent), "serve", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "no_proxy": "*"}) as process:
+def test_a_server_says_where_it_is_answers_and_ends_without_a_traceback():
+    command = [sys.executable, "-m", "sclgan", "serve", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         try:
             told = process.stderr.readline()
@@ -51,11 +48,11 @@ def test_a_server_says_where_it_is_answers_and_ends_without_a_traceback(shipped)
     assert "Traceback" not in said
 
 
-def test_a_wrong_run_a_taken_port_and_odd_options_are_one_sentence(shipped, taken, tmp_path):
+def test_a_wrong_run_a_taken_port_and_odd_options_are_one_sentence(taken, tmp_path):
     assert "nothere is not a run folder: there is no such folder" in refused("serve", "nothere")
     assert "has no recipe.json; `sclgan train` makes one" in refused("serve", "emoji", tmp_path)
     assert f"port {taken} is in use: give another --port, or --port 0 for any free one" in refused(
-        "serve", shipped, "--port", taken
+        "serve", "emoji", "--port", taken
     )
     assert "--port must be from 0 (any free port) to 65535, not 70000" in refused("serve", "--port", 70000)
     assert "--host no.such.host.invalid is not an address of this machine" in refused(
@@ -82,18 +79,18 @@ def test_without_a_model_in_the_package_a_run_must_be_named(monkeypatch):
 def stopped(monkeypatch):
     """The applications that uvicorn would have run."""
     found = []
-    monkeypatch.setattr(server.uvicorn.Server, "run", lambda self, sockets: found.append((self.config.app, sockets)))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: found.append((self.config.app, sockets)))
     yield found
     for app, _ in found:
         app.state.queue.close()
 
 
 @pytest.mark.parametrize(("host", "hosts"), [("127.0.0.1", {"localhost", "127.0.0.1", "[::1]"}), ("0.0.0.0", None)])
-def test_other_hosts_than_loopback_are_warned_of(host, hosts, shipped, stopped, caplog):
+def test_other_hosts_than_loopback_are_warned_of(host, hosts, stopped, caplog):
     from sclgan.serving.limits import Limits
 
     caplog.set_level("INFO")
-    server.serve([shipped, shipped], checkpoint="last", host=host, port=0, limits=Limits())
+    server.serve([Path("emoji"), Path("emoji")], checkpoint="last", host=host, port=0, limits=Limits())
     ((app, _),) = stopped
     (guard,) = app.user_middleware
     assert guard.kwargs["hosts"] == hosts
