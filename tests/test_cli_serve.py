@@ -58,7 +58,7 @@ def test_a_wrong_run_a_taken_port_and_odd_options_are_one_sentence(taken, tmp_pa
     assert "--host no.such.host.invalid is not an address of this machine" in refused(
         "serve", "--host", "no.such.host.invalid"
     )
-    assert "queue_length must be positive, not 0" in refused("serve", "--queue", 0)
+    assert "queue_length must be a positive number, not 0" in refused("serve", "--queue", 0)
     assert "has no checkpoint '99'" in refused("serve", "--port", 0, "--checkpoint", 99)
 
 
@@ -103,3 +103,8 @@ def test_loopback_addresses():
     assert all(map(server.is_loopback, ("127.0.0.1", "127.8.0.1", "::1", "localhost", "LOCALHOST")))
     assert not any(map(server.is_loopback, ("0.0.0.0", "::", "192.168.1.5", "example.org")))
     assert server.known_hosts("127.8.0.1") == {"localhost", "127.0.0.1", "[::1]", "127.8.0.1"}
+
+
+def test_runs_of_one_name_are_numbered():
+    folders = [Path(path) for path in ("a/scl", "plain", "b/scl", "scl (2)", "c/../scl")]
+    assert server.names_of(folders) == ["scl", "plain", "scl (2)", "scl (2) (2)", "scl (3)"]

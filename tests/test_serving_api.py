@@ -86,7 +86,7 @@ def test_facts_of_the_server(server):
         "largest_seed": 2**32 - 1,
         "queue_length": 32,
         "deadline": 30.0,
-        "body_size": 16384,
+        "body_size": 16096,
     }
 
 
@@ -154,8 +154,8 @@ def test_other_bodies_addresses_and_methods(server):
 
 
 def test_a_long_body_is_refused_whether_its_length_is_told_or_not(server):
-    long = b" " * 16_385
-    expected = "The body is longer than 16384 bytes, the most that this server reads."
+    long = b" " * 16_097
+    expected = "The body is longer than 16096 bytes, the most that this server reads."
     assert refusal(server.post("/api/pictures", content=long), 413) == expected
     assert refusal(server.post("/api/pictures", content=iter([long[:9000], long[9000:]])), 413) == expected
 
@@ -236,8 +236,11 @@ def test_limits_can_be_set_and_must_be_positive():
         assert "may have 20 characters" in refusal(server.post("/api/pictures", json=DRAW), 422)
         body = {"run": "run", "caption": "apple", "num_images": 3}
         assert "may draw 2 pictures" in refusal(server.post("/api/pictures", json=body), 422)
-    with pytest.raises(ValueError, match="queue_length must be positive, not 0"):
+    with pytest.raises(ValueError, match="queue_length must be a positive number, not 0"):
         Limits(queue_length=0)
+    with pytest.raises(ValueError, match="deadline must be a positive number, not inf"):
+        Limits(deadline=float("inf"))
+    assert Limits(caption_length=5000).body_size > 2 * len(json.dumps("\U0001f34e" * 5000))
 
 
 JSON = st.recursive(

@@ -23,7 +23,9 @@ from sclgan.serving.drawing import Served
 from sclgan.serving.limits import Limits
 from served import APPLE, FISH, untrained
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+CHROMIUM = os.environ.get("CHROMIUM") or next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no chromium: `apt install chromium`, or set CHROMIUM to its path")
 
 WIDTHS = (1200, 400)

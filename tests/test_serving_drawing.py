@@ -1,4 +1,4 @@
-"""Pictures between two captions and two noises; captions cut into what is read and what is not; names of runs."""
+"""Pictures between two captions and two noises; captions cut into what is read and what is not."""
 
 import io
 
@@ -12,9 +12,11 @@ from PIL import Image
 pytest.importorskip("fastapi")
 
 from sclgan.data.captions import Vocabulary
+from sclgan.data.pixels import to_8_bits
 from sclgan.encoders.base import TextCodes
+from sclgan.runs.pictures import tiles
 from sclgan.serving import drawing
-from sclgan.serving.drawing import mixed_codes, mixed_noise, names_of
+from sclgan.serving.drawing import mixed_codes, mixed_noise
 from sclgan.serving.words import parts
 from served import APPLE, FISH, untrained
 
@@ -101,6 +103,16 @@ def test_attention_to_a_caption_of_one_word_is_no_mask():
     assert label == "apple  100%"
 
 
+def test_maps_of_a_picture_beyond_the_first_batch():
+    run = untrained()
+    found = drawing.picture_maps(run, APPLE, num_images=66, seed=0, number=65)
+    *_, last = run.draw([APPLE], num_images=66, seed=0)
+    pixels = to_8_bits(last.image)[1].permute(1, 2, 0).numpy()
+    shown = tiles(pixels, [], [stage[1] for stage in last.maps], of_words=False)
+    for (_, png), tile in zip(found, shown, strict=True):
+        np.testing.assert_array_equal(array(png), tile.pixels)
+
+
 # Words
 
 VOCABULARY = Vocabulary(["a", "red", "apple", "fünf", "two"], max_words=3)
@@ -134,7 +146,3 @@ def test_parts_join_to_the_caption_and_mark_words_just_where_some_are_left_out(c
     kinds = {kind for _, kind in found}
     assert ("unknown" in kinds) == bool(reading.unknown)
     assert not reading.beyond or "beyond" in kinds
-
-
-def test_names_are_unique():
-    assert names_of(["scl", "plain", "scl", "scl (2)"]) == ["scl", "plain", "scl (2)", "scl (2) (2)"]

@@ -92,11 +92,14 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
             raise HTTPException(404, f"This server has no such run; it has {', '.join(served)}.")
         return served[name]
 
+    def short(caption: str) -> None:
+        if len(caption) > limits.caption_length:
+            raise HTTPException(422, f"A caption may have {limits.caption_length} characters, not {len(caption)}.")
+
     def readable(run: Served, *captions: str) -> None:
         """Refuses captions that are too long or cannot be read, before they take a place in the queue."""
         for caption in captions:
-            if len(caption) > limits.caption_length:
-                raise HTTPException(422, f"A caption may have {limits.caption_length} characters, not {len(caption)}.")
+            short(caption)
             try:
                 run.run.tokenizer([caption])
             except ValueError as error:
@@ -121,8 +124,7 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
     async def words(body: schemas.WordsRequest) -> schemas.Words:
         """Which words of a caption a run reads, and which it leaves out."""
         one = named(body.run)
-        if len(body.caption) > limits.caption_length:
-            readable(one, body.caption)
+        short(body.caption)
         found = parts(body.caption, one.run.tokenizer)
         return schemas.Words(parts=[schemas.Part(text=text, kind=kind) for text, kind in found])
 

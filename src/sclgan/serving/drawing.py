@@ -1,7 +1,6 @@
 """What the server does with an opened run: pictures as PNG, pictures between two, and what a picture looks at."""
 
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -72,9 +71,13 @@ def picture_maps(run: Run, caption: str, *, num_images: int, seed: int, number: 
 
     The others are drawn as well: with published weights a picture depends on its neighbours in the batch.
     """
-    (fake,) = run.draw([caption], num_images=num_images, seed=seed)
-    pixels = to_8_bits(fake.image[number : number + 1])[0].permute(1, 2, 0).cpu().numpy()
-    maps = [stage[number].float().cpu() for stage in fake.maps]
+    row = number
+    for fake in run.draw([caption], num_images=num_images, seed=seed):
+        if row < len(fake.image):
+            break
+        row -= len(fake.image)
+    pixels = to_8_bits(fake.image[row : row + 1])[0].permute(1, 2, 0).cpu().numpy()
+    maps = [stage[row].float().cpu() for stage in fake.maps]
     words = run.tokenizer.read(caption).words
     return [(tile.label, _png(tile.pixels)) for tile in tiles(pixels, words, maps, of_words=fake.maps_of_words)]
 
@@ -129,15 +132,3 @@ def _png(pixels: np.ndarray) -> bytes:
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, "PNG")
     return file.getvalue()
-
-
-def names_of(folders: Sequence[str]) -> list[str]:
-    """The last part of each path; a name that comes again gets a number: "scl", "scl (2)"."""
-    names: list[str] = []
-    for last in folders:
-        name, number = last, 1
-        while name in names:
-            number += 1
-            name = f"{last} ({number})"
-        names.append(name)
-    return names

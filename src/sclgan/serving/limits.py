@@ -1,5 +1,6 @@
 """What one request may ask for, and how many requests are held at once."""
 
+import math
 from dataclasses import dataclass
 
 LARGEST_SEED = 2**32 - 1
@@ -10,7 +11,7 @@ class Limits:
     """The maxima of a server. All but the time are checked before the model is used.
 
     Raises:
-        ValueError: a maximum is not positive.
+        ValueError: a maximum is not a positive number.
     """
 
     caption_length: int = 500
@@ -21,12 +22,15 @@ class Limits:
     """Requests that wait for the model; one more is being drawn."""
     deadline: float = 30.0
     """Seconds from the arrival of a request to its answer."""
-    body_size: int = 16_384
-    """Bytes of the body of a request; a caption of four-byte letters, escaped, fits three times."""
     open_requests: int = 256
     """Requests that are read or answered at once."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not value > 0:
-                raise ValueError(f"{name} must be positive, not {value}")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{name} must be a positive number, not {value}")
+
+    @property
+    def body_size(self) -> int:
+        """Bytes of the body of a request: two captions, each character two JSON escapes, and the other fields."""
+        return 24 * self.caption_length + 4096

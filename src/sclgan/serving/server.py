@@ -12,7 +12,7 @@ import uvicorn
 from sclgan import models
 from sclgan.runs.opened import open_run
 from sclgan.serving.app import application
-from sclgan.serving.drawing import Served, names_of
+from sclgan.serving.drawing import Served
 from sclgan.serving.limits import Limits
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def serve(runs: Sequence[Path], *, checkpoint: str, host: str, port: int, limits
     """
     folders = [models.find_run(run) for run in runs]
     with listening(host, port) as own:
-        names = names_of([folder.resolve().name for folder in folders])
+        names = names_of(folders)
         opened = [open_run(folder, checkpoint, images=False) for folder in folders]
         served = [Served.of(name, run) for name, run in zip(names, opened, strict=True)]
         local = is_loopback(host)
@@ -94,3 +94,16 @@ def is_loopback(host: str) -> bool:
 def known_hosts(host: str) -> set[str]:
     """The names by which this machine reaches itself."""
     return {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host.lower()}
+
+
+def names_of(folders: Sequence[Path]) -> list[str]:
+    """The last part of each path; a name that comes again gets a number: "scl", "scl (2)"."""
+    names: list[str] = []
+    for folder in folders:
+        last = name = folder.resolve().name
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{last} ({number})"
+        names.append(name)
+    return names

@@ -1,5 +1,6 @@
 """A caption in parts: what the text encoder reads of it, and what it leaves out."""
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Literal
@@ -12,8 +13,8 @@ Kind = Literal["read", "unknown", "beyond"]
 
 def parts(caption: str, tokenizer: Tokenizer) -> list[tuple[str, Kind]]:
     """The caption cut into parts, each with its kind; joined they are the caption."""
-    beyond = len(tokenizer.read(caption).beyond)
-    num_left = len(tokenizer.read(caption).words) if beyond else len(caption)
+    whole = tokenizer.read(caption)
+    num_left = len(whole.words) if whole.beyond else math.inf
     made: list[tuple[str, Kind]] = []
     for piece, kind in _pieces(caption, tokenizer):
         if kind == "read" and piece.strip():

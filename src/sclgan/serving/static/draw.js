@@ -61,7 +61,9 @@ export class Draw {
       this.show();
       link.write(this.state());
       const number = wanted.num_images === 1 ? "1 picture" : `${wanted.num_images} pictures`;
-      say(`${number}${runs.length > 1 ? " of each run" : ""} in ${((performance.now() - began) / 1000).toFixed(2)} s`);
+      const took = ((performance.now() - began) / 1000).toFixed(2);
+      const others = answers.slice(1).flatMap((answer, place) => answer.left_out.map((line) => `${runs[place + 1].name}: ${line}.`));
+      say([`${number}${runs.length > 1 ? " of each run" : ""} in ${took} s.`, ...others].join(" "));
     } catch (error) {
       if (error.name !== "AbortError") say(error.message, true);
     } finally {

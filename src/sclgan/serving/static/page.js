@@ -30,7 +30,7 @@ async function start() {
       element(`show-${one}`).setAttribute("aria-pressed", one === name);
     }
     element("gallery").hidden = name !== "draw";
-    element("mixed").hidden = name !== "between";
+    element("mixed").hidden = element("mixed-link").hidden = name !== "between";
     const [one, other] = chosen();
     element("noise-note").hidden = !other || one.noise_size === other.noise_size;
   };
