@@ -18,13 +18,17 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 CAPTION = "a red apple on a white background"
 CLIENTS = (1, 20, 200)
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 WORST = 120  # seconds until a request counts as not answered
 
 
-async def answer_to(request: bytes, port: int, kept: list | None = None) -> tuple[int, dict[str, str], bytes]:
+async def answer_to(
+    request: bytes, port: int, kept: list[Connection] | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body; `kept` holds the connection from one call to the next."""
     connection = kept.pop() if kept else await asyncio.open_connection("127.0.0.1", port)
     reader, writer = connection
@@ -62,8 +66,8 @@ def post(path: str, body: bytes, *extra: str, length: int | None = None, method:
     return "\r\n".join([*lines, *extra, "", ""]).encode() + body
 
 
-async def client(number: int, port: int, until: float, run: str, seconds: list[float], statuses: Counter) -> None:
-    kept: list = []
+async def client(number: int, port: int, until: float, run: str, seconds: list[float], statuses: Counter[int]) -> None:
+    kept: list[Connection] = []
     for turn in range(10**9):
         if time.perf_counter() > until:
             break
@@ -80,10 +84,10 @@ async def client(number: int, port: int, until: float, run: str, seconds: list[f
         writer.close()
 
 
-async def load(num_clients: int, port: int, duration: float, run: str) -> dict:
+async def load(num_clients: int, port: int, duration: float, run: str) -> dict[str, Any]:
     """The figures of some clients at once."""
     seconds: list[float] = []
-    statuses: Counter = Counter()
+    statuses: Counter[int] = Counter()
     began = time.perf_counter()
     each = (client(number, port, began + duration, run, seconds, statuses) for number in range(num_clients))
     await asyncio.gather(*each)
@@ -100,10 +104,31 @@ async def load(num_clients: int, port: int, duration: float, run: str) -> dict:
 def odd_request(rng: random.Random, run: str) -> tuple[str, bytes]:
     """A kind, and a request that a client should not send; some of them are valid by chance."""
     path = rng.choice(["/api/words", "/api/pictures", "/api/maps", "/api/between"])
-    fields: dict = {"run": run, "caption": CAPTION, "num_images": rng.choice([1, 2, 16]), "seed": rng.randrange(9)}
+    fields: dict[str, Any] = {
+        "run": run,
+        "caption": CAPTION,
+        "num_images": rng.choice([1, 2, 16]),
+        "seed": rng.randrange(9),
+    }
     if path == "/api/between":
         fields = {"run": run, "captions": [CAPTION] * 2, "seeds": [0, 1], "sentence": rng.random(), "noise": 0}
-    odd = [None, True, -1, 0, 17, 2**31, 10**40, 1.5, "", "\ud800", "zyxxy", "a " * rng.randrange(9000), [], {}, [[]]]
+    odd: list[Any] = [
+        None,
+        True,
+        -1,
+        0,
+        17,
+        2**31,
+        10**40,
+        1.5,
+        "",
+        "\ud800",
+        "zyxxy",
+        "a " * rng.randrange(9000),
+        [],
+        {},
+        [[]],
+    ]
     kind = rng.choice(["field", "field", "field", "extra", "bytes", "path", "method", "deep", "header", "http", "gone"])
     if kind == "field":
         fields[rng.choice(sorted(fields))] = rng.choice(odd)
@@ -140,12 +165,12 @@ def odd_request(rng: random.Random, run: str) -> tuple[str, bytes]:
     return kind, post(path, body)
 
 
-async def fuzz(total: int, port: int, run: str) -> dict:
+async def fuzz(total: int, port: int, run: str) -> dict[str, Any]:
     """Odd requests over 200 connections at once: how each kind was answered."""
     rng = random.Random(0)
     requests = [odd_request(rng, run) for _ in range(total)]
-    answers: Counter = Counter()
-    missing: Counter = Counter()
+    answers: Counter[str] = Counter()
+    missing: Counter[str] = Counter()
 
     async def sender() -> None:
         while requests:
@@ -182,7 +207,9 @@ def megabytes(process: int) -> dict[str, int]:
     return {"now": found["VmRSS"], "most": found["VmHWM"]}
 
 
-async def measured(process: subprocess.Popen, port: int, began: float, arguments: argparse.Namespace) -> dict:
+async def measured(
+    process: subprocess.Popen[str], port: int, began: float, arguments: argparse.Namespace
+) -> dict[str, Any]:
     _, _, content = await answer_to(post("/api/server", b"", method="GET"), port)
     run = json.loads(content)["runs"][0]
     body = json.dumps({"run": run["name"], "caption": CAPTION}).encode()
