@@ -2,12 +2,19 @@
 
 import base64
 import io
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import uvicorn
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from PIL import Image
 
@@ -41,6 +48,20 @@ def client(*runs: Run, limits: Limits | None = None, **options: Any) -> TestClie
     served = [Served.of(name, run) for name, run in zip(names, runs, strict=True)]
     app = application(served, limits or Limits(), options.pop("hosts", None))
     return TestClient(app, base_url=URL, **options)
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[int]:
+    """Within it the application is served on a port of loopback, as `sclgan serve` does it."""
+    own = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_level="warning"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield own.getsockname()[1]
+    server.should_exit = True
+    thread.join(60)
 
 
 def pixels(png: str) -> np.ndarray:

@@ -4,9 +4,6 @@ import io
 import os
 import re
 import shutil
-import socket
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -15,13 +12,12 @@ from PIL import Image
 pytest.importorskip("fastapi", reason="fastapi is not installed")
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-import uvicorn
 from playwright.sync_api import sync_playwright
 
 from sclgan.serving.app import application
 from sclgan.serving.drawing import Served
 from sclgan.serving.limits import Limits
-from served import APPLE, FISH, untrained
+from served import APPLE, FISH, listening, untrained
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -36,15 +32,8 @@ def address():
     """A server in a thread, for an AttnGAN named "plain" and another one named "scl"."""
     runs = {"plain": untrained("attngan_emoji"), "scl": untrained("attngan_emoji", "gan.num_residual_blocks=2")}
     app = application([Served.of(name, run) for name, run in runs.items()], Limits(), None)
-    own = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, http="h11", ws="none", log_level="warning"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [own]}, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{own.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join(30)
+    with listening(app) as port:
+        yield f"http://127.0.0.1:{port}/"
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +66,7 @@ def page(request, browser, address):
 
 def is_error(message) -> bool:
     """Whether a line of the console is one; that a request was refused is none."""
-    return message.type == "error" and "status of 4" not in message.text
+    return message.type == "error" and not re.search("status of (4..|503)", message.text)
 
 
 def sources(page, selector: str = "#gallery img") -> list[str]:
@@ -117,6 +106,15 @@ def test_a_refusal_is_shown_as_a_sentence(page):
     assert answer.value.status == 422
     page.wait_for_selector("#status.wrong")
     assert page.text_content("#status").startswith("The caption holds no known word: 'zyxxy'")
+
+
+def test_a_busy_server_is_asked_again(page):
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "json": {"detail": "Too many requests wait."}}
+    page.route("**/api/pictures", lambda route: route.fulfill(**busy), times=1)
+    page.fill("#num-images", "5")
+    page.press("#num-images", "Enter")
+    page.wait_for_function("() => document.getElementById('status').textContent.includes('Trying again in 1 s')")
+    page.wait_for_function("() => document.querySelectorAll('#gallery img').length === 5")
 
 
 def test_compare_look_and_download(page, tmp_path):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -14,7 +15,7 @@ from sclgan.serving.app import application
 from sclgan.serving.drawing import Served
 from sclgan.serving.limits import Limits
 from sclgan.serving.queue import ModelQueue, QueueFullError
-from served import APPLE, client, untrained
+from served import APPLE, client, listening, untrained
 
 DRAW = {"run": "run", "caption": APPLE}
 
@@ -206,6 +207,24 @@ def test_a_client_that_hangs_up_frees_its_place(monkeypatch):
     with app_with(monkeypatch, work, queue_length=1) as app:
         asyncio.run(main(app))
     assert drawn == [0, 2]
+
+
+def test_over_a_socket_too_a_client_that_hangs_up_frees_its_place(monkeypatch):
+    gate = Gate()
+    content = json.dumps(DRAW).encode()
+    lines = "POST /api/pictures HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(content)}"
+    head = "\r\n".join((*lines, "Content-Type: application/json"))
+    with app_with(monkeypatch, gate) as app, listening(app) as port:
+        connections = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        for number, connection in enumerate(connections):
+            connection.sendall(f"{head}\r\n\r\n".encode() + content)
+            asyncio.run(until(lambda number=number: gate.begun.is_set() and app.state.queue.num_waiting == number))
+        connections[1].close()
+        asyncio.run(until(lambda: app.state.queue.num_waiting == 1))
+        gate.open.set()
+        for connection in (connections[0], connections[2]):
+            assert connection.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
+            connection.close()
 
 
 def test_what_is_not_drawn_by_its_deadline_is_answered_and_leaves_the_queue(monkeypatch):
