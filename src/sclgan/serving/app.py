@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 import sclgan
 from sclgan.data.printable import printable
 from sclgan.serving import drawing, schemas
+from sclgan.serving.checks import Checks
 from sclgan.serving.drawing import Served
 from sclgan.serving.guard import Guard
 from sclgan.serving.limits import LARGEST_SEED, Limits
@@ -71,7 +72,7 @@ def application(served: Sequence[Served], limits: Limits, hosts: Collection[str]
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(StarletteHTTPException, _refused)
     _add_page(app)
-    _add_api(app, {one.name: one for one in served}, limits, queue)
+    _add_api(app, Checks({one.name: one for one in served}, limits), queue)
     return app
 
 
@@ -86,29 +87,8 @@ async def _same(answer: Response) -> Response:
     return answer
 
 
-def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: ModelQueue) -> None:
-    def named(name: str) -> Served:
-        if name not in served:
-            raise HTTPException(404, f"This server has no such run; it has {', '.join(served)}.")
-        return served[name]
-
-    def short(caption: str) -> None:
-        if len(caption) > limits.caption_length:
-            raise HTTPException(422, f"A caption may have {limits.caption_length} characters, not {len(caption)}.")
-
-    def readable(run: Served, *captions: str) -> None:
-        """Refuses captions that are too long or cannot be read, before they take a place in the queue."""
-        for caption in captions:
-            short(caption)
-            try:
-                run.run.tokenizer([caption])
-            except ValueError as error:
-                sentence = str(error).removeprefix("caption 1 of 1 ")
-                raise HTTPException(422, f"The caption {sentence}") from error
-
-    def few(num_images: int) -> None:
-        if num_images > limits.num_images:
-            raise HTTPException(422, f"One request may draw {limits.num_images} pictures, not {num_images}.")
+def _add_api(app: FastAPI, checks: Checks, queue: ModelQueue) -> None:
+    served, limits = checks.served, checks.limits
 
     @app.get("/api/server")
     async def server() -> schemas.ServerFacts:
@@ -123,17 +103,17 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
     @app.post("/api/words", responses=REFUSALS)
     async def words(body: schemas.WordsRequest) -> schemas.Words:
         """Which words of a caption a run reads, and which it leaves out."""
-        one = named(body.run)
-        short(body.caption)
+        one = checks.run(body.run)
+        checks.length(body.caption)
         found = parts(body.caption, one.run.tokenizer)
         return schemas.Words(parts=[schemas.Part(text=text, kind=kind) for text, kind in found])
 
     @app.post("/api/pictures", responses=REFUSALS)
     async def pictures(body: schemas.PicturesRequest, request: Request) -> schemas.Pictures:
         """The pictures of `sclgan sample` for one caption, with the same seed."""
-        one = named(body.run)
-        few(body.num_images)
-        readable(one, body.caption)
+        one = checks.run(body.run)
+        checks.number(body.num_images)
+        checks.readable(one, body.caption)
         work = partial(drawing.pictures, one.run, body.caption, num_images=body.num_images, seed=body.seed)
         left_out = one.run.tokenizer.read(body.caption).left_out(body.caption)
         return schemas.Pictures(
@@ -143,15 +123,15 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
     @app.post("/api/maps", responses=REFUSALS)
     async def maps(body: schemas.MapsRequest, request: Request) -> schemas.PictureMaps:
         """What the generator looks at in one picture: its attention to each word, or its fusion masks."""
-        one = named(body.run)
+        one = checks.run(body.run)
         if one.maps is None:
             raise HTTPException(422, "The GAN of this run has no attention and no masks to show.")
-        few(body.num_images)
+        checks.number(body.num_images)
         if body.picture >= body.num_images:
             raise HTTPException(
                 422, f"Pictures are numbered from 0 to {body.num_images - 1}: {body.picture} is not one."
             )
-        readable(one, body.caption)
+        checks.readable(one, body.caption)
         work = partial(
             drawing.picture_maps,
             *(one.run, body.caption),
@@ -165,8 +145,8 @@ def _add_api(app: FastAPI, served: dict[str, Served], limits: Limits, queue: Mod
     @app.post("/api/between", responses=REFUSALS)
     async def between(body: schemas.BetweenRequest, request: Request) -> schemas.Between:
         """One picture on the way from a caption and its noise to another caption and another noise."""
-        one = named(body.run)
-        readable(one, *body.captions)
+        one = checks.run(body.run)
+        checks.readable(one, *body.captions)
         captions, seeds = (body.captions[0], body.captions[1]), (body.seeds[0], body.seeds[1])
         work = partial(drawing.between, one.run, captions, seeds, sentence=body.sentence, noise=body.noise)
         return schemas.Between(picture=_text(await answered(request, queue, work)))
