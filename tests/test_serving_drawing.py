@@ -146,3 +146,18 @@ def test_parts_join_to_the_caption_and_mark_words_just_where_some_are_left_out(c
     kinds = {kind for _, kind in found}
     assert ("unknown" in kinds) == bool(reading.unknown)
     assert not reading.beyond or "beyond" in kinds
+
+
+def test_byte_pairs_know_all_words_and_stop_at_the_context():
+    pytest.importorskip("open_clip")
+    from sclgan.encoders.clip_tokens import CLIPTokenizer
+
+    assert parts("a zyxxy, \U0001f34e!", CLIPTokenizer()) == [("a zyxxy, \U0001f34e!", "read")]
+    short = CLIPTokenizer(context_length=6)
+    assert parts("a red apple on a table", short) == [
+        ("a red apple on ", "read"),
+        ("a", "beyond"),
+        (" ", "read"),
+        ("table", "beyond"),
+    ]
+    assert parts("zyxxywvut zyxxywvut apple", short)[-1] == ("apple", "beyond")
