@@ -73,7 +73,8 @@ async def client(number: int, port: int, until: float, run: str, seconds: list[f
             break
         body = json.dumps({"run": run, "caption": CAPTION, "seed": 10**6 * number + turn}).encode()
         began = time.perf_counter()
-        status, headers, content = await asyncio.wait_for(answer_to(post("/api/pictures", body), port, kept), WORST)
+        request = post("/api/pictures", body)
+        status, headers, content = await asyncio.wait_for(answer_to(request, port, kept), WORST)
         statuses[status] += 1
         if status == 200:
             seconds.append(time.perf_counter() - began)

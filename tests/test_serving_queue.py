@@ -169,6 +169,7 @@ def test_beyond_the_bound_a_request_is_told_when_to_come_back(monkeypatch):
         await asyncio.gather(*(one.task for one in refused))
         assert {one.status for one in refused} == {503}
         assert all(int(one.headers["retry-after"]) >= 1 for one in refused)
+        assert {one.headers["connection"] for one in refused} == {"close"}
         assert refused[0].sentence.startswith("Too many requests wait for the model: try again in ")
         words = Connection(app, "/api/words")  # needs no model
         await words.task

@@ -169,7 +169,9 @@ async def answered(request: Request, queue: ModelQueue, work: Callable[[], T]) -
         return result
     except QueueFullError as full:
         sentence = f"Too many requests wait for the model: try again in {full.retry_after} s."
-        raise HTTPException(503, sentence, headers={"Retry-After": str(full.retry_after)}) from full
+        # Closed, because it would be idle until then: a client that used it again could meet its end.
+        headers = {"Retry-After": str(full.retry_after), "Connection": "close"}
+        raise HTTPException(503, sentence, headers=headers) from full
     except TimeoutError as late:
         raise HTTPException(504, "The picture was not ready in time: ask for fewer, or try again later.") from late
     finally:

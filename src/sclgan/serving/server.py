@@ -17,7 +17,7 @@ from sclgan.serving.limits import Limits
 
 log = logging.getLogger(__name__)
 
-KEEP_ALIVE, LAST_ANSWERS = 5, 5  # seconds: of an idle connection, and for requests that are open when the server ends
+KEEP_ALIVE, LAST_ANSWERS = 20, 5  # seconds: of an idle connection, and for requests that are open when the server ends
 HEADER_SIZE = 16_384  # bytes of the first line and the headers of a request
 
 
