@@ -48,7 +48,7 @@ def browser():
 def page(request, browser, address):
     """The page, opened and drawn; every error of its scripts or its policy fails the test."""
     context = browser.new_context(viewport={"width": request.param, "height": 800})
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(240_000)  # a busy machine
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     made = context.new_page()
     wrong: list[str] = []

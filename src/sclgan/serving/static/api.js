@@ -40,6 +40,7 @@ export async function ask(path, body, signal) {
       continue;
     }
     const content = await given.json().catch(() => ({ detail: `The server answered ${given.status}.` }));
+    signal?.throwIfAborted(); // also while the answer was read
     if (!given.ok) throw new Error(content.detail);
     return content;
   }
