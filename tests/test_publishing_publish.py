@@ -99,7 +99,7 @@ def test_the_card_is_read_by_the_hubs_library_and_has_the_numbers_of_the_records
 
 
 def test_a_run_of_own_pictures_without_evaluation_says_what_is_not_known(trained, tmp_path):
-    run, pictures = tmp_path / "run", own_pictures(tmp_path / "private" / "pictures")
+    run, pictures = tmp_path / "run", own_pictures(tmp_path / "vault" / "pictures")
     shutil.copytree(trained, run)
     content = json.loads((run / "recipe.json").read_text())
     content["source"] = {"call": "sclgan.data.sets.own.source.Folder", "root": str(pictures)}
@@ -120,7 +120,7 @@ def test_a_run_of_own_pictures_without_evaluation_says_what_is_not_known(trained
     ):
         assert said in card.text.replace("\n", " ")
     written = b"".join(path.read_bytes() for path in (tmp_path / "out").iterdir())
-    assert b"private" not in written  # no place on the maker's disk
+    assert b"vault" not in written  # no place on the maker's disk
     assert saved_recipe(tmp_path / "out").source.keywords == {"root": "pictures"}  # type: ignore[attr-defined]
     (tmp_path / "credit.md").write_text("Drawn by the *children* of a school.")
     options = ("--license", "cc-by-4.0", "--attribution", tmp_path / "credit.md", "--caption", "a red apple")
