@@ -77,7 +77,7 @@ Part = Callable[[float], dict[str, Any]]
 
 def parts(*, dry: bool) -> list[tuple[str, Part]]:
     """The parts in the order of their worth."""
-    tests = ["tests/test_device_real.py", "tests/test_accelerator.py"]
+    tests = ["tests/test_device_real.py", "tests/test_distributed_device.py"]
     found: list[tuple[str, Part]] = [
         ("about", partial(this_script, part=("about",))),
         ("collectives", partial(this_script, part=("collectives",))),
@@ -192,8 +192,8 @@ def step_time(gan: str, form: str, size: str) -> dict[str, Any]:
     import torch
 
     from sclgan import distributed
-    from sclgan.accelerator import arithmetic
     from sclgan.data.pairs import PairedBatches
+    from sclgan.distributed import arithmetic
     from sclgan.recipe_fields import override
     from sclgan.recipes import recipe
     from sclgan.runs.encoders import encoders_class

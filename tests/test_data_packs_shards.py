@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sclgan.bounds import LIMIT
 from sclgan.data.packs.folder import index_folder, read_dataset
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import scan
 from sclgan.data.packs.verify import verify
+from sclgan.files import LIMIT
 
 COLOURS = ((200, 30, 30), (30, 200, 30), (30, 30, 200))
 

@@ -8,7 +8,7 @@ import torch
 
 from phases import both_phases, few
 from sclgan import distributed
-from sclgan.accelerator import arithmetic
+from sclgan.distributed import arithmetic
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 GANS = ("attngan", "dmgan", "ssagan", "galip")

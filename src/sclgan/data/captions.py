@@ -14,10 +14,9 @@ from typing import ClassVar, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 import torch
 
-from sclgan.bounds import read_json
 from sclgan.data.types import Captions
 from sclgan.distributed import rank
-from sclgan.files import write_atomically
+from sclgan.files import read_json, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from sclgan.accelerator import copied
+from sclgan.distributed import copied
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from annotated_types import Ge
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from sclgan.accelerator import copied
 from sclgan.data.types import Captions
+from sclgan.distributed import copied
 from sclgan.encoders.base import Encoders, ImageCodes, TextCodes
 from sclgan.encoders.clip_library import open_clip
 from sclgan.encoders.clip_tokens import NUM_TOKENS, CLIPTokenizer

@@ -11,11 +11,10 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sclgan.bounds import read_json
 from sclgan.data.captions import Reading, words_of
 from sclgan.data.types import Captions
 from sclgan.encoders.clip_library import open_clip
-from sclgan.files import write_atomically
+from sclgan.files import read_json, write_atomically
 
 NUM_TOKENS = 49408
 

@@ -13,9 +13,9 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from sclgan.accelerator import copied
 from sclgan.data.captions import Vocabulary
 from sclgan.data.types import Captions
+from sclgan.distributed import copied
 from sclgan.encoders.base import Backbone, Encoders, ImageCodes, MultiScaleBackbone, NoTrunk, TextCodes
 from sclgan.losses.matching import sentence_loss, words_loss
 from sclgan.losses.terms import Terms

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
-from sclgan.accelerator import arithmetic
+from sclgan.distributed import arithmetic
 from sclgan.evaluation.applicable import Offer, applicable
 from sclgan.evaluation.batches import PictureBatch
 from sclgan.evaluation.curve_picture import check_own_curves, write_curves

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torchvision.models import resnet50
 
-from sclgan.accelerator import copied
+from sclgan.distributed import copied
 from sclgan.encoders.lite0 import Lite
 from sclgan.features.inception_tf import Inception, Poolings
 from sclgan.features.resize import pillow, tf1_bilinear

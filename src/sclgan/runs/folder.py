@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
-from sclgan.bounds import read_content
-from sclgan.files import write_atomically
+from sclgan.files import read_content, write_atomically
 from sclgan.recipe import Recipe
 from sclgan.recipe_json import from_json, to_json
 from sclgan.runs import checkpoint

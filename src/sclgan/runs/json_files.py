@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sclgan.bounds import parsed, read_content
+from sclgan.files import parsed, read_content
 
 NAMES = {int: "a whole number", float: "a number", str: "text", dict: "an object", list: "a list"}
 
@@ -15,7 +15,7 @@ def read_object(path: Path, kinds: Mapping[str, type], *, advice: str) -> dict[s
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else, or is larger than `bounds.read_content` reads; the message ends with
+        ValueError: the file holds something else, or is larger than `files.read_content` reads; the message ends with
             `advice`.
     """
     try:

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sclgan import distributed
-from sclgan.accelerator import copied
 from sclgan.data.types import Batch
+from sclgan.distributed import copied
 from sclgan.encoders.base import Encoders
 from sclgan.gans.augmentation import NUM_DRAWS, Augment, Augmentation, unchanged
 from sclgan.gans.base import Fake, TextToImageGAN

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from sclgan import distributed
-from sclgan.accelerator import arithmetic, workers_for
 from sclgan.data.packs.stream import Streamed
 from sclgan.data.pairs import PairedBatches
 from sclgan.data.types import Batch
+from sclgan.distributed import arithmetic, workers_for
 from sclgan.progress import ProgressLine
 from sclgan.random import Stream, integer_seed
 from sclgan.runs import checkpoint
@@ -81,8 +81,8 @@ def run(
     never interrupted, bit for bit on the CPU with the same number of ranks. The order of a stream begins anew.
 
     On a GPU, and with several ranks, losses are looked at when a record is due and before anything is written or drawn:
-    the steps until then are lost. `num_workers` is as in `accelerator.workers_for`; `tf32` and `cudnn_benchmark` are as
-    in `accelerator.arithmetic`, in the steps alone.
+    the steps until then are lost. `num_workers` is as in `distributed.workers_for`; `tf32` and `cudnn_benchmark` are as
+    in `distributed.arithmetic`, in the steps alone.
 
     Raises:
         StoppedError: SIGINT or SIGTERM came; a checkpoint was written, and calling again continues.

@@ -7,9 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sclgan import distributed
-from sclgan.accelerator import copied
 from sclgan.data.pairs import collate
 from sclgan.data.types import NamedClasses, Source
+from sclgan.distributed import copied
 from sclgan.encoders.base import Encoders, Tokenizer
 from sclgan.metrics.retrieval import recall_at
 from sclgan.metrics.zero_shot import zero_shot_accuracy

@@ -18,13 +18,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sclgan.bounds import read_json
 from sclgan.data.packs.index import FILES, Index, IndexWriter
 from sclgan.data.packs.notes import copy_notes, label_notes
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import Scan, scan
 from sclgan.data.printable import printable
-from sclgan.files import replaced, write_atomically
+from sclgan.files import read_json, replaced, write_atomically
 
 log = logging.getLogger(__name__)
 

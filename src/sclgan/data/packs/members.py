@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from sclgan.bounds import max_file_bytes, too_large
 from sclgan.data.printable import printable
+from sclgan.files import max_file_bytes, too_large
 
 TEXTS = ("json", "txt", "cls")
 PICTURES = ("jpg", "jpeg", "png", "webp")

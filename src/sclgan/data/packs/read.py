@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from sclgan.bounds import max_file_bytes, too_large
 from sclgan.data.packs.decode import training_pixels
 from sclgan.data.packs.folder import DATASET, read_dataset
 from sclgan.data.packs.index import Index
 from sclgan.data.packs.texts import as_label
 from sclgan.data.printable import printable
 from sclgan.data.types import Picture, Sample
+from sclgan.files import max_file_bytes, too_large
 
 _MAX_OPEN = 64  # shards that are kept open in a process
 

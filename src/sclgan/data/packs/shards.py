@@ -16,11 +16,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sclgan.bounds import max_file_bytes, too_large
 from sclgan.data.packs.members import MAX_TEXT, PICTURES, TEXTS, Member, members_of_file
 from sclgan.data.packs.texts import Texts, read_texts
 from sclgan.data.printable import printable
 from sclgan.data.types import Sample
+from sclgan.files import max_file_bytes, too_large
 
 _NAME = re.compile(r"(?P<key>(?:.*/)?[^/.]+)\.(?P<ending>[^/]+)", re.DOTALL)
 _MAX_ENDINGS = 5  # that are named of those that are not read

@@ -15,14 +15,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import PIL
 
-from sclgan.bounds import read_json
 from sclgan.data.images import is_shown_as_stored
 from sclgan.data.packs.folder import DATASET, PACKING, Damaged, check_own_index, read_dataset, write_folder
 from sclgan.data.packs.processes import in_order
 from sclgan.data.packs.shards import is_png, write_shard
 from sclgan.data.sets.photographs import decoded, margin, resized
 from sclgan.data.types import Sample
-from sclgan.files import parts_in, remove_parts, replaced, write_atomically
+from sclgan.files import parts_in, read_json, remove_parts, replaced, write_atomically
 
 log = logging.getLogger(__name__)
 

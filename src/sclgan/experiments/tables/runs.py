@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sclgan import distributed
-from sclgan.accelerator import workers_for
+from sclgan.distributed import workers_for
 from sclgan.evaluation.engine import EvaluationOptions
 from sclgan.evaluation.run import SPLIT, evaluate_run
 from sclgan.experiments.tables.definitions import Table, assignments_for, check, resolve

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pretended_gpu import pretended_gpu
-from sclgan.accelerator import arithmetic, copied, workers_for
 from sclgan.data.types import Batch, Captions, View
+from sclgan.distributed import arithmetic, copied, workers_for
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
