@@ -26,7 +26,6 @@ FORMS = {
     "float32": (),
     "tf32": ("training.tf32=true", "training.cudnn_benchmark=true"),
     "bfloat16": ("training.precision=bfloat16",),
-    "compiled": ("training.precision=bfloat16", "training.compile=true"),
 }
 """The ways to compute a step that are timed."""
 WARM_UP, TIMED = 5, 20
@@ -165,6 +164,7 @@ def collectives() -> dict[str, Any]:
     distributed.initialise()
     device = distributed.device()
     x = torch.arange(6.0, device=device).view(2, 3)
+    received: list[Any] = [None]
     gathered: list[object] = [None]
     for move in (
         lambda: dist.all_reduce(x),
