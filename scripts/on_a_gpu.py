@@ -164,7 +164,6 @@ def collectives() -> dict[str, Any]:
     distributed.initialise()
     device = distributed.device()
     x = torch.arange(6.0, device=device).view(2, 3)
-    received: list[Any] = [None]
     gathered: list[object] = [None]
     for move in (
         lambda: dist.all_reduce(x),
