@@ -26,7 +26,6 @@ FORMS = {
     "float32": (),
     "tf32": ("training.tf32=true", "training.cudnn_benchmark=true"),
     "bfloat16": ("training.precision=bfloat16",),
-    "compiled": ("training.precision=bfloat16", "training.compile=true"),
 }
 """The ways to compute a step that are timed."""
 WARM_UP, TIMED = 5, 20

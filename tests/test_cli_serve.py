@@ -108,3 +108,4 @@ def test_loopback_addresses():
 def test_runs_of_one_name_are_numbered():
     folders = [Path(path) for path in ("a/scl", "plain", "b/scl", "scl (2)", "c/../scl")]
     assert server.names_of(folders) == ["scl", "plain", "scl (2)", "scl (2) (2)", "scl (3)"]
+    assert server.names_of([Path("user/model"), Path(".")]) == ["model", Path.cwd().name]

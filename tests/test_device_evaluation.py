@@ -22,7 +22,7 @@ from sclgan.train.splits import Splits
 from sclgan.train.training import new_phase
 from weight_files import inception_state, put, randomised
 
-GRADED = ("fd_lite0", "kid_lite0", "precision_lite0", "recall_lite0", "diversity_lite0", "ground")
+GRADED = ("fd_lite0", "kid_lite0", "precision_lite0", "recall_lite0", "background_accuracy")
 
 
 def test_scores_grids_samples_and_evaluations(tmp_path):

@@ -149,9 +149,6 @@ class Training:
     tf32: bool = False
     """Whether a GPU multiplies float32 with the 10 bits of TF32 in the steps: faster, and no longer the reference
     codes' numbers. Has no effect on a CPU."""
-    compile: bool = False
-    """Whether the networks are compiled by `torch.compile`, in a single process: minutes at the start, and on a CPU a
-    C++ compiler; see `sclgan.train.compiled`. Losses agree to rounding."""
     cudnn_benchmark: bool = False
     """Whether a GPU tries all algorithms for each convolution and keeps the fastest, which may differ from run to run:
     the last bits of a run that is repeated or continued then differ. Has no effect on a CPU."""

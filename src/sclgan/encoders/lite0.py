@@ -159,9 +159,7 @@ class _FoldedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.conv2d(x, self.kernel, self.bias, self.stride, self.padding, groups=self.groups)
-        if not self.activation:
-            return x
-        return F.relu6(x) if torch.compiler.is_compiling() else _ReLU6.apply(x)
+        return _ReLU6.apply(x) if self.activation else x
 
 
 class _ReLU6(torch.autograd.Function):

@@ -27,7 +27,6 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         # torch's kernel for channels-last tensors on a CPU is exact enough for half precision alone, see `_Normalise`.
         native = input.is_cuda or input.is_contiguous() or input.dtype in (torch.bfloat16, torch.float16)
-        native = native or torch.compiler.is_compiling()
         if not self.training or (native and world_size() == 1):
             return super().forward(input)
         return _normalised(self, input)
@@ -224,7 +223,7 @@ class GLU(nn.Module):
     """
 
     def forward(self, x: Float[Tensor, "b two_c *s"]) -> Float[Tensor, "b c *s"]:
-        out: Tensor = F.glu(x, dim=1) if torch.compiler.is_compiling() else _GLU.apply(x)
+        out: Tensor = _GLU.apply(x)
         return out
 
 
@@ -262,8 +261,7 @@ class LeakyReLU(nn.Module):
         self.slope = slope
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        compiling = torch.compiler.is_compiling()  # which has no second derivative anyway
-        out: Tensor = F.leaky_relu(x, self.slope) if compiling else _LeakyReLU.apply(x, self.slope)
+        out: Tensor = _LeakyReLU.apply(x, self.slope)
         return out
 
 

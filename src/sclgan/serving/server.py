@@ -30,7 +30,7 @@ def serve(runs: Sequence[Path], *, checkpoint: str, host: str, port: int, limits
     """
     folders = [models.find_run(run) for run in runs]
     with listening(host, port) as own:
-        names = names_of(folders)
+        names = names_of(runs)
         opened = [open_run(folder, checkpoint, images=False) for folder in folders]
         served = [Served.of(name, run) for name, run in zip(names, opened, strict=True)]
         local = is_loopback(host)
@@ -96,11 +96,11 @@ def known_hosts(host: str) -> set[str]:
     return {"localhost", "127.0.0.1", "[::1]", f"[{host}]" if ":" in host else host.lower()}
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """The last part of each path; a name that comes again gets a number: "scl", "scl (2)"."""
+def names_of(runs: Sequence[Path]) -> list[str]:
+    """The last part of each path or name; one that comes again gets a number: "scl", "scl (2)"."""
     names: list[str] = []
-    for folder in folders:
-        last = name = folder.resolve().name
+    for run in runs:
+        last = name = (run.resolve() if run.name in ("", "..") else run).name
         number = 1
         while name in names:
             number += 1

@@ -38,8 +38,6 @@ def check_recipe(recipe: Recipe) -> None:
         _check_phase(name, phase)
     if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
         raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
-    if recipe.training.compile and distributed.world_size() > 1:
-        raise ValueError("training.compile is for one process: batch normalisation over ranks cannot be compiled")
     protocols_of(recipe.training)
     schedule.check(recipe.training)
     decay_of(recipe.training)

@@ -23,7 +23,6 @@ from sclgan.runs.tracking import TrackerName
 from sclgan.train import gan_parts, loop
 from sclgan.train.batches import training_batches
 from sclgan.train.checks import check_encoders, check_objectives, check_recipe, report_unfinished
-from sclgan.train.compiled import compile_networks
 from sclgan.train.evaluator import evaluations
 from sclgan.train.gan_phase import GANPhase
 from sclgan.train.pretraining import pretrain
@@ -125,8 +124,6 @@ def new_phase(recipe: Recipe, encoders: Encoders) -> tuple[GANPhase, TextToImage
     phase = gan_parts.gan_phase(judged, encoders, recipe.training, seed=recipe.seed)
     for note in gan_parts.notes(judged, recipe.training) if distributed.rank() == 0 else ():
         log.warning("%s", note)
-    if recipe.training.compile:  # after the averaged generator was copied
-        compile_networks(judged, encoders)
     drawing = copy.copy(gan)
     drawing.generator = phase.averaged.average.eval()
     return phase, drawing
