@@ -76,7 +76,7 @@ def test_the_card_has_the_numbers_of_the_records_and_of_the_files(evaluated, bui
 
 def test_the_command_of_the_card_makes_the_recipe():
     made = small(
-        "ssagan_emoji_scl", "training.betas=0.1,0.8", "gan.mask_channels=7", "training.generator_weights.adv=2"
+        "ssagan_emoji_scl", "training.betas=0.1,0.8", "gan.mask_channels=7", "training.generator_objective.adv=2"
     )
     words = (command(made) or "").split()
     assert words[:3] == ["sclgan", "train", "ssagan_emoji_scl"]

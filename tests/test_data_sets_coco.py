@@ -273,8 +273,8 @@ def test_settings_of_the_codes():
     for name, expected in table.items():
         made, widths = recipe(name), arguments(recipe(name).gan)
         training, nf = made.training, widths.get("nf")
-        matching = training.generator_weights["sentence"]
-        assert matching == training.generator_weights["words"]
+        matching = training.generator_objective["sentence"]
+        assert matching == training.generator_objective["words"]
         found = (training.batch_size, training.steps, matching, made.max_words)
         assert (*found, widths.get("ngf", nf), widths.get("ndf", nf)) == expected, name
 
@@ -286,12 +286,12 @@ def test_galip_is_as_published_and_the_method_alone_fine_tunes(name, steps):
     assert (made.image_size, made.max_words, arguments(made.gan)) == (224, 77, {"nf": 64, "z_dim": 100})
     training = made.training
     assert (training.steps, training.batch_size, training.ema_decay) == (steps, 512, 0.0)
-    assert training.discriminator_weights == ({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},)
-    assert training.generator_weights == {"adv": 1.0, "similarity": 4.0}
+    assert training.discriminator_objectives == ({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},)
+    assert training.generator_objective == {"adv": 1.0, "similarity": 4.0}
     assert (training.generator_learning_rate, training.discriminator_learning_rate) == (1e-4, 4e-4)
     assert training.betas == (0.0, 0.9)
     assert (made.pretraining.steps, method.pretraining.steps > 0) == (0, True)
-    assert method.pretraining.weights == {"infonce": 1.0, "contrast": 1.0}
+    assert method.pretraining.objective == {"infonce": 1.0, "contrast": 1.0}
     assert to_json(tiny(made)) == to_json(from_json(to_json(tiny(made))))
 
 

@@ -96,8 +96,8 @@ def test_assignments_leave_what_makes_a_row():
     assert meant("ssagan_emoji_2x", "training.batch_size=6") == ["training.batch_size=12"]
     assert meant("ssagan_emoji_scl", "training.batch_size=6") == ["training.batch_size=6"]
     assert meant("ssagan_emoji_scl", "training.num_views=1", "gan.nf=8") == ["gan.nf=8"]
-    assert meant("ssagan_emoji", "training.generator_weights.contrast=1") == []
-    assert meant("ssagan_emoji_scl", "training.generator_weights.contrast=1") != []
+    assert meant("ssagan_emoji", "training.generator_objective.contrast=1") == []
+    assert meant("ssagan_emoji_scl", "training.generator_objective.contrast=1") != []
     assert meant("attngan_emoji", "gan.nf=8", "gan.ngf=8") == ["gan.ngf=8"]
 
 

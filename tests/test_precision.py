@@ -29,8 +29,9 @@ def objectives(name: str, precision: str, num_steps: int) -> torch.Tensor:
     lengths = torch.full((ROWS,), NUM_WORDS)
     views = tuple(View(one, Captions(words, lengths)) for one, words in zip(images, tokens, strict=True))
     batch = Batch(views[: made.training.num_views], torch.arange(ROWS) // 2, torch.ones(ROWS, dtype=torch.bool))
-    weights = {f"g/{name}": weight for name, weight in made.training.generator_weights.items()}
-    weights |= {f"d/{name}": weight for table in made.training.discriminator_weights for name, weight in table.items()}
+    weights = {f"g/{name}": weight for name, weight in made.training.generator_objective.items()}
+    for table in made.training.discriminator_objectives:
+        weights |= {f"d/{name}": weight for name, weight in table.items()}
     steps = []
     for step in range(1, num_steps + 1):
         terms = {name: weights[name] * float(value) for name, value in phase.step(batch, step).items()}

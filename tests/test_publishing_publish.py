@@ -220,17 +220,17 @@ class Hub:
     def upload_folder(self, **options: Any) -> Any:
         options["files"] = sorted(path.name for path in Path(options.pop("folder_path")).iterdir())
         self.calls.append(("upload", options))
-        return SimpleNamespace(commit_url="https://hub/ann/apples/commit/1")
+        return SimpleNamespace(commit_url="https://hub/USER/apples/commit/1")
 
 
 def test_push_uploads_the_folder_and_the_card_says_how_to_open_it(evaluated, tmp_path, monkeypatch):
     api = Hub()
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda **_: api)
-    ended = done("publish", evaluated, "--push", "ann/apples", "--private", "--out", tmp_path / "out")
-    assert ended.out.endswith("\nhttps://hub/ann/apples/commit/1\n")
-    assert api.calls[0] == ("ann/apples", {"private": True, "exist_ok": True})
-    assert (api.calls[1][1]["repo_id"], set(api.calls[1][1]["files"])) == ("ann/apples", FILES)
-    assert 'sclgan.from_pretrained("ann/apples")' in (tmp_path / "out" / "README.md").read_text()
+    ended = done("publish", evaluated, "--push", "USER/apples", "--private", "--out", tmp_path / "out")
+    assert ended.out.endswith("\nhttps://hub/USER/apples/commit/1\n")
+    assert api.calls[0] == ("USER/apples", {"private": True, "exist_ok": True})
+    assert (api.calls[1][1]["repo_id"], set(api.calls[1][1]["files"])) == ("USER/apples", FILES)
+    assert 'sclgan.from_pretrained("USER/apples")' in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_push_uploads_the_folder_and_the_card_says_how_to_open_it(evaluated, tmp
 )
 def test_a_push_that_fails_is_one_sentence_and_leaves_the_folder(api, said, evaluated, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "HfApi", lambda **_: api)
-    ended = refused_after_output("publish", evaluated, "--push", "ann/apples", "--out", tmp_path / "out")
+    ended = refused_after_output("publish", evaluated, "--push", "USER/apples", "--out", tmp_path / "out")
     assert said in ended
     assert not api.calls
     assert {path.name for path in (tmp_path / "out").iterdir()} == FILES
@@ -269,13 +269,13 @@ def test_a_name_of_the_hub_is_fetched_and_opened(published, tmp_path, monkeypatc
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     expected = [one.tobytes() for one in sclgan.from_pretrained(published)(APPLE, seed=3)]
-    assert [one.tobytes() for one in sclgan.from_pretrained("ann/apples")(APPLE, seed=3)] == expected
-    done("sample", "ann/apples@v1.0", APPLE, "--out", "a.png")
-    assert asked == [("ann/apples", None), ("ann/apples", "v1.0")]
-    done("evaluate", "ann/apples", "--protocol", "background_accuracy", "--num-images", 2)
+    assert [one.tobytes() for one in sclgan.from_pretrained("USER/apples")(APPLE, seed=3)] == expected
+    done("sample", "USER/apples@v1.0", APPLE, "--out", "a.png")
+    assert asked == [("USER/apples", None), ("USER/apples", "v1.0")]
+    done("evaluate", "USER/apples", "--protocol", "background_accuracy", "--num-images", 2)
     assert not list(Path("cache").rglob("evaluations.jsonl"))
-    Path("ann").mkdir()  # a path here is never asked for there
-    assert "there is no such folder" in refused("sample", "ann/apples", APPLE, "--out", "a.png")
+    Path("USER").mkdir()  # a path here is never asked for there
+    assert "there is no such folder" in refused("sample", "USER/apples", APPLE, "--out", "a.png")
     assert len(asked) == 3
 
 
@@ -294,15 +294,15 @@ def test_what_the_hub_does_not_give_is_one_sentence(tmp_path, monkeypatch):
         monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
 
     failing(RepositoryNotFoundError("404\nmore", response=RESPONSE))
-    said = refused("sample", "ann/apples", APPLE, "--out", "a.png")
+    said = refused("sample", "USER/apples", APPLE, "--out", "a.png")
     assert "there is no such folder" in said
-    assert "the Hugging Face Hub has no model ann/apples that you may read" in said
+    assert "the Hugging Face Hub has no model USER/apples that you may read" in said
     failing(ConnectionError("no route\nmore"))
-    assert "did not give ann/apples (ConnectionError: no route)" in refused(
-        "sample", "ann/apples", APPLE, "--out", "a.png"
+    assert "did not give USER/apples (ConnectionError: no route)" in refused(
+        "sample", "USER/apples", APPLE, "--out", "a.png"
     )
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    assert "pip install 'sclgan[hub]'" in refused("sample", "ann/apples", APPLE, "--out", "a.png")
+    assert "pip install 'sclgan[hub]'" in refused("sample", "USER/apples", APPLE, "--out", "a.png")
 
 
 def test_a_configuration_cannot_name_files_outside_of_its_folder(published, tmp_path):
@@ -318,7 +318,7 @@ def test_a_configuration_cannot_name_files_outside_of_its_folder(published, tmp_
 def test_names_of_the_hub_are_told_from_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs").mkdir()
-    assert hub.may_be_name("ann/apples")
-    assert hub.may_be_name("ann/apples@main")
-    for path in ("runs/scl", "apples", "/ann/apples", "./ann", "a/b/c", "../x", "ann/"):
+    assert hub.may_be_name("USER/apples")
+    assert hub.may_be_name("USER/apples@main")
+    for path in ("runs/scl", "apples", "/USER/apples", "./USER", "a/b/c", "../x", "USER/"):
         assert not hub.may_be_name(path), path

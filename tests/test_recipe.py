@@ -38,7 +38,7 @@ def sibling(name: str, variant: str) -> str:
 @pytest.mark.parametrize("name", names_of("scl"))
 def test_the_method_is_a_second_view_and_one_more_term(name):
     with_method, plain = (json.loads(to_json(recipe(one))) for one in (name, sibling(name, "")))
-    for phase, weights in (("pretraining", "weights"), ("training", "generator_weights")):
+    for phase, weights in (("pretraining", "objective"), ("training", "generator_objective")):
         assert with_method[phase].pop("num_views") == 2 * plain[phase].pop("num_views")
         assert with_method[phase][weights].pop("contrast") > 0
     if not plain["pretraining"]["steps"]:  # GALIP keeps CLIP as published, the method fine-tunes it
@@ -50,7 +50,7 @@ def test_the_method_is_a_second_view_and_one_more_term(name):
 def test_the_other_ways_see_what_the_method_sees_and_differ_in_one_term(name):
     other, method = recipe(name), recipe(sibling(name, "scl"))
     term = {"unicl": "contrast", "ce": "cross_entropy", "cl": "nt_xent"}[ROWS[name].variant]
-    for phase, table in (("pretraining", "weights"), ("training", "generator_weights")):
+    for phase, table in (("pretraining", "objective"), ("training", "generator_objective")):
         one, two = getattr(other, phase), getattr(method, phase)
         assert (one.num_views, one.batch_size, one.steps) == (two.num_views, two.batch_size, two.steps)
         found, expected = dict(getattr(one, table)), dict(getattr(two, table))
@@ -69,10 +69,10 @@ def changed(old, new, path=""):
 def test_an_ablation_differs_from_the_method_in_what_its_name_says(name):
     row = recipe(name).row
     base, difference = replace(row, difference="").name, row.difference
-    weights = {"pretraining.weights.contrast", "training.generator_weights.contrast"}
+    weights = {"pretraining.objective.contrast", "training.generator_objective.contrast"}
     expected = {
-        "pretraining-only": {"training.num_views", "training.generator_weights.contrast"},
-        "gan-only": {"pretraining.num_views", "pretraining.weights.contrast"},
+        "pretraining-only": {"training.num_views", "training.generator_objective.contrast"},
+        "gan-only": {"pretraining.num_views", "pretraining.objective.contrast"},
         "pairs": {"pretraining.pairs", "training.pairs"},
         "temperature": {"pretraining.temperature", "training.temperature"},
         "weight-times": weights,
@@ -94,7 +94,7 @@ def test_the_control_sees_as_many_pictures_per_step_as_the_method(name):
     for phase in ("pretraining", "training"):
         one, other = getattr(control, phase), getattr(method, phase)
         assert one.batch_size * one.num_views == other.batch_size * other.num_views
-    assert "contrast" not in control.training.generator_weights
+    assert "contrast" not in control.training.generator_objective
 
 
 def test_override_reaches_dataclasses_constructors_and_tables():
@@ -104,16 +104,16 @@ def test_override_reaches_dataclasses_constructors_and_tables():
             "seed=7",
             "training.steps=12",
             "training.betas=0.5,0.9",
-            "training.generator_weights.contrast=0.4",
-            "training.discriminator_weights.0.magp=1.5",
+            "training.generator_objective.contrast=0.4",
+            "training.discriminator_objectives.0.magp=1.5",
             "gan.nf=16",
             "encoders.backbone.image_size=224",
             "pretraining.pairs=cross",
         ],
     )
     assert (made.seed, made.training.steps, made.training.betas) == (7, 12, (0.5, 0.9))
-    assert made.training.generator_weights["contrast"] == 0.4
-    assert made.training.discriminator_weights[0]["magp"] == 1.5
+    assert made.training.generator_objective["contrast"] == 0.4
+    assert made.training.discriminator_objectives[0]["magp"] == 1.5
     assert arguments(made.gan)["nf"] == 16
     assert arguments(arguments(made.encoders)["backbone"])["image_size"] == 224
     assert made.pretraining.pairs == "cross"
@@ -125,7 +125,7 @@ def test_override_reaches_dataclasses_constructors_and_tables():
         ("training.step=3", "did you mean 'steps'"),
         ("trainig.steps=3", "did you mean 'training'"),
         ("gan.nff=3", "did you mean 'nf'"),
-        ("training.generator_weights.contrats=3", "did you mean"),
+        ("training.generator_objective.contrats=3", "did you mean"),
         ("training.steps=many", "takes int, not 'many'"),
         ("training.noise=other", "one of independent, shared"),
         ("training.betas=0.5", "2 values"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from sclgan.recipe import Row, class_of
-from sclgan.recipe_json import MOVED, PLACES, from_json, to_json
+from sclgan.recipe_json import MOVED, PLACES, RENAMED, from_json, to_json
 from sclgan.recipes import KNOWN, recipe
 
 
@@ -16,11 +16,15 @@ def saved(name: str = "ssagan_emoji") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", ["ssagan_emoji", "ssagan_cub_small_scl", "ssagan_emoji_scl-temperature0.5"])
-def test_a_recipe_that_was_saved_with_its_name_alone_and_old_modules_is_the_same(name):
+def test_a_recipe_that_was_saved_with_its_name_alone_old_modules_and_old_fields_is_the_same(name):
     old = {key: value for key, value in saved(name).items() if key != "row"}
     before = {now: then for then, now in MOVED.items()}
     module, _, kind = old["source"]["call"].rpartition(".")
     old["source"]["call"] = f"{before[module]}.{kind}"
+    for phase, renamed in RENAMED.items():
+        assert {*renamed.values()} <= old[phase].keys()
+        then_of = {now: then for then, now in renamed.items()}
+        old[phase] = {then_of.get(field, field): value for field, value in old[phase].items()}
     again = from_json(json.dumps(old))
     assert again.name == name
     assert to_json(again) == to_json(recipe(name))
@@ -89,13 +93,13 @@ def change(path: str, value: object) -> str:
         ('{"name": "x"}', "'pretraining'"),
         ("[" * 100_000, "recursion"),
         (change("training", []), ""),
-        (change("training", {"steps": 3}), "generator_weights"),
+        (change("training", {"steps": 3}), "generator_objective"),
         (change("training.unheard_of", 3), "unheard_of"),
         (change("training.steps", "many"), "training.steps must be a whole number, not 'many'"),
         (change("training.steps", True), "training.steps must be a whole number, not True"),
         (change("training.betas", [0.5]), "training.betas must be a list of 2 values"),
-        (change("training.generator_weights", 3), "training.generator_weights must be a table of names"),
-        (change("training.generator_weights.adv", None), "training.generator_weights.adv must be a number, not None"),
+        (change("training.generator_objective", 3), "training.generator_objective must be a table of names"),
+        (change("training.generator_objective.adv", None), "generator_objective.adv must be a number, not None"),
         (change("training.noise", "loud"), "training.noise must be one of independent, shared, not 'loud'"),
         (change("pretraining.image_size", "big"), "pretraining.image_size must be a whole number"),
         (change("image_size", {"a": 1}), "image_size must be a whole number"),

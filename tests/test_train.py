@@ -154,11 +154,13 @@ def test_contrast_needs_two_views_and_known_terms(tmp_path):
     made = small(SCL)
     with pytest.raises(ValueError, match="set num_views=2"):
         pretraining.pretrain(replace(made, pretraining=replace(made.pretraining, num_views=1)), tmp_path / "a")
-    wrong = replace(made.training, generator_weights={"adv": 1.0, "word": 1.0, "sentence": 1.0, "contrast": 1.0})
-    with pytest.raises(ValueError, match=r"generator_weights names \['adv', 'sentence', 'word'\], but SSAGAN computes"):
+    wrong = replace(made.training, generator_objective={"adv": 1.0, "word": 1.0, "sentence": 1.0, "contrast": 1.0})
+    with pytest.raises(
+        ValueError, match=r"generator_objective names \['adv', 'sentence', 'word'\], but SSAGAN computes"
+    ):
         training.train(replace(made, training=wrong), tmp_path / "b")
-    wrong = replace(made.training, discriminator_weights=({"real": 1.0, "fake": 1.0},), every={})
-    with pytest.raises(ValueError, match="discriminator_weights names"):
+    wrong = replace(made.training, discriminator_objectives=({"real": 1.0, "fake": 1.0},), every={})
+    with pytest.raises(ValueError, match="discriminator_objectives names"):
         training.train(replace(made, training=wrong), tmp_path / "c")
 
 

@@ -11,12 +11,12 @@ from sclgan.recipes import recipe
 from sclgan.train.ema import AveragedModel, constant_decay, decay_of, half_life
 from sclgan.train.schedule import check, weights_at
 
-PLAIN = Training(steps=1, generator_weights={"adv": 1.0, "words": 0.5}, discriminator_weights=({"magp": 2.0},))
+PLAIN = Training(steps=1, generator_objective={"adv": 1.0, "words": 0.5}, discriminator_objectives=({"magp": 2.0},))
 
 
 def test_a_lazy_term_is_taken_every_kth_step_with_k_times_its_weight():
     made = replace(PLAIN, every={"words": 4})
-    weights = [weights_at(step, made.generator_weights, made) for step in range(1, 10)]
+    weights = [weights_at(step, made.generator_objective, made) for step in range(1, 10)]
     assert [step for step, one in enumerate(weights, 1) if "words" in one] == [1, 5, 9]
     assert sum(one.get("words", 0.0) for one in weights[:8]) == 8 * 0.5
     assert all(one["adv"] == 1.0 for one in weights)
@@ -24,9 +24,9 @@ def test_a_lazy_term_is_taken_every_kth_step_with_k_times_its_weight():
 
 def test_a_term_with_a_ramp_is_left_out_and_then_rises_to_its_weight():
     made = replace(PLAIN, ramps={"words": (2, 4), "magp": (3, 0)})
-    of_words = [weights_at(step, made.generator_weights, made).get("words") for step in range(1, 9)]
+    of_words = [weights_at(step, made.generator_objective, made).get("words") for step in range(1, 9)]
     assert of_words == [None, None, 0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
-    of_penalty = [weights_at(step, made.discriminator_weights[0], made) for step in (3, 4)]
+    of_penalty = [weights_at(step, made.discriminator_objectives[0], made) for step in (3, 4)]
     assert of_penalty == [{}, {"magp": 2.0}]
 
 
@@ -88,4 +88,4 @@ def test_small_data_changes_what_it_says_and_nothing_that_is_published():
     assert to_json(replace(moved, row=published.row, about="")) == to_json(replace(published, about=""))
     assert small.training.every == {"magp": 4}
     assert small.training.augment == ("translation", "cutout")
-    assert {"features_real", "features_mismatched", "features_fake"} < small.training.discriminator_weights[0].keys()
+    assert {"features_real", "features_mismatched", "features_fake"} < small.training.discriminator_objectives[0].keys()

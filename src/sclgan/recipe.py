@@ -81,7 +81,7 @@ class Pretraining:
 
     steps: AtLeast0
     """Optimizer steps; 0 leaves the encoders as they are built, such as CLIP as published."""
-    weights: TermWeights = field(default_factory=lambda: {"words": 1.0, "sentence": 1.0})
+    objective: TermWeights = field(default_factory=lambda: {"words": 1.0, "sentence": 1.0})
     """Factor of every term of the objective, each summed over the views; 'contrast' is the method's."""
     num_views: AtLeast1 = 1
     """Pairs of one label per step and anchor; 2 is the method."""
@@ -119,9 +119,9 @@ class Training:
 
     steps: AtLeast1
     """Optimizer steps of the generator."""
-    generator_weights: TermWeights
+    generator_objective: TermWeights
     """Factor of every term of the generator's objective; 'contrast' is the method's."""
-    discriminator_weights: tuple[TermWeights, ...]
+    discriminator_objectives: tuple[TermWeights, ...]
     """The same for the discriminator: one table for each of its optimizer steps, in order."""
     num_views: AtLeast1 = 1
     """Pairs of one label per step and anchor; 2 is the method."""

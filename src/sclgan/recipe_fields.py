@@ -18,7 +18,7 @@ UNIONS = (typing.Union, types.UnionType)
 
 
 def override(recipe: Recipe, assignments: Sequence[str]) -> Recipe:
-    """The recipe with fields replaced by path: `training.steps=100`, `gan.nf=16`, `training.generator_weights.adv=2`.
+    """The recipe with fields replaced by path: `training.steps=100`, `gan.nf=16`, `training.generator_objective.adv=2`.
 
     Raises:
         ValueError: no such field (the nearest name is given), or a value that is not of the field's type.

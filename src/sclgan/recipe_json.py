@@ -24,6 +24,13 @@ MOVED = {
 """Modules whose classes saved recipes name, and where they are now: run folders outlive a move."""
 
 
+RENAMED = {
+    "pretraining": {"weights": "objective"},
+    "training": {"generator_weights": "generator_objective", "discriminator_weights": "discriminator_objectives"},
+}
+"""Fields of the phases whose names saved recipes may still have, and their names now."""
+
+
 @dataclass(frozen=True)
 class _Place:
     """A field of a recipe that names a class: those that it may name, and the arguments that the run adds to it."""
@@ -94,6 +101,8 @@ def from_json(text: str) -> Recipe:
     try:
         content = json.loads(text)
         name = content.pop("name")
+        for phase, renamed in RENAMED.items():
+            content[phase] = {renamed.get(field, field): value for field, value in content[phase].items()}
         row = _built(Row, content.pop("row"), "row") if "row" in content else Row.parse(name)
         if row.name != name:
             raise ValueError(f"its name is {name!r}, its row is that of {row.name!r}")

@@ -56,7 +56,7 @@ def card(facts: Facts) -> str:
 def _head(facts: Facts) -> str:
     gan = TITLES[facts.recipe["gan"]["call"].rpartition(".")[2]]
     tags = ["text-to-image", "gan", gan.lower(), *([facts.data.name] if facts.data.name else [])]
-    if "contrast" in facts.recipe["training"]["generator_weights"]:
+    if "contrast" in facts.recipe["training"]["generator_objective"]:
         tags.append("supervised-contrastive-learning")
     lines = ["---", f"license: {json.dumps(facts.data.licence)}", "library_name: sclgan", "pipeline_tag: text-to-image"]
     lines += ["language: en"] if facts.data.in_package else []

@@ -43,11 +43,11 @@ def with_temperature(temperature: float) -> Recipe:
 def with_weight(factor: float) -> Recipe:
     """The contrast weighted `factor` times as much."""
     made = _method()
-    first, second = made.pretraining.weights, made.training.generator_weights
+    first, second = made.pretraining.objective, made.training.generator_objective
     made = replace(
         made,
-        pretraining=replace(made.pretraining, weights={**first, "contrast": factor * first["contrast"]}),
-        training=replace(made.training, generator_weights={**second, "contrast": factor * second["contrast"]}),
+        pretraining=replace(made.pretraining, objective={**first, "contrast": factor * first["contrast"]}),
+        training=replace(made.training, generator_objective={**second, "contrast": factor * second["contrast"]}),
     )
     return _named(made, f"weight-times{factor:g}")
 

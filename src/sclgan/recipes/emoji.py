@@ -88,7 +88,7 @@ def galip_emoji() -> Recipe:
         encoders=small_clip(context_length=24),
         pretraining=Pretraining(
             steps=4000,
-            weights={"infonce": 1.0},
+            objective={"infonce": 1.0},
             batch_size=96,
             learning_rate=1e-3,
             minimal_learning_rate=1e-4,

@@ -36,11 +36,11 @@ def stacked_training(*, steps: int, batch_size: int, matching: float) -> Trainin
         steps=steps,
         batch_size=batch_size,
         # L_D = (real_uncond + real_cond) / 2 + (fake_uncond + fake_cond + mismatched) / 3
-        discriminator_weights=(
+        discriminator_objectives=(
             {"real_uncond": 1 / 2, "real_cond": 1 / 2, "fake_uncond": 1 / 3, "fake_cond": 1 / 3, "mismatched": 1 / 3},
         ),
         # L_G = adv + kl + lambda (words + sentence)
-        generator_weights={"adv": 1.0, "kl": 1.0, "words": matching, "sentence": matching},
+        generator_objective={"adv": 1.0, "kl": 1.0, "words": matching, "sentence": matching},
         generator_learning_rate=2e-4,
         discriminator_learning_rate=2e-4,
         betas=(0.5, 0.999),
@@ -54,8 +54,8 @@ def ssagan_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> T
         steps=steps,
         batch_size=batch_size,
         # L_D: a hinge step, then the matching-aware gradient penalty as an optimizer step of its own.
-        discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5}, {"magp": 2.0}),
-        generator_weights={"adv": 1.0, "words": 0.05, "sentence": 0.05},
+        discriminator_objectives=({"real": 1.0, "mismatched": 0.5, "fake": 0.5}, {"magp": 2.0}),
+        generator_objective={"adv": 1.0, "words": 0.05, "sentence": 0.05},
         generator_learning_rate=1e-4,
         discriminator_learning_rate=4e-4,
         betas=(0.0, 0.9),
@@ -75,7 +75,7 @@ def clip_fine_tuning(*, epochs: int, num_images: int) -> Pretraining:
     """Fine-tuning of a published CLIP. GALIP has none, so all values are ours, and none was tuned."""
     return Pretraining(
         steps=epochs * num_images // 64,
-        weights={"infonce": 1.0},
+        objective={"infonce": 1.0},
         batch_size=64,
         learning_rate=1e-5,
         learning_rate_decay=0.9,
@@ -91,9 +91,9 @@ def galip_training(*, steps: int, batch_size: int, ema_decay: float = 0.0) -> Tr
         steps=steps,
         batch_size=batch_size,
         # L_D = real + (mismatched + fake) / 2 + 2 magp, in one step
-        discriminator_weights=({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},),
+        discriminator_objectives=({"real": 1.0, "mismatched": 0.5, "fake": 0.5, "magp": 2.0},),
         # L_G = adv + 4 similarity
-        generator_weights={"adv": 1.0, "similarity": 4.0},
+        generator_objective={"adv": 1.0, "similarity": 4.0},
         generator_learning_rate=1e-4,
         discriminator_learning_rate=4e-4,
         betas=(0.0, 0.9),

@@ -24,12 +24,12 @@ def for_small_data(base: Recipe, *, feature_discriminator: bool = True) -> Recip
 
 def with_features(training: Training) -> Training:
     """The terms of a feature discriminator, in D's first optimizer step and in G's."""
-    first, *others = training.discriminator_weights
+    first, *others = training.discriminator_objectives
     features = {"features_real": 1.0, "features_mismatched": 0.5, "features_fake": 0.5}
     return replace(
         training,
-        discriminator_weights=({**first, **features}, *others),
-        generator_weights={**training.generator_weights, "features": 1.0},
+        discriminator_objectives=({**first, **features}, *others),
+        generator_objective={**training.generator_objective, "features": 1.0},
     )
 
 
@@ -45,11 +45,11 @@ def with_averaging(training: Training) -> Training:
 
 def with_matching(training: Training, weight: float) -> Training:
     """Another weight for DAMSM's two terms."""
-    return replace(training, generator_weights={**training.generator_weights, "words": weight, "sentence": weight})
+    return replace(training, generator_objective={**training.generator_objective, "words": weight, "sentence": weight})
 
 
 def with_lazy_penalty(training: Training) -> Training:
     """The gradient penalty, where there is one, in every fourth step, and one optimizer step for all terms of D."""
-    merged = {name: weight for table in training.discriminator_weights for name, weight in table.items()}
+    merged = {name: weight for table in training.discriminator_objectives for name, weight in table.items()}
     every = {"magp": 4} if "magp" in merged else {}
-    return replace(training, discriminator_weights=(merged,), every={**training.every, **every})
+    return replace(training, discriminator_objectives=(merged,), every={**training.every, **every})

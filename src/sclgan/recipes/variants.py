@@ -88,8 +88,8 @@ def _two_views(base: Recipe, pretraining: TermWeights, training: TermWeights) ->
     first, second = base.pretraining, base.training
     return replace(
         base,
-        pretraining=replace(first, num_views=2, weights={**first.weights, **pretraining}),
-        training=replace(second, num_views=2, generator_weights={**second.generator_weights, **training}),
+        pretraining=replace(first, num_views=2, objective={**first.objective, **pretraining}),
+        training=replace(second, num_views=2, generator_objective={**second.generator_objective, **training}),
     )
 
 

@@ -36,8 +36,8 @@ def check_recipe(recipe: Recipe) -> None:
     check_constructors(recipe)
     for name, phase in (("pretraining", recipe.pretraining), ("training", recipe.training)):
         _check_phase(name, phase)
-    if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.weights:
-        raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.weights does not name")
+    if recipe.pretraining.projection is not None and "contrast" not in recipe.pretraining.objective:
+        raise ValueError("pretraining.projection is a head of 'contrast', which pretraining.objective does not name")
     protocols_of(recipe.training)
     schedule.check(recipe.training)
     decay_of(recipe.training)
@@ -46,7 +46,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _check_phase(name: str, phase: Pretraining | Training) -> None:
-    weights = phase.weights if isinstance(phase, Pretraining) else phase.generator_weights
+    weights = phase.objective if isinstance(phase, Pretraining) else phase.generator_objective
     for term in sorted(NEED_TWO_VIEWS & weights.keys()):
         if phase.num_views < 2:
             raise ValueError(f"{name}: '{term}' compares two views: set num_views=2, or leave it out")
@@ -74,9 +74,9 @@ def _check_terms(recipe: Recipe) -> None:
         of_discriminator |= feature_discriminator.DISCRIMINATOR_TERMS
         of_generator |= feature_discriminator.GENERATOR_TERMS
     tables = {
-        "generator_weights": (recipe.training.generator_weights.keys() - LABEL_TERMS, of_generator),
-        "discriminator_weights": (
-            [name for weights in recipe.training.discriminator_weights for name in weights],
+        "generator_objective": (recipe.training.generator_objective.keys() - LABEL_TERMS, of_generator),
+        "discriminator_objectives": (
+            [name for weights in recipe.training.discriminator_objectives for name in weights],
             of_discriminator,
         ),
     }
@@ -91,7 +91,7 @@ def check_encoders(recipe: Recipe, encoders: Encoders, folder: Path, source: Sou
     Raises:
         ValueError: says what to do.
     """
-    weights = recipe.training.generator_weights
+    weights = recipe.training.generator_objective
     wants, has = recipe.pretraining.projection is not None, encoders.projection is not None
     if "contrast" in weights and wants != has:
         raise ValueError(
@@ -131,7 +131,7 @@ def _objective_notes(recipe: Recipe, source: Source, phase: Literal["pretraining
     return objective_notes(
         source,
         phase=phase,
-        terms=settings.weights if isinstance(settings, Pretraining) else settings.generator_weights,
+        terms=settings.objective if isinstance(settings, Pretraining) else settings.generator_objective,
         num_views=settings.num_views,
         batch_size=settings.batch_size,
         label_rule=recipe.label_rule,

@@ -167,7 +167,7 @@ def build_encoders(recipe: Recipe, sizes: DataSizes) -> Encoders:
         with suppress(ValueError):  # no such field, or a choice among a package's own
             recipe = override(recipe, [f"{path}=none"])
     encoders = recipe.encoders(sizes.num_tokens)
-    if "cross_entropy" in recipe.pretraining.weights:
+    if "cross_entropy" in recipe.pretraining.objective:
         encoders.add_label_classifier(sizes.num_labels)
     if recipe.pretraining.projection is not None:
         encoders.add_projection(recipe.pretraining.projection)
@@ -196,7 +196,7 @@ def kinds_of_steps(settings: Settings) -> Iterator[tuple[int, float]]:
     cycle = math.lcm(*settings.every.values())
     kinds: dict[tuple[frozenset[str], ...], list[int]] = {}
     for step in range(risen + 1, risen + cycle + 1):
-        tables = (settings.generator_weights, *settings.discriminator_weights)
+        tables = (settings.generator_objective, *settings.discriminator_objectives)
         due = tuple(frozenset(weights_at(step, table, settings)) for table in tables)
         kinds.setdefault(due, []).append(step)
     for steps in kinds.values():

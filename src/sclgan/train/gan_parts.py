@@ -77,11 +77,11 @@ class GANPhaseInParts(GANPhase):
         recipe = self.recipe
         views = self._drawn(batch, step)
         logs: dict[str, Tensor] = {}
-        for table in recipe.discriminator_weights:
+        for table in recipe.discriminator_objectives:
             if weights := weights_at(step, table, recipe):
                 values = self._discriminator_step(views, weights)
                 logs |= {f"d/{name}": value for name, value in values.items()}
-        values = self._generator_step(views, batch, weights_at(step, recipe.generator_weights, recipe))
+        values = self._generator_step(views, batch, weights_at(step, recipe.generator_objective, recipe))
         logs |= {f"g/{name}": value for name, value in values.items()}
         self.averaged.update(step - 1)
         return logs

@@ -53,7 +53,7 @@ class GANPhase:
         fakes = [as_judged(fake, augment) for fake, augment in zip(fakes, augments, strict=True)]
 
         logs: dict[str, Tensor] = {}
-        for table in recipe.discriminator_weights:
+        for table in recipe.discriminator_objectives:
             weights = weights_at(step, table, recipe)
             if not weights:
                 continue
@@ -69,7 +69,7 @@ class GANPhase:
             )
             logs |= {f"d/{name}": value for name, value in values.items()}
 
-        weights = weights_at(step, recipe.generator_weights, recipe)
+        weights = weights_at(step, recipe.generator_objective, recipe)
         own = weights.keys() - LABEL_TERMS
         with frozen(gan.discriminator):
             with self.autocast():

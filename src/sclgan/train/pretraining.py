@@ -60,7 +60,7 @@ def pretrain(
             recorded,
             tokenizer=tokenizer,
             accept_changes=accept_changed_data,
-            numbers_labels="cross_entropy" in settings.weights,
+            numbers_labels="cross_entropy" in settings.objective,
         )
         if kept.exists():
             check_captions(tokenizer, source.captions(), "training captions")
@@ -86,7 +86,7 @@ def new_encoders(recipe: Recipe, tokenizer: Tokenizer, *, num_labels: int) -> En
     """The recipe's encoders with the heads that its objective needs, before they are trained."""
     torch.manual_seed(recipe.seed)
     encoders = recipe.encoders(tokenizer.num_tokens)
-    if "cross_entropy" in recipe.pretraining.weights:
+    if "cross_entropy" in recipe.pretraining.objective:
         encoders.add_label_classifier(num_labels)
     if recipe.pretraining.projection is not None:
         encoders.add_projection(recipe.pretraining.projection)

@@ -42,10 +42,11 @@ class PretrainingPhase:
             [encoders.matching_terms(text, image, batch.labels) for text, image in zip(texts, images, strict=True)]
         )
         sentences, codes = [text.sentence for text in texts], [image.image for image in images]
-        terms |= label_terms(recipe, recipe.weights, sentences, codes, batch, encoders)
+        terms |= label_terms(recipe, recipe.objective, sentences, codes, batch, encoders)
         norm = recipe.clip_text_gradient
         clip = None if norm is None else (encoders.text_parameters(), norm)
-        return descend(self.optimizer, terms, recipe.weights, network="encoders", objectives=self.objectives, clip=clip)
+        watched = self.objectives
+        return descend(self.optimizer, terms, recipe.objective, network="encoders", objectives=watched, clip=clip)
 
     def learning_rate(self, step: int) -> float:
         """The rate of the step's epoch, decayed once an epoch, down to the smallest; in the warm-up a part of it."""

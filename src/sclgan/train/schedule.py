@@ -28,7 +28,7 @@ def check(recipe: Training) -> None:
     Raises:
         ValueError: says which term, and what would be right.
     """
-    tables: tuple[Mapping[str, float], ...] = (recipe.generator_weights, *recipe.discriminator_weights)
+    tables: tuple[Mapping[str, float], ...] = (recipe.generator_objective, *recipe.discriminator_objectives)
     named = {name for table in tables for name in table}
     for field, chosen in (("every", recipe.every), ("ramps", recipe.ramps)):
         if unknown := sorted(chosen.keys() - named):
@@ -39,6 +39,6 @@ def check(recipe: Training) -> None:
     for name, (start, rise) in recipe.ramps.items():
         if start < 0 or rise < 0:
             raise ValueError(f"training.ramps.{name} must be two numbers of steps, 0 or more, not {(start, rise)}")
-    always = [name for name in recipe.generator_weights if weights_at(1, {name: 1.0}, recipe)]
+    always = [name for name in recipe.generator_objective if weights_at(1, {name: 1.0}, recipe)]
     if not [name for name in always if recipe.every.get(name, 1) == 1]:
         raise ValueError("training.every and training.ramps leave steps without any term of the generator: spare one")

@@ -60,7 +60,7 @@ def train(
     recorded = splits.recorded()
     with held(out):
         claim(out, recipe)
-        numbers_labels = "cross_entropy" in settings.generator_weights
+        numbers_labels = "cross_entropy" in settings.generator_objective
         check_data(out, recorded, accept_changes=accept_changed_data, numbers_labels=numbers_labels)
         if encoders is None and not _has_encoders(out):
             encoders = out / PRETRAINING
