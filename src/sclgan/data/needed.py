@@ -1,8 +1,9 @@
-"""Files that a data set or a network needs from elsewhere: official page, file name, size, checksum, place."""
+"""What is needed from elsewhere: files, with official page, name, size, checksum and place; optional libraries."""
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,15 @@ class NeedsFiles(Protocol):
 def what_to_get(files: Sequence[Needed]) -> str:
     """The files in one line, for the message that says they are missing."""
     return f"get {'; '.join(map(str, files))}; or set source.root to the folder that holds them"
+
+
+def optional_library(module: str, *, package: str, what: str, install: str) -> Any:
+    """A library that only some need. `what` needs `package`, and `pip install INSTALL` brings it.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; the message says how to install it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{what} needs the package {package} ({error}): pip install {install}") from error

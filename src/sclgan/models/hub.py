@@ -5,26 +5,24 @@ Only the files of a model are fetched, and none of them is code.
 
 import importlib
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from sclgan.data.needed import optional_library
 
 FILES = ("config.json", "recipe.json", "model.safetensors", "vocabulary.json", "tokenizer.json", "README.md")
 """Everything that is fetched."""
 NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def library() -> Any:
-    """huggingface_hub.
-
-    Raises:
-        ModuleNotFoundError: it is not installed; the message says how to install it.
-    """
-    try:
-        return importlib.import_module("huggingface_hub")
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"the Hugging Face Hub needs the package huggingface_hub ({error}): pip install 'sclgan[hub]'"
-        ) from error
+library = partial(
+    optional_library,
+    "huggingface_hub",
+    package="huggingface_hub",
+    what="the Hugging Face Hub",
+    install="'sclgan[hub]'",
+)
 
 
 def may_be_name(text: str) -> bool:

@@ -21,6 +21,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 import sclgan
+from sclgan.data.needed import optional_library
 from sclgan.files import check_own, replaced, sha256_of
 from sclgan.publishing.graphs import ImageGraph, text_graph
 from sclgan.publishing.token_files import write_tokens
@@ -74,12 +75,7 @@ def require_libraries() -> None:
         ModuleNotFoundError: one is not; the message says how to install it.
     """
     for name in LIBRARIES:
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                f"export needs the package {name} ({error}): pip install 'sclgan[onnx]'"
-            ) from error
+        optional_library(name, package=name, what="export", install="'sclgan[onnx]'")
 
 
 def export_onnx(run: Run, out: Path) -> Exported:

@@ -1,10 +1,11 @@
 """Records of a training sent to an experiment tracker as well: wandb, or trackio, which has the same functions."""
 
-import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
+
+from sclgan.data.needed import optional_library
 
 TrackerName = Literal["wandb", "trackio"]
 PROJECT = "sclgan"
@@ -25,10 +26,7 @@ def tracker_library(name: TrackerName) -> Any:
     Raises:
         ModuleNotFoundError: it is not installed; the message says how to install it.
     """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"--track {name} needs the package {name} ({error}): pip install {name}") from error
+    return optional_library(name, package=name, what=f"--track {name}", install=name)
 
 
 def started(name: TrackerName, folder: Path) -> Tracker:
