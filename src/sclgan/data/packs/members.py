@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol, cast, runtime_checkable
 
 from sclgan.data.printable import printable
 from sclgan.files import max_file_bytes, too_large
@@ -20,6 +20,13 @@ _LONG_HEADERS = (
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
 )
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A file, or the output of a command that WebDataset opened: all that a stream needs of it."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -65,7 +72,7 @@ def members_of_file(path: Path) -> Iterator[Member]:
         raise ValueError(f"{path} is damaged or not a tar file: {_shown(error)}; get or pack it again") from error
 
 
-def members_of_stream(file: IO[bytes]) -> Iterator[Member]:
+def members_of_stream(file: Readable) -> Iterator[Member]:
     """The members of a shard that is read from its beginning to its end, with the content of all pictures and texts.
 
     Raises:
@@ -73,7 +80,7 @@ def members_of_stream(file: IO[bytes]) -> Iterator[Member]:
     """
     limit = max_file_bytes()
     try:
-        with tarfile.open(fileobj=file, mode="r|*", tarinfo=_Header) as tar:
+        with tarfile.open(fileobj=cast("IO[bytes]", file), mode="r|*", tarinfo=_Header) as tar:
             while (info := tar.next()) is not None:
                 tar.members = []  # type: ignore[attr-defined]
                 stored = info.size if _is_plain(info) else tar.offset - info.offset_data

@@ -7,7 +7,6 @@ come from a bounded buffer; docs/large-data.md computes what that costs.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import IO
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from sclgan.data.captions import TextReader, thinned
 from sclgan.data.labels import LabelRule
 from sclgan.data.packs.buffer import BYTES, Item, PairBuffer
 from sclgan.data.packs.decode import training_pixels
-from sclgan.data.packs.members import Member, members_of_stream
+from sclgan.data.packs.members import Member, Readable, members_of_stream
 from sclgan.data.packs.read import Packed
 from sclgan.data.packs.shards import LeftOutError, Unused, groups, sample_of
 from sclgan.data.packs.texts import Texts
@@ -205,7 +204,7 @@ def _samples(url: str, unused: Unused) -> Iterator[tuple[Member, Texts]]:
 
 
 @contextmanager
-def _opened(url: str) -> Iterator[IO[bytes]]:
+def _opened(url: str) -> Iterator[Readable]:
     """A shard to read. A command that writes it is ended if the rest is not read: it may never end by itself."""
     file = webdataset.gopen(url)
     try:
