@@ -223,7 +223,9 @@ def test_a_truncated_picture_is_named_when_it_is_read(copy):
 def test_an_unknown_split_or_rule_is_refused(scenes):
     with pytest.raises(ValueError, match="take one of train, test"):
         Coco("val2014", root=scenes)
-    with pytest.raises(ValueError, match="takes one of shared, dominant, exact, weighted, itself, not 'all'"):
+    with pytest.raises(
+        ValueError, match="takes one of shared, dominant, exact, weighted, attributes, itself, not 'all'"
+    ):
         override(recipe("attngan_coco"), ["label_rule=all"])
 
 

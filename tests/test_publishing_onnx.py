@@ -233,7 +233,7 @@ def test_a_file_that_is_not_of_an_export_is_never_replaced_and_ours_are(again, t
     for name in ("apple.onnx", "apple.text.onnx", "apple.tokens.json"):
         (tmp_path / name).write_bytes(b"a thesis")
         said = refused("export", run.folder, "--out", out)
-        assert f"{tmp_path / name} was not written by sclgan and would be overwritten" in said
+        assert f"{tmp_path / name} was not written by this command and would be overwritten" in said
         assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"a thesis"]
         (tmp_path / name).unlink()
     export_onnx(run, out)
@@ -243,7 +243,7 @@ def test_a_file_that_is_not_of_an_export_is_never_replaced_and_ours_are(again, t
     assert before == {"apple.onnx", "apple.text.onnx", "apple.tokens.json"}
     vocabulary = tmp_path / "apple.tokens.json"
     vocabulary.write_text(json.dumps(json.loads(vocabulary.read_text()) | {"words": ["mine"]}))
-    assert "apple.tokens.json was not written by sclgan" in refused("export", run.folder, "--out", out)
+    assert "apple.tokens.json was not written by this command" in refused("export", run.folder, "--out", out)
 
 
 def test_what_cannot_be_exported_says_why_and_writes_nothing(again, tmp_path, monkeypatch):

@@ -44,8 +44,8 @@ def test_from_pretrained_says_what_it_cannot_draw(trained, caplog):
 
 
 def test_the_package_has_what_it_names_and_nothing_else():
-    assert {"from_pretrained", "__version__"} <= set(dir(sclgan))
-    assert set(sclgan.__all__) == {"from_pretrained", "__version__"}
+    assert {"from_pretrained", "losses", "__version__"} <= set(dir(sclgan))
+    assert set(sclgan.__all__) == {"from_pretrained", "losses", "__version__"}
     with pytest.raises(AttributeError, match="module 'sclgan' has no attribute 'form_pretrained'"):
         _ = sclgan.form_pretrained
 

@@ -59,6 +59,7 @@ export class Between {
   }
 
   async drawOnce() {
+    const state = this.state(); // the fields may change until the pictures are there
     const captions = this.captions.map((caption) => caption.value);
     const seeds = this.seeds.map((seed) => seed.valueAsNumber);
     const [sentence, noise] = this.shares.map((share) => share.valueAsNumber);
@@ -69,7 +70,7 @@ export class Between {
       const pictures = [];
       for (const run of runs) pictures.push(await this.picture({ run: run.name, captions, seeds, sentence, noise }));
       this.show(runs, pictures, `${captions[0]} to ${captions[1]}`);
-      link.write(this.state());
+      link.write(state);
       say("");
     } catch (error) {
       say(error.message, true);
