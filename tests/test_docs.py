@@ -48,6 +48,20 @@ def test_every_command_runs_in_the_order_of_the_page(pictures):
     assert list(Path("page").glob("*.html"))
 
 
+def test_every_command_of_the_ten_minute_start_runs_in_the_order_of_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"^    sclgan (.*)$", (PAGE.parent / "start.md").read_text(), flags=re.MULTILINE)
+    assert [line.split()[0] for line in shown] == ["sample", "train", "sample", "train", "compare"]
+    for line in shown:
+        command, *arguments = shlex.split(line)
+        small = small_fields(arguments[0]) if command == "train" else []
+        done(command, *arguments, *small)
+    for picture in ("apple.png", "first.png"):
+        with Image.open(picture) as image:
+            assert image.format == "PNG"
+    assert list(Path("runs/page").glob("*.html"))
+
+
 def test_the_lines_of_the_table_are_read(pictures):
     (shown,) = blocks("json")
     (pictures / "metadata.jsonl").write_text(shown)
