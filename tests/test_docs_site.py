@@ -18,7 +18,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CONFIG = ROOT / "zensical.toml"
 PAGES = sorted(DOCS.rglob("*.md"))
-ELSEWHERE = {"your-own-data.md", "export-and-publish.md"}  # need folders: test_docs.py, test_publishing_*.py
+# Run by test_docs.py, test_publishing_*.py and test_docs_losses.py.
+ELSEWHERE = {"your-own-data.md", "export-and-publish.md", "losses.md"}
 pytestmark = pytest.mark.skipif(not CONFIG.is_file(), reason="the documents are not installed")
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from sclgan.publishing.data_terms import UNKNOWN, DataTerms
 from sclgan.publishing.model import Rounding
+from sclgan.recipes import TITLES
 
-TITLES = {"SSAGAN": "SSA-GAN", "AttnGAN": "AttnGAN", "DMGAN": "DM-GAN", "GALIP": "GALIP"}
 INDEXED = ("num_samples", "seed", "extractor", "weights_sha256", "reals_sha256")
 """What of a record stands in the header."""
 SHARED_NOISE = "pictures in a row have one caption, those in a column one noise"
@@ -54,7 +54,7 @@ def card(facts: Facts) -> str:
 
 
 def _head(facts: Facts) -> str:
-    gan = TITLES[facts.recipe["gan"]["call"].rpartition(".")[2]]
+    gan = TITLES[facts.recipe["row"]["gan"]]
     tags = ["text-to-image", "gan", gan.lower(), *([facts.data.name] if facts.data.name else [])]
     if "contrast" in facts.recipe["training"]["generator_objective"]:
         tags.append("supervised-contrastive-learning")
